@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * unifaas_abi.h: the whole contract between a guest (library OS) and a monitor.
+ *
+ * One self-contained header: no include, no pointer type, no implicit padding. abi/*.go mirrors it and
+ * abi/abi_test.go compares the two through debug information. It also goes through cpp into assembly and the
+ * linker script, so everything a C compiler needs stands behind __ASSEMBLER__.
+ *
+ * Guest physical memory (what the monitor installs)
+ *
+ *   0x00_0000_0000  RAM                 private to the instance, size in ufs_boot.ram_size, multiple of 2 MiB
+ *   0x08_0000_0000  doorbell page       never backed: a store exits to the monitor (MMIO)
+ *   0x10_0000_0000  shared area, 2 MiB  control page, clock, boot block, rings (monitor and guest both write)
+ *   0x20_0000_0000  image               read-only EROFS image, shared by all instances of a revision
+ *
+ * Guest virtual memory (what the boot page tables map; all pages U=1, the guest lives at CPL3)
+ *
+ *   0x0000_0000_0000  the program: ELF, heap, brk
+ *   0x6000_0000_0000  libos text   -> RAM 0..2 MiB, read + execute
+ *   0x6000_0020_0000  libos data   -> RAM 2..4 MiB, read + write
+ *   0x6000_4000_0000  shared area  -> 0x10_0000_0000, read + write
+ *   0x6000_8000_0000  doorbell     -> 0x08_0000_0000
+ *   0x6100_0000_0000  physmap      -> all RAM, read + write (2 MiB pages)
+ *   0x6200_0000_0000  image        -> image slot, read-only (2 MiB pages)
+ *   0x6300_0000_0000  the program: mmap area, stack, up to 0x7fff_ffff_f000
+ *
+ * All that a guest writes is hostile to the monitor: it copies once, checks, then uses.
+ */
+#ifndef UNIFAAS_ABI_H
+#define UNIFAAS_ABI_H
+
+#define UFS_ABI_MAGIC   0x53465355 /* "USFS" little-endian */
+#define UFS_ABI_VERSION 1
+
+#define UFS_RAM_GPA      0x0
+#define UFS_DOORBELL_GPA 0x0800000000
+#define UFS_SHARED_GPA   0x1000000000
+#define UFS_IMAGE_GPA    0x2000000000
+
+#define UFS_LIBOS_VA      0x600000000000
+#define UFS_LIBOS_DATA_VA 0x600000200000
+#define UFS_SHARED_VA     0x600040000000
+#define UFS_DOORBELL_VA   0x600080000000
+#define UFS_PHYS_VA       0x610000000000
+#define UFS_IMAGE_VA      0x620000000000
+#define UFS_WINDOW_VA     0x600000000000 /* [UFS_WINDOW_VA, UFS_WINDOW_END) belongs to the libos, never to the program */
+#define UFS_WINDOW_END    0x630000000000
+#define UFS_USER_END      0x7ffffffff000
+
+#define UFS_RAM_MIN   0x1000000   /* 16 MiB */
+#define UFS_RAM_MAX   0x400000000 /* 16 GiB */
+#define UFS_IMAGE_MAX 0x400000000 /* 16 GiB */
+
+/* Segment selectors of the libos's GDT, the ones 64-bit Linux programs see. */
+#define UFS_KERNEL_CS 0x08
+#define UFS_KERNEL_SS 0x10
+#define UFS_USER_SS   0x2b
+#define UFS_USER_CS   0x33
+#define UFS_TSS_SEL   0x38
+
+/* Shared area: offsets from UFS_SHARED_GPA / UFS_SHARED_VA. */
+#define UFS_SHARED_SIZE    0x200000
+#define UFS_CTL_OFF        0x0
+#define UFS_CLOCK_OFF      0x1000
+#define UFS_REPORT_OFF     0x2000  /* guest writes text for the report of its own end, NUL-terminated */
+#define UFS_REPORT_SIZE    0x6000
+#define UFS_BOOT_OFF       0x8000  /* struct ufs_boot, then its strings */
+#define UFS_BOOT_SIZE      0x38000
+#define UFS_RX_OFF         0x40000 /* monitor -> guest bytes */
+#define UFS_RX_SIZE        0x80000
+#define UFS_TX_OFF         0xc0000 /* guest -> monitor bytes */
+#define UFS_TX_SIZE        0x80000
+
+/* Doorbells: a 4-byte store of a value at UFS_DOORBELL + offset. */
+#define UFS_BELL_QUEUE 0x00 /* look at the tx ring now; value ignored */
+#define UFS_BELL_IDLE  0x08 /* nothing to run until rx data or ufs_ctl.next_timer; returns then */
+#define UFS_BELL_EXIT  0x10 /* the program ended; value = wait status as wait4() gives it */
+#define UFS_BELL_PANIC 0x18 /* the libos gives up; value = UFS_PANIC_*, text in the report area */
+#define UFS_BELL_OOM   0x20 /* memory limit hit and the program was ended for it; text in the report area */
+
+#define UFS_PANIC_BUG   1
+#define UFS_PANIC_BOOT  2
+#define UFS_PANIC_TRAP  3
+
+/* Exception frame vector that the monitor uses when it preempts the program (no CPU exception has it). */
+#define UFS_VEC_PREEMPT 0x20
+
+/* Messages on both rings. */
+#define UFS_MSG_ALIGN 16 /* each message starts at a multiple; payload is padded with anything */
+#define UFS_MSG_MAX   0x10000 /* largest payload */
+
+#define UFS_MSG_DATA      1  /* both: payload bytes of stream `conn` */
+#define UFS_MSG_EOF       2  /* both: sender will send no more on `conn` (half-close) */
+#define UFS_MSG_RESET     3  /* both: stream `conn` is gone, both directions */
+#define UFS_MSG_CREDIT    4  /* both: `arg` more bytes may be sent on `conn` */
+#define UFS_MSG_OPEN      16 /* monitor -> guest: new stream `conn` for the listener on port `arg` */
+#define UFS_MSG_SIGNAL    17 /* monitor -> guest: send signal `arg` to process 1 */
+#define UFS_MSG_LISTEN    32 /* guest -> monitor: something listens on TCP port `arg` now */
+#define UFS_MSG_UNLISTEN  33 /* guest -> monitor: nothing listens on port `arg` any more */
+#define UFS_MSG_ACCEPTED  34 /* guest -> monitor: stream `conn` was accepted by the program */
+
+/* Streams 0, 1, 2 exist from the start: console. 0: monitor -> guest stdin; 1, 2: guest -> monitor. */
+#define UFS_CONN_STDIN  0
+#define UFS_CONN_STDOUT 1
+#define UFS_CONN_STDERR 2
+#define UFS_CONN_FIRST  16      /* first id the monitor gives to an OPEN; ids are not reused within 2^16 */
+#define UFS_CONN_WINDOW 0x10000 /* credit each side of a new stream starts with, console streams too */
+
+/* ufs_boot.flags */
+#define UFS_BOOT_STDIN_TTY  0x1
+#define UFS_BOOT_STDOUT_TTY 0x2
+#define UFS_BOOT_STDERR_TTY 0x4
+#define UFS_BOOT_STRACE     0x8  /* log each system call on stderr */
+#define UFS_BOOT_NOPATCH    0x10 /* leave `syscall` sites alone: tests of the trapped path */
+
+#ifndef __ASSEMBLER__
+
+typedef unsigned char ufs_u8;
+typedef unsigned short ufs_u16;
+typedef unsigned int ufs_u32;
+typedef unsigned long long ufs_u64;
+
+/* First bytes of the libos text segment; the monitor reads it from the ELF file, never from a running guest. */
+struct ufs_libos_header {
+	ufs_u32 magic;      /* OUT UFS_ABI_MAGIC */
+	ufs_u32 version;    /* OUT UFS_ABI_VERSION */
+	ufs_u64 entry;      /* first instruction, CPL3; RSP = 0, RDI = 0 */
+	ufs_u64 exc_entry;  /* CPL3 handler; takes its frame from exc_frame */
+	ufs_u64 lstar;      /* target of SYSCALL, works at CPL0 and CPL3 */
+	ufs_u64 text_start; /* [text_start, text_end): an RIP in here is never preempted, only flagged */
+	ufs_u64 text_end;
+	ufs_u64 gdt;        /* VA, limit 0x47 */
+	ufs_u64 idt;        /* VA, limit 0xfff; filled by the libos */
+	ufs_u64 tss;        /* VA, limit 0x67 */
+	ufs_u64 exc_frame;  /* VA of the struct ufs_exc_frame that exceptions and preemption fill */
+	ufs_u64 boot_tables;/* PA of UFS_BOOT_TABLES zeroed pages: the monitor builds the first page tables there, PML4 first */
+	ufs_u64 end;        /* PA of the first byte after bss */
+};
+#define UFS_BOOT_TABLES 48 /* PML4, 4 PDPT, up to 16 + 16 PD for RAM and image, a few for the rest */
+
+/* What a CPL0 stub, or the monitor in its place, leaves for exc_entry. All but RAX, RIP, RSP, RFLAGS still in the registers. */
+struct ufs_exc_frame {
+	ufs_u64 cr2;
+	ufs_u64 rax;
+	ufs_u64 vector;
+	ufs_u64 error;
+	ufs_u64 rip;
+	ufs_u64 cs;
+	ufs_u64 rflags;
+	ufs_u64 rsp;
+	ufs_u64 ss;
+};
+
+/* Control page. Each 64-byte line has one writer. Ring indices count bytes for ever; index & (size-1) is the place. */
+struct ufs_ctl {
+	/* line 0: monitor writes */
+	ufs_u32 preempt;     /* set to 1: give the CPU to the scheduler at the next return to the program; the guest clears it */
+	ufs_u32 rx_wanted;   /* 1: monitor waits for room in the rx ring and wants a doorbell when some is made */
+	ufs_u64 seed_seq;    /* grows when seed was renewed */
+	ufs_u8  seed[48];    /* random bytes */
+	/* line 1: guest writes */
+	ufs_u64 next_timer;  /* earliest timer, CLOCK_MONOTONIC ns of the clock page; ~0 = none */
+	ufs_u32 runnable;    /* threads that could run beside the current one */
+	ufs_u32 tx_wanted;   /* 1: guest waits for room in the tx ring and wants to be woken from IDLE when some is made */
+	ufs_u64 ram_used;    /* bytes of RAM handed out by the page allocator */
+	ufs_u64 ram_libos;   /* of these, what the libos itself uses: text, data, tables, stacks, heap */
+	ufs_u64 syscalls;    /* statistics: system calls in all */
+	ufs_u64 traps;       /* of these, not through a patched site */
+	ufs_u64 faults;      /* page faults handled */
+	ufs_u64 guest_pad;
+	/* line 2, 3, 4, 5: ring indices */
+	ufs_u64 rx_head;     /* monitor writes: end of the bytes put in */
+	ufs_u64 rx_head_pad[7];
+	ufs_u64 rx_tail;     /* guest writes: end of the bytes taken out */
+	ufs_u64 rx_tail_pad[7];
+	ufs_u64 tx_head;     /* guest writes */
+	ufs_u64 tx_head_pad[7];
+	ufs_u64 tx_tail;     /* monitor writes */
+	ufs_u64 tx_tail_pad[7];
+	/* line 6: guest writes: boot time stamps, TSC */
+	ufs_u64 tsc_entry;   /* first instruction of the libos */
+	ufs_u64 tsc_exec;    /* libos ready, program about to be loaded */
+	ufs_u64 tsc_user;    /* first instruction of the program */
+	ufs_u64 tsc_listen;  /* first listen() on a TCP port */
+	ufs_u64 tsc_pad[4];
+};
+
+/* Clock page: read-only for the program (the vDSO reads it). seq is odd while the monitor writes.
+ * ns = mono_ns + ((rdtsc - tsc_base) * mult >> shift), CLOCK_REALTIME = that + real_off. */
+struct ufs_clock {
+	ufs_u32 seq;
+	ufs_u32 shift;
+	ufs_u64 tsc_base;
+	ufs_u64 mono_ns;
+	ufs_u64 mult;       /* below 2^32 */
+	ufs_u64 real_off;   /* ns */
+	ufs_u64 boot_off;   /* ns, CLOCK_BOOTTIME - CLOCK_MONOTONIC */
+	ufs_u64 tsc_khz;
+	ufs_u64 pad;
+};
+
+/* Boot block. Strings are NUL-terminated, at offsets counted from the start of the block, inside `size`. */
+struct ufs_boot {
+	ufs_u32 magic;
+	ufs_u32 version;
+	ufs_u32 size;       /* bytes of block and strings, at most UFS_BOOT_SIZE */
+	ufs_u32 flags;      /* UFS_BOOT_* */
+	ufs_u64 ram_size;
+	ufs_u64 image_size; /* 0: no image */
+	ufs_u32 argc;
+	ufs_u32 envc;
+	ufs_u32 argv;       /* offset of argc strings, one after the other */
+	ufs_u32 envp;       /* offset of envc strings */
+	ufs_u32 program;    /* path of the ELF file in the image */
+	ufs_u32 cwd;
+	ufs_u32 hostname;
+	ufs_u32 uid;
+	ufs_u32 gid;
+	ufs_u32 max_files;  /* RLIMIT_NOFILE */
+	ufs_u64 overlay_max;/* bytes that the writable overlay may hold */
+};
+
+/* Header of each message on a ring. */
+struct ufs_msg {
+	ufs_u32 len;        /* payload bytes that follow, at most UFS_MSG_MAX */
+	ufs_u16 type;       /* UFS_MSG_* */
+	ufs_u16 flags;      /* 0 */
+	ufs_u32 conn;
+	ufs_u32 arg;
+};
+
+#endif /* __ASSEMBLER__ */
+#endif

@@ -1,0 +1,3 @@
+module unifaas.dev
+
+go 1.26

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fs.h: files, inodes, paths, descriptors, polling. */
+#ifndef UFS_FS_H
+#define UFS_FS_H
+#include "ufs.h"
+#include "proc.h"
+#include "mm.h"
+
+/* One inode layout for all file systems; ops decide. */
+struct inode {
+	const struct inode_ops *ops;
+	u32 refs, mode, nlink, uid, gid;   /* mode with S_IFMT */
+	u64 ino, dev, rdev, size, blocks;
+	u64 atime_ns, mtime_ns, ctime_ns;
+	void *priv;
+};
+struct stat_k;                            /* struct stat of x86-64 */
+struct inode_ops {
+	/* Directory. Names are kernel strings of len bytes; results carry a reference; errors as ERR_PTR / negative errno. */
+	struct inode *(*lookup)(struct inode *dir, const char *name, size_t len);
+	struct inode *(*create)(struct inode *dir, const char *name, size_t len, u32 mode, u64 rdev);
+	int (*symlink)(struct inode *dir, const char *name, size_t len, const char *target);
+	int (*link)(struct inode *dir, const char *name, size_t len, struct inode *target);
+	int (*unlink)(struct inode *dir, const char *name, size_t len, bool isdir);
+	int (*rename)(struct inode *odir, const char *oname, size_t olen, struct inode *ndir, const char *nname, size_t nlen, u32 flags);
+	/* Calls emit for each entry from *pos on; emit returns false when full. */
+	int (*readdir)(struct inode *dir, u64 *pos, bool (*emit)(void *arg, const char *name, size_t len, u64 ino, u8 type, u64 next), void *arg);
+	long (*readlink)(struct inode *ino, char *buf, size_t n);
+	/* Data. */
+	long (*read)(struct inode *ino, struct iter *it, u64 off);
+	long (*write)(struct inode *ino, struct iter *it, u64 off);
+	int (*truncate)(struct inode *ino, u64 size);
+	/* The page at byte offset off (page-aligned) for mapping. write: the caller will store to it (shared mapping).
+	 * Returns a libos address of PAGE_SIZE bytes: in the physmap (reference taken with page_get) or in the image
+	 * window (never freed, never written). ERR_PTR(-ENODEV) if it cannot be mapped. NULL ops: not mappable. */
+	void *(*page)(struct inode *ino, u64 off, bool write);
+	int (*open)(struct inode *ino, struct file *f);     /* may replace f->ops, f->priv */
+	int (*setattr)(struct inode *ino);                  /* mode, uid, gid, times were changed */
+	void (*release)(struct inode *ino);                 /* last reference is gone */
+};
+void inode_get(struct inode *ino);
+void inode_put(struct inode *ino);
+u64 inode_new_number(void);
+
+struct poll_table;                        /* fs/poll.c: registers waiters */
+struct file {
+	const struct file_ops *ops;
+	u32 refs, flags;                       /* O_* status flags and access mode */
+	u64 pos;
+	struct inode *ino;                     /* NULL for anonymous ones */
+	char *path;                            /* absolute, for /proc/self/fd and getcwd; may be NULL */
+	void *priv;
+	struct list epolls;                    /* fs/epoll.c: registrations on this file */
+};
+struct file_ops {
+	long (*read)(struct file *f, struct iter *it, u64 *pos);
+	long (*write)(struct file *f, struct iter *it, u64 *pos);
+	long (*ioctl)(struct file *f, u64 cmd, u64 arg);
+	/* POLL* bits that hold now; when pt is not NULL, also poll_wait() on each queue that announces changes. */
+	u32 (*poll)(struct file *f, struct poll_table *pt);
+	long (*seek)(struct file *f, s64 off, int whence); /* NULL: ESPIPE */
+	int (*readdir)(struct file *f, u64 *pos, bool (*emit)(void *, const char *, size_t, u64, u8, u64), void *arg);
+	void (*release)(struct file *f);                    /* last reference is gone; f->priv is yours */
+	const char *name;                                   /* "pipe", "[eventfd]", "socket": /proc/self/fd of anonymous ones */
+};
+void poll_wait(struct poll_table *pt, struct waitq *q);
+#define POLLIN 1
+#define POLLPRI 2
+#define POLLOUT 4
+#define POLLERR 8
+#define POLLHUP 0x10
+#define POLLNVAL 0x20
+#define POLLRDNORM 0x40
+#define POLLRDBAND 0x80
+#define POLLWRNORM 0x100
+#define POLLRDHUP 0x2000
+
+struct file *file_alloc(const struct file_ops *ops, u32 flags, void *priv); /* refs 1; NULL out of memory */
+void file_get(struct file *f);
+void file_put(struct file *f);
+
+/* Descriptors (fs/fdtable.c). */
+struct fdtable *fdtable_create(void);
+struct fdtable *fdtable_copy(struct fdtable *t);
+void fdtable_get(struct fdtable *t);
+void fdtable_put(struct fdtable *t);
+void fdtable_cloexec(struct fdtable *t);              /* at exec */
+struct file *fd_get(int fd);                          /* referenced; NULL: EBADF */
+/* Lowest free descriptor >= min; takes over the caller's reference on success. fd, -EMFILE. */
+int fd_install(struct file *f, int min, bool cloexec);
+int fd_install_at(struct fdtable *t, int fd, struct file *f, bool cloexec);
+void fd_each(struct fdtable *t, bool (*fn)(int fd, struct file *f, void *arg), void *arg);
+
+/* Paths (fs/path.c). */
+struct fsctx { u32 refs; u32 umask; char *cwd; struct inode *cwd_ino; };
+struct fsctx *fsctx_create(void);
+struct fsctx *fsctx_copy(struct fsctx *c);
+void fsctx_get(struct fsctx *c);
+void fsctx_put(struct fsctx *c);
+/* Open by path from the kernel (exec, boot). ERR_PTR on error. */
+struct file *file_open_kernel(const char *path, u32 flags, u32 mode);
+long file_read_kernel(struct file *f, void *buf, size_t n, u64 off);
+void fs_init(void);   /* mounts: EROFS image + overlay at /, proc, dev, tmp */
+void console_open_std(struct fdtable *t); /* descriptors 0, 1, 2 */
+#endif

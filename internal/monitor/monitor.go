@@ -1,0 +1,82 @@
+// Package monitor is the seam between a tender and one kind of sandbox: kvm, process or qemu.
+//
+// A monitor makes sandboxes; a sandbox is guest memory, a shared area and something that runs guest code. It knows
+// nothing of sockets, functions or requests: that is the tender's part, through the rings in the shared area.
+package monitor
+
+import (
+	"os"
+
+	"unifaas.dev/internal/guestmem"
+)
+
+// Config says what one sandbox consists of.
+type Config struct {
+	Memory    int64    // guest RAM in bytes, a multiple of 2 MiB, abi.RAMMin to abi.RAMMax
+	Libos     []byte   // ELF file of the library OS
+	Image     *os.File // EROFS image, mapped read-only and shared; nil: none
+	ImageSize int64    // bytes
+	Boot      Boot
+}
+
+// Boot is what the library OS is told about the program, see struct ufs_boot.
+type Boot struct {
+	Program    string   // path in the image
+	Args       []string // argv, Args[0] included
+	Env        []string // K=V
+	Cwd        string
+	Hostname   string
+	UID, GID   uint32
+	MaxFiles   uint32 // RLIMIT_NOFILE
+	OverlayMax uint64 // bytes
+	Flags      uint32 // abi.Boot*
+}
+
+// Monitor makes sandboxes of one kind.
+type Monitor interface {
+	// Name is "kvm", "process" or "qemu".
+	Name() string
+	// Probe reports whether this kind works on this machine; the error says what is missing and what to do.
+	Probe() error
+	// Create makes a sandbox that has not run yet. Errors are one line.
+	Create(Config) (Sandbox, error)
+}
+
+// Sandbox is one guest. Run must always be called from the same locked OS thread; the other methods from any goroutine.
+type Sandbox interface {
+	// Run enters the guest until something needs the tender. It handles by itself what needs none.
+	Run() (Exit, error)
+	// Kick makes a Run in progress, or the next one, return with ExitKick soon.
+	Kick()
+	// Preempt makes the guest give the CPU to its scheduler: at once if the program runs, else on the way back to
+	// it. Run does not return for it.
+	Preempt()
+	// Shared is the area of control page, clock, boot block and rings.
+	Shared() *guestmem.Area
+	// RefreshClock writes the clock page anew (also done before a Run that follows a pause of over a second).
+	RefreshClock()
+	// MemoryUsed is the host memory behind guest RAM in bytes.
+	MemoryUsed() int64
+	// Close frees everything; Run must have returned. Idempotent.
+	Close() error
+}
+
+// ExitKind says why Run returned.
+type ExitKind int
+
+const (
+	ExitQueue ExitKind = iota // doorbell: look at the rings, then Run again
+	ExitIdle                  // doorbell: nothing to run until rx data, or Ctl.NextTimer
+	ExitDone                  // the program ended; Value is its wait status
+	ExitPanic                 // the library OS gave up; Report says why
+	ExitOOM                   // memory limit hit; Report says more
+	ExitKick                  // Kick was called
+	ExitFault                 // anything else: triple fault, unknown MMIO, internal error; Report has reason and registers
+)
+
+// Exit is the outcome of one Run.
+type Exit struct {
+	Kind   ExitKind
+	Value  uint32
+	Report string // several lines; for ExitPanic, ExitOOM and ExitFault, and ExitDone by signal
+}
