@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package abi mirrors unifaas_abi.h, the contract between a guest and a monitor; abi_test.go compares the two.
+//
+// It holds constants and layouts only. The header is the specification: read the comments there.
+package abi
+
+const (
+	Magic   = 0x53465355
+	Version = 1
+)
+
+// Guest physical memory.
+const (
+	RAMGPA      = 0x0
+	DoorbellGPA = 0x0800000000
+	SharedGPA   = 0x1000000000
+	ImageGPA    = 0x2000000000
+)
+
+// Guest virtual memory.
+const (
+	LibosVA     = 0x600000000000
+	LibosDataVA = 0x600000200000
+	SharedVA    = 0x600040000000
+	DoorbellVA  = 0x600080000000
+	PhysVA      = 0x610000000000
+	ImageVA     = 0x620000000000
+	WindowVA    = 0x600000000000
+	WindowEnd   = 0x630000000000
+	UserEnd     = 0x7ffffffff000
+)
+
+// Limits of one sandbox, in bytes.
+const (
+	RAMMin   = 0x1000000
+	RAMMax   = 0x400000000
+	ImageMax = 0x400000000
+)
+
+// Segment selectors.
+const (
+	KernelCS = 0x08
+	KernelSS = 0x10
+	UserSS   = 0x2b
+	UserCS   = 0x33
+	TSSSel   = 0x38
+)
+
+// Shared area: offsets and sizes.
+const (
+	SharedSize = 0x200000
+	CtlOff     = 0x0
+	ClockOff   = 0x1000
+	ReportOff  = 0x2000
+	ReportSize = 0x6000
+	BootOff    = 0x8000
+	BootSize   = 0x38000
+	RxOff      = 0x40000
+	RxSize     = 0x80000
+	TxOff      = 0xc0000
+	TxSize     = 0x80000
+)
+
+// Doorbells: offsets from DoorbellGPA.
+const (
+	BellQueue = 0x00
+	BellIdle  = 0x08
+	BellExit  = 0x10
+	BellPanic = 0x18
+	BellOOM   = 0x20
+)
+
+// Values of BellPanic.
+const (
+	PanicBug  = 1
+	PanicBoot = 2
+	PanicTrap = 3
+)
+
+// VecPreempt is the vector in an ExcFrame that the monitor, not the CPU, made.
+const VecPreempt = 0x20
+
+// Message layout.
+const (
+	MsgAlign = 16
+	MsgMax   = 0x10000
+)
+
+// Message types.
+const (
+	MsgData     = 1
+	MsgEOF      = 2
+	MsgReset    = 3
+	MsgCredit   = 4
+	MsgOpen     = 16
+	MsgSignal   = 17
+	MsgListen   = 32
+	MsgUnlisten = 33
+	MsgAccepted = 34
+)
+
+// Streams.
+const (
+	ConnStdin  = 0
+	ConnStdout = 1
+	ConnStderr = 2
+	ConnFirst  = 16
+	ConnWindow = 0x10000
+)
+
+// Boot.Flags.
+const (
+	BootStdinTTY  = 0x1
+	BootStdoutTTY = 0x2
+	BootStderrTTY = 0x4
+	BootStrace    = 0x8
+	BootNoPatch   = 0x10
+)
+
+// BootTables is the number of page-table pages at LibosHeader.BootTables.
+const BootTables = 48
+
+// LibosHeader is struct ufs_libos_header.
+type LibosHeader struct {
+	Magic      uint32
+	Version    uint32
+	Entry      uint64
+	ExcEntry   uint64
+	LSTAR      uint64
+	TextStart  uint64
+	TextEnd    uint64
+	GDT        uint64
+	IDT        uint64
+	TSS        uint64
+	ExcFrame   uint64
+	BootTables uint64
+	End        uint64
+}
+
+// ExcFrame is struct ufs_exc_frame.
+type ExcFrame struct {
+	CR2    uint64
+	RAX    uint64
+	Vector uint64
+	Error  uint64
+	RIP    uint64
+	CS     uint64
+	RFLAGS uint64
+	RSP    uint64
+	SS     uint64
+}
+
+// Ctl is struct ufs_ctl.
+type Ctl struct {
+	Preempt  uint32
+	RxWanted uint32
+	SeedSeq  uint64
+	Seed     [48]byte
+
+	NextTimer uint64
+	Runnable  uint32
+	TxWanted  uint32
+	RAMUsed   uint64
+	RAMLibos  uint64
+	Syscalls  uint64
+	Traps     uint64
+	Faults    uint64
+	GuestPad  uint64
+
+	RxHead    uint64
+	RxHeadPad [7]uint64
+	RxTail    uint64
+	RxTailPad [7]uint64
+	TxHead    uint64
+	TxHeadPad [7]uint64
+	TxTail    uint64
+	TxTailPad [7]uint64
+
+	TSCEntry  uint64
+	TSCExec   uint64
+	TSCUser   uint64
+	TSCListen uint64
+	TSCPad    [4]uint64
+}
+
+// Clock is struct ufs_clock.
+type Clock struct {
+	Seq     uint32
+	Shift   uint32
+	TSCBase uint64
+	MonoNS  uint64
+	Mult    uint64
+	RealOff uint64
+	BootOff uint64
+	TSCKHz  uint64
+	Pad     uint64
+}
+
+// Boot is struct ufs_boot.
+type Boot struct {
+	Magic      uint32
+	Version    uint32
+	Size       uint32
+	Flags      uint32
+	RAMSize    uint64
+	ImageSize  uint64
+	Argc       uint32
+	Envc       uint32
+	Argv       uint32
+	Envp       uint32
+	Program    uint32
+	Cwd        uint32
+	Hostname   uint32
+	UID        uint32
+	GID        uint32
+	MaxFiles   uint32
+	OverlayMax uint64
+}
+
+// Msg is struct ufs_msg.
+type Msg struct {
+	Len   uint32
+	Type  uint16
+	Flags uint16
+	Conn  uint32
+	Arg   uint32
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package abi
+
+import "unsafe"
+
+// Offsets of the fields of Ctl in the shared area.
+const (
+	CtlPreempt   = CtlOff + uint64(unsafe.Offsetof(Ctl{}.Preempt))
+	CtlRxWanted  = CtlOff + uint64(unsafe.Offsetof(Ctl{}.RxWanted))
+	CtlSeedSeq   = CtlOff + uint64(unsafe.Offsetof(Ctl{}.SeedSeq))
+	CtlSeed      = CtlOff + uint64(unsafe.Offsetof(Ctl{}.Seed))
+	CtlNextTimer = CtlOff + uint64(unsafe.Offsetof(Ctl{}.NextTimer))
+	CtlRunnable  = CtlOff + uint64(unsafe.Offsetof(Ctl{}.Runnable))
+	CtlTxWanted  = CtlOff + uint64(unsafe.Offsetof(Ctl{}.TxWanted))
+	CtlRAMUsed   = CtlOff + uint64(unsafe.Offsetof(Ctl{}.RAMUsed))
+	CtlRAMLibos  = CtlOff + uint64(unsafe.Offsetof(Ctl{}.RAMLibos))
+	CtlSyscalls  = CtlOff + uint64(unsafe.Offsetof(Ctl{}.Syscalls))
+	CtlTraps     = CtlOff + uint64(unsafe.Offsetof(Ctl{}.Traps))
+	CtlFaults    = CtlOff + uint64(unsafe.Offsetof(Ctl{}.Faults))
+	CtlRxHead    = CtlOff + uint64(unsafe.Offsetof(Ctl{}.RxHead))
+	CtlRxTail    = CtlOff + uint64(unsafe.Offsetof(Ctl{}.RxTail))
+	CtlTxHead    = CtlOff + uint64(unsafe.Offsetof(Ctl{}.TxHead))
+	CtlTxTail    = CtlOff + uint64(unsafe.Offsetof(Ctl{}.TxTail))
+	CtlTSCEntry  = CtlOff + uint64(unsafe.Offsetof(Ctl{}.TSCEntry))
+	CtlTSCExec   = CtlOff + uint64(unsafe.Offsetof(Ctl{}.TSCExec))
+	CtlTSCUser   = CtlOff + uint64(unsafe.Offsetof(Ctl{}.TSCUser))
+	CtlTSCListen = CtlOff + uint64(unsafe.Offsetof(Ctl{}.TSCListen))
+)
+
+// Offsets of the fields of Clock in the shared area.
+const (
+	ClockSeq     = ClockOff + uint64(unsafe.Offsetof(Clock{}.Seq))
+	ClockShift   = ClockOff + uint64(unsafe.Offsetof(Clock{}.Shift))
+	ClockTSCBase = ClockOff + uint64(unsafe.Offsetof(Clock{}.TSCBase))
+	ClockMonoNS  = ClockOff + uint64(unsafe.Offsetof(Clock{}.MonoNS))
+	ClockMult    = ClockOff + uint64(unsafe.Offsetof(Clock{}.Mult))
+	ClockRealOff = ClockOff + uint64(unsafe.Offsetof(Clock{}.RealOff))
+	ClockBootOff = ClockOff + uint64(unsafe.Offsetof(Clock{}.BootOff))
+	ClockTSCKHz  = ClockOff + uint64(unsafe.Offsetof(Clock{}.TSCKHz))
+)
+
+// Sizes of the structs.
+const (
+	LibosHeaderSize = uint64(unsafe.Sizeof(LibosHeader{}))
+	ExcFrameSize    = uint64(unsafe.Sizeof(ExcFrame{}))
+	CtlSize         = uint64(unsafe.Sizeof(Ctl{}))
+	ClockSize       = uint64(unsafe.Sizeof(Clock{}))
+	BootBlockSize   = uint64(unsafe.Sizeof(Boot{}))
+	MsgSize         = uint64(unsafe.Sizeof(Msg{}))
+)

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package queue
+
+import (
+	"fmt"
+
+	"unifaas.dev/abi"
+	"unifaas.dev/internal/guestmem"
+)
+
+// Tx takes messages of the guest. Not safe for concurrent use.
+type Tx struct{ ring }
+
+// NewTx is for a shared area whose rings are still empty.
+func NewTx(shared *guestmem.Area) *Tx {
+	return &Tx{ring{area: shared, off: abi.TxOff, size: abi.TxSize}}
+}
+
+// Next takes one message; its payload is copied into buf, which must hold abi.MsgMax bytes. ok is false when there is none.
+// An error means that the guest lies and has to end.
+func (t *Tx) Next(buf []byte) (m Msg, payload []byte, ok bool, err error) {
+	if len(buf) < abi.MsgMax {
+		return Msg{}, nil, false, fmt.Errorf("buffer of %d bytes for guest messages: need %d", len(buf), abi.MsgMax)
+	}
+	head := t.area.Load64(abi.CtlTxHead)
+	if head == t.index {
+		return Msg{}, nil, false, nil
+	}
+	used := head - t.index
+	if head < t.index || used > t.size || used%abi.MsgAlign != 0 {
+		return Msg{}, nil, false, corrupt("tx", "head 0x%x with tail 0x%x", head, t.index)
+	}
+	var h [abi.MsgSize]byte
+	if err := t.read(h[:], t.index); err != nil {
+		return Msg{}, nil, false, err
+	}
+	m = getHeader(&h)
+	if err := check(m, used); err != nil {
+		return Msg{}, nil, false, err
+	}
+	payload = buf[:m.Len]
+	if err := t.read(payload, t.index+abi.MsgSize); err != nil {
+		return Msg{}, nil, false, err
+	}
+	t.index += padded(uint64(m.Len))
+	t.area.Store64(abi.CtlTxTail, t.index)
+	return m, payload, true, nil
+}
+
+// check refuses a header that no honest guest writes, given the bytes it says it has put in.
+func check(m Msg, used uint64) error {
+	if m.Len > abi.MsgMax {
+		return corrupt("tx", "message of %d bytes, at most %d", m.Len, abi.MsgMax)
+	}
+	if padded(uint64(m.Len)) > used {
+		return corrupt("tx", "message of %d bytes, but only %d were put in", m.Len, used)
+	}
+	if m.Flags != 0 {
+		return corrupt("tx", "message flags 0x%x", m.Flags)
+	}
+	switch m.Type {
+	case abi.MsgData:
+		return nil
+	case abi.MsgEOF, abi.MsgReset, abi.MsgCredit, abi.MsgListen, abi.MsgUnlisten, abi.MsgAccepted:
+		if m.Len != 0 {
+			return corrupt("tx", "message of type %d with %d bytes of payload", m.Type, m.Len)
+		}
+		return nil
+	}
+	return corrupt("tx", "message of unknown type %d", m.Type)
+}
+
+// GuestWaits reports whether the guest sleeps until there is room: it has to run again after messages were taken.
+func (t *Tx) GuestWaits() bool { return t.area.Load32(abi.CtlTxWanted) != 0 }
