@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# make build      bin/unifaas, with the library OS inside
+# make demo       set up what is missing, build, start a node, deploy two functions and call them
+# make test       set up what is missing and run every test
+# make libos      only the library OS, guest/libos.elf
+# make examples   the example functions, into build/examples/
+# make clean      remove everything that was built
+
+SHELL := /bin/bash
+MAKEFLAGS += --no-builtin-rules
+ifeq ($(filter -j%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(shell nproc)
+endif
+
+GO ?= go
+CC := gcc
+B  := build
+
+# What the guest's code is compiled with. It shares an address space with the program at CPL3: no red zone (exceptions
+# land on the same stack), only general registers (the program's vector state stays in place), no stack protector (TLS is the program's).
+GUEST_CFLAGS := -std=gnu11 -ffreestanding -O2 -g -fPIE -fvisibility=hidden -mno-red-zone -mgeneral-regs-only \
+	-fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables -fno-strict-aliasing \
+	-ffile-prefix-map=$(CURDIR)=. -Wall -Wextra -Wno-unused-parameter -Werror -Iguest/include
+GUEST_DIRS := lib platform mm proc fs net time sys
+GUEST_SRC  := $(sort $(wildcard $(GUEST_DIRS:%=guest/%/*.c) $(GUEST_DIRS:%=guest/%/*.S)))
+GUEST_OBJ  := $(GUEST_SRC:guest/%=$(B)/guest/%.o)
+LIBOS_MAX  := 262144 # bytes of text + data that the library OS may have
+
+.PHONY: build libos examples bench-programs abi-programs setup demo test lint docs clean FORCE
+.DELETE_ON_ERROR:
+
+build: bin/unifaas bench-programs
+
+bin/unifaas: guest/libos.elf FORCE
+	@mkdir -p bin
+	@echo "  GO    $@"
+	@CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w' -o $@ ./cmd/unifaas
+
+# ---- the library OS ----
+
+libos: guest/libos.elf
+
+$(B)/guest/%.c.o: guest/%.c
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	@$(CC) $(GUEST_CFLAGS) -MMD -MP -c $< -o $@
+
+$(B)/guest/%.S.o: guest/%.S
+	@mkdir -p $(@D)
+	@echo "  AS    $<"
+	@$(CC) $(GUEST_CFLAGS) -MMD -MP -c $< -o $@
+
+# The vDSO is code of the program's side: an ELF shared object of its own that the library OS carries as bytes.
+VDSO_SRC := $(sort $(wildcard guest/vdso/*.c guest/vdso/*.S))
+guest/vdso/vdso.so: $(VDSO_SRC) guest/vdso/vdso.lds $(wildcard guest/include/*.h) abi/unifaas_abi.h
+	@echo "  VDSO  $@"
+	@$(CC) -std=gnu11 -ffreestanding -O2 -fPIC -fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables \
+	  -mno-red-zone -Wall -Wextra -Werror -Iguest/include -shared -nostdlib -Wl,-soname=linux-vdso.so.1 -Wl,--hash-style=both \
+	  -Wl,--build-id=none -Wl,-z,noexecstack -Wl,-z,max-page-size=4096 -Wl,-Bsymbolic -s -T guest/vdso/vdso.lds $(VDSO_SRC) -o $@
+$(filter $(B)/guest/platform/%.S.o,$(GUEST_OBJ)): guest/vdso/vdso.so
+
+$(B)/guest/libos.ld: guest/platform/libos.ld abi/unifaas_abi.h
+	@mkdir -p $(@D)
+	@$(CC) -E -P -x assembler-with-cpp -Iguest/include $< -o $@
+
+# A list that changes when a source file comes or goes, so that a stale object is never linked.
+$(B)/guest/objects: FORCE
+	@mkdir -p $(@D)
+	@echo '$(GUEST_OBJ) $(GUEST_CFLAGS)' | cmp -s - $@ || echo '$(GUEST_OBJ) $(GUEST_CFLAGS)' > $@
+
+guest/libos.elf: $(GUEST_OBJ) $(B)/guest/libos.ld $(B)/guest/objects
+	@echo "  LD    $@"
+	@$(CC) -nostdlib -static -no-pie -Wl,-T,$(B)/guest/libos.ld -Wl,--build-id=none -Wl,-z,noexecstack -Wl,-z,max-page-size=4096 \
+	  -Wl,--no-warn-rwx-segments -Wl,-Map,$(B)/guest/libos.map $(GUEST_OBJ) -o $(B)/guest/libos.debug.elf
+	@objcopy --strip-debug $(B)/guest/libos.debug.elf $@
+	@scripts/libos-size.sh $@ $(LIBOS_MAX)
+
+-include $(GUEST_OBJ:.o=.d)
+
+# ---- examples and programs that tests and benchmarks run in the guest ----
+
+include examples/rules.mk
+include test/rules.mk
+
+# ---- the rest ----
+
+setup:
+	@scripts/setup.sh build
+
+demo:
+	@scripts/setup.sh build
+	@$(MAKE) --no-print-directory build examples
+	@scripts/demo.sh
+
+test:
+	@scripts/test.sh
+
+lint:
+	@scripts/test.sh lint
+
+docs: docs/syscalls.md
+
+docs/syscalls.md: $(wildcard guest/sys/*.def) FORCE
+	@$(GO) run ./internal/tools/syscalldoc -o $@ guest/sys
+
+clean:
+	rm -rf bin $(B) guest/libos.elf guest/vdso/vdso.so
+	@$(MAKE) --no-print-directory -C guest/test clean 2>/dev/null || true

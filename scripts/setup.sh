@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# setup.sh build|test: installs what is missing on a Debian machine, and only that. Works as root or with sudo, again and again.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+want=${1:-build}
+say() { printf '  SETUP %s\n' "$*"; }
+die() {
+	echo "setup: $*" >&2
+	exit 1
+}
+
+missing=()
+need_cmd() { command -v "$1" >/dev/null 2>&1 || missing+=("$2"); }
+need_file() {
+	local f
+	for f in $1; do [ -e "$f" ] && return; done
+	missing+=("$2")
+}
+
+case $want in
+build | test) ;;
+*) die "unknown set \"$want\", say build or test" ;;
+esac
+
+command -v go >/dev/null 2>&1 || die "no go command: install Go (https://go.dev/dl), version $(awk '/^go /{print $2}' go.mod) or later"
+
+need_cmd gcc gcc
+need_cmd ld binutils
+need_file "/usr/include/stdio.h" libc6-dev
+need_file "/usr/include/linux/futex.h" linux-libc-dev
+need_file "/usr/include/x86_64-linux-gnu/asm/unistd.h /usr/include/asm/unistd.h" linux-libc-dev
+need_cmd curl curl
+need_file "/etc/ssl/certs/ca-certificates.crt" ca-certificates
+if [ "$want" = test ]; then
+	need_cmd musl-gcc musl-tools
+	need_cmd fsck.erofs erofs-utils
+	need_cmd runc runc
+	need_cmd qemu-system-x86_64 qemu-system-x86
+	need_cmd cpio cpio
+	need_file "/bin/busybox /usr/bin/busybox" busybox-static
+	need_cmd xz xz-utils
+	need_file "/usr/lib/x86_64-linux-gnu/libasan.so.8 /usr/lib/gcc/x86_64-linux-gnu/12/libasan.so /usr/lib/gcc/x86_64-linux-gnu/12/libasan.a" libgcc-12-dev
+fi
+
+sudo=
+[ "$(id -u)" = 0 ] || sudo=sudo
+apt_updated=
+apt_run() {
+	command -v apt-get >/dev/null || die "missing ${missing[*]}: this is no Debian machine, install them yourself"
+	[ -z "$sudo" ] || command -v sudo >/dev/null || die "missing ${missing[*]}: run as root or install sudo"
+	if [ -z "$apt_updated" ]; then
+		$sudo apt-get update -qq >/dev/null || die "apt-get update failed: check the network and /etc/apt/sources.list"
+		apt_updated=1
+	fi
+}
+
+if ((${#missing[@]})); then
+	mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
+	say "installing ${missing[*]}"
+	apt_run
+	log=$(mktemp)
+	if ! $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" </dev/null >"$log" 2>&1; then
+		tail -n 20 "$log" >&2
+		rm -f "$log"
+		die "apt-get could not install ${missing[*]}"
+	fi
+	rm -f "$log"
+fi
+
+# A stock kernel for the tests inside QEMU: unpacked under build/, never installed.
+kernel() {
+	local dir=build/kernel log pkg
+	[ -s $dir/vmlinuz ] && [ -s $dir/kvm.ko ] && [ -s $dir/kvm-amd.ko ] && [ -s $dir/irqbypass.ko ] && return
+	apt_run
+	pkg=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null | awk '/Depends: linux-image-/ {print $2; exit}')
+	[ -n "$pkg" ] || die "apt-cache knows no linux-image-cloud-amd64: check /etc/apt/sources.list"
+	say "unpacking $pkg into $dir"
+	rm -rf $dir
+	mkdir -p $dir/tmp
+	log=$(mktemp)
+	# As the owner of the folder: apt's own sandbox user could not write there.
+	if ! (cd $dir/tmp && apt-get download -qq -o APT::Sandbox::User=root "$pkg" >"$log" 2>&1 && dpkg-deb -x ./*.deb .); then
+		tail -n 20 "$log" >&2
+		rm -f "$log"
+		die "could not download $pkg"
+	fi
+	rm -f "$log"
+	cp $dir/tmp/boot/vmlinuz-* $dir/vmlinuz
+	local m f
+	for m in kvm kvm-amd irqbypass; do
+		f=$(find $dir/tmp \( -name "$m.ko" -o -name "$m.ko.xz" \) | head -n 1)
+		case $f in
+		*.xz) xz -dc "$f" >$dir/$m.ko ;;
+		*.ko) cp "$f" $dir/$m.ko ;;
+		*) die "$pkg has no module $m.ko" ;;
+		esac
+	done
+	rm -rf $dir/tmp
+}
+[ "$want" = test ] && kernel
+say "done ($want)"
