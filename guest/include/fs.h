@@ -13,6 +13,7 @@ struct inode {
 	u64 ino, dev, rdev, size, blocks;
 	u64 atime_ns, mtime_ns, ctime_ns;
 	void *priv;
+	struct inode *next_dead;               /* inode.c: waiting for release */
 };
 struct stat_k;                            /* struct stat of x86-64 */
 struct inode_ops {
@@ -32,11 +33,13 @@ struct inode_ops {
 	int (*truncate)(struct inode *ino, u64 size);
 	/* The page at byte offset off (page-aligned) for mapping. write: the caller will store to it (shared mapping).
 	 * Returns a libos address of PAGE_SIZE bytes: in the physmap (reference taken with page_get) or in the image
-	 * window (never freed, never written). ERR_PTR(-ENODEV) if it cannot be mapped. NULL ops: not mappable. */
+	 * window (never freed, never written). ERR_PTR(-ENODEV) if it cannot be mapped, -EFAULT past the end of the
+	 * file (SIGBUS), -EPERM if a seal forbids writing. NULL ops: not mappable. */
 	void *(*page)(struct inode *ino, u64 off, bool write);
 	int (*open)(struct inode *ino, struct file *f);     /* may replace f->ops, f->priv */
 	int (*setattr)(struct inode *ino);                  /* mode, uid, gid, times were changed */
 	void (*release)(struct inode *ino);                 /* last reference is gone */
+	struct inode *(*follow)(struct inode *ino, char *path); /* magic link: the inode it leads to, its path (PATH_MAX bytes) */
 };
 void inode_get(struct inode *ino);
 void inode_put(struct inode *ino);
@@ -100,6 +103,18 @@ void fsctx_put(struct fsctx *c);
 /* Open by path from the kernel (exec, boot). ERR_PTR on error. */
 struct file *file_open_kernel(const char *path, u32 flags, u32 mode);
 long file_read_kernel(struct file *f, void *buf, size_t n, u64 off);
+/* The inode at an absolute path (follow: a last symbolic link too), referenced; ERR_PTR on error. */
+struct inode *path_lookup_kernel(const char *path, bool follow);
+/* Makes a node (S_IFSOCK for AF_UNIX) relative to the current directory; its inode, referenced; -EEXIST if the name is taken. */
+struct inode *path_mknod_kernel(const char *path, u32 mode, u64 rdev);
+/* May current do this (4 read, 2 write, 1 execute or search)? 0 or -EACCES. */
+int inode_may(struct inode *ino, int mask);
+/* An unnamed file in memory, for shared anonymous mappings (fs/memfd.c); its inode, referenced; ERR_PTR on error. */
+struct inode *shm_inode_create(u64 size);
+/* fs/random.c: as getrandom(2). */
+void random_bytes(void *buf, size_t n);
+/* fs/epoll.c: the last reference to f goes, drop the registrations in f->epolls. */
+void epoll_file_gone(struct file *f);
 void fs_init(void);   /* mounts: EROFS image + overlay at /, proc, dev, tmp */
 void console_open_std(struct fdtable *t); /* descriptors 0, 1, 2 */
 #endif
