@@ -2,7 +2,7 @@
 /*
  * unifaas_abi.h: the whole contract between a guest (library OS) and a monitor.
  *
- * One self-contained header: no include, no pointer type, no implicit padding. abi/*.go mirrors it and
+ * One self-contained header: no include, no pointer type, no implicit padding. The Go files beside it mirror it and
  * abi/abi_test.go compares the two through debug information. It also goes through cpp into assembly and the
  * linker script, so everything a C compiler needs stands behind __ASSEMBLER__.
  *

@@ -53,6 +53,10 @@ long mm_populate(struct mm *mm, u64 addr, u64 len, bool write);
 /* Write bytes to a mapping whatever its protection (ELF loader, patcher): private pages are made as needed. */
 long mm_poke(struct mm *mm, u64 addr, const void *src, size_t n);
 
+/* The libos's own address of the page at user address va (page-aligned): present, or of a file mapping whose page
+ * is in memory anyway; NULL when there is none. Makes no page, takes no reference. For the patcher. */
+const void *mm_peek(struct mm *mm, u64 va);
+
 #define FAULT_WRITE 2
 #define FAULT_USER 4
 #define FAULT_EXEC 16

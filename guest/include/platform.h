@@ -17,6 +17,8 @@ _Noreturn void platform_exit(int wait_status);
 void platform_flush(u64 va, u64 len);
 void platform_switch_mm(u64 cr3);                  /* make other page tables current */
 void platform_switch(struct thread *prev, struct thread *next); /* FPU, FS/GS base, kernel stack: switch.S */
+/* Prepare t (stack set, regs or NULL) to start in fn(arg) when first switched to. */
+void platform_thread_init(struct thread *t, void (*fn)(void *), void *arg);
 u64 platform_fsbase(void); void platform_set_fsbase(u64 v);
 u64 platform_gsbase(void); void platform_set_gsbase(u64 v);
 extern u32 xsave_size;                             /* bytes of one XSAVE area with the features in XCR0 */

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* boot.c: from the first instruction to the first program. */
+#include "internal.h"
+#include "boot_hooks.h"
+#include "errno.h"
+#include "fs.h"
+#include "net.h"
+#include "time.h"
+
+extern char rodata_end[], text_start[], libos_end[], boot_tables[];
+
+/* How many of the pages set aside for them the monitor used for page tables: it fills them in order. */
+static unsigned tables_used(void)
+{
+	unsigned n = UFS_BOOT_TABLES;
+	for (; n > 1; n--) {
+		const u64 *p = (const u64 *)(boot_tables + (n - 1) * PAGE_SIZE);
+		for (unsigned i = 0; i < 512; i++)
+			if (p[i])
+				return n;
+	}
+	return n;
+}
+
+static void check_boot_block(void)
+{
+	if (BOOT->magic != UFS_ABI_MAGIC || BOOT->version != UFS_ABI_VERSION)
+		panic("boot block has magic 0x%x version %u, this libos speaks 0x%x version %u", BOOT->magic, BOOT->version, UFS_ABI_MAGIC, UFS_ABI_VERSION);
+}
+
+/* RAM as the monitor laid it out: text block, data block with page tables at its end, the rest. */
+static void memory_init(void)
+{
+	u64 text_end_pa = ALIGN_UP((u64)rodata_end - UFS_LIBOS_VA, PAGE_SIZE);
+	u64 tables_pa = (u64)boot_tables - UFS_LIBOS_VA;
+	u64 free_pa = tables_pa + tables_used() * PAGE_SIZE;
+	page_init(free_pa, BOOT->ram_size);
+	page_add_range(text_end_pa, UFS_LIBOS_DATA_VA - UFS_LIBOS_VA);
+	mm_boot_adopt(tables_pa);
+}
+
+static char **string_vector(u32 off, u32 n)
+{
+	char **v = kmalloc((n + 1) * sizeof(char *));
+	char *s = (char *)BOOT + off;
+	if (!v)
+		panic("no memory for %u boot strings", n);
+	for (u32 i = 0; i < n; i++) {
+		v[i] = s;
+		s += strlen(s) + 1;
+	}
+	v[n] = NULL;
+	return v;
+}
+
+/* Becomes process 1: runs on its kernel stack and returns into the program. */
+static void first_thread(void *arg)
+{
+	char **argv = string_vector(BOOT->argv, BOOT->argc), **envp = string_vector(BOOT->envp, BOOT->envc);
+	const char *program = (const char *)BOOT + BOOT->program;
+	fs_init();
+	console_open_std(curproc()->files);
+	CTL->tsc_exec = rdtsc();
+	long r = exec_program(program, argv, BOOT->argc, envp, BOOT->envc);
+	if (r) {
+		klog("cannot execute %s: error %ld", program, -r);
+		process_exit((r == -ENOENT ? 127 : 126) << 8);
+	}
+	kfree(argv);
+	kfree(envp);
+	CTL->tsc_user = rdtsc();
+	thread_start_user();
+}
+
+void boot_main(void)
+{
+	CTL->tsc_entry = rdtsc();
+	check_boot_block();
+	platform_init();
+	memory_init();
+	sched_init();
+	queue_init();
+	net_init();
+	process_start_init(first_thread);
+	panic("the scheduler came back");
+}

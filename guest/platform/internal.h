@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* internal.h: what the files of platform/ share and no other folder uses. */
+#ifndef UFS_PLATFORM_INTERNAL_H
+#define UFS_PLATFORM_INTERNAL_H
+#include "mm.h"
+#include "proc.h"
+#include "platform.h"
+extern u64 trap_count;
+void platform_init(void);
+/* Full return to the program with r; does not return. entry.S. */
+void ret_slow(void);
+_Noreturn void report_oom(void);
+void report_trap(const struct regs *r, u64 vector, u64 error, u64 cr2);
+#endif

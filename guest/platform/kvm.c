@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* kvm.c: the platform interface under the kvm monitor: doorbell, exception gates, FPU set-up, page-table switch. */
+#include "platform.h"
+#include "internal.h"
+
+u32 xsave_size;
+u64 xsave_mask;
+u8 has_xsaveopt;
+u64 trap_count;
+
+void doorbell(u32 off, u32 value)
+{
+	barrier();
+	*(volatile u32 *)(UFS_DOORBELL_VA + off) = value;
+	barrier();
+}
+
+void platform_idle(u64 next_timer)
+{
+	CTL->next_timer = next_timer;
+	doorbell(UFS_BELL_IDLE, 0);
+}
+
+_Noreturn void platform_exit(int wait_status)
+{
+	for (;;)
+		doorbell(UFS_BELL_EXIT, wait_status);
+}
+
+/* In entry.S; loads CR3 at CPL0. */
+void platform_gate(u64 cr3);
+
+void platform_flush(u64 va, u64 len)
+{
+	platform_gate(mm_cr3(curproc()->mm));
+}
+
+void platform_switch_mm(u64 cr3)
+{
+	platform_gate(cr3);
+}
+
+u64 platform_fsbase(void) { u64 v; __asm__ volatile("rdfsbase %0" : "=r"(v)); return v; }
+void platform_set_fsbase(u64 v) { __asm__ volatile("wrfsbase %0" : : "r"(v)); }
+u64 platform_gsbase(void) { u64 v; __asm__ volatile("rdgsbase %0" : "=r"(v)); return v; }
+void platform_set_gsbase(u64 v) { __asm__ volatile("wrgsbase %0" : : "r"(v)); }
+
+void fpu_save(void *area)
+{
+	__asm__ volatile("xsave64 (%0)" : : "r"(area), "a"((u32)xsave_mask), "d"((u32)(xsave_mask >> 32)) : "memory");
+}
+
+void fpu_restore(const void *area)
+{
+	__asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"((u32)xsave_mask), "d"((u32)(xsave_mask >> 32)) : "memory");
+}
+
+/* The state a program starts with: FCW 0x37f, MXCSR 0x1f80, all else as after reset. */
+void fpu_init(void *area)
+{
+	memset(area, 0, xsave_size);
+	*(u16 *)area = 0x37f;
+	*(u32 *)((char *)area + 24) = 0x1f80;
+	*(u64 *)((char *)area + 512) = 3;
+}
+
+static void cpuid(u32 leaf, u32 sub, u32 r[4])
+{
+	__asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(leaf), "c"(sub));
+}
+
+static void fpu_setup(void)
+{
+	u32 r[4], lo, hi;
+	__asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+	xsave_mask = (u64)hi << 32 | lo;
+	cpuid(0xd, 0, r);
+	xsave_size = ALIGN_UP(r[1], 64);
+	cpuid(0xd, 1, r);
+	has_xsaveopt = r[0] & 1;
+}
+
+/* Interrupt gates on IST 1. Only INT3 may be executed by the program (DPL 3). */
+static void idt_setup(void)
+{
+	extern u8 exc_stubs[], exc_stub_bp[];
+	extern u64 idt[512];
+	for (unsigned v = 0; v < 22; v++) {
+		u64 a = v == 3 ? (u64)exc_stub_bp : (u64)exc_stubs + 16 * v;
+		u64 dpl = v == 3 ? 3 : 0;
+		idt[2 * v] = (a & 0xffff) | (u64)UFS_KERNEL_CS << 16 | 1ULL << 32 | (0x8e | dpl << 5) << 40 | (a >> 16 & 0xffff) << 48;
+		idt[2 * v + 1] = a >> 32;
+	}
+}
+
+void platform_init(void)
+{
+	idt_setup();
+	fpu_setup();
+}
+
+/* A thread that starts in fn(arg) on its own stack, see 3: in switch.S. */
+void platform_thread_init(struct thread *t, void (*fn)(void *), void *arg)
+{
+	u64 *sp = (u64 *)(ALIGN_DOWN((u64)t->regs ? (u64)t->regs : t->kstack_top, 16) - 32);
+	sp[0] = (u64)fn;
+	sp[1] = (u64)arg;
+	t->ksp = (u64)sp;
+	t->flags |= TF_FRESH;
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * patch.c: rewrite `syscall` sites so that they jump straight into the libos.
+ *
+ * Trapping costs microseconds on a software KVM, a jump nothing. A site is two bytes, a jump five, and the red zone
+ * forbids a call. Two forms are rewritten, all others keep trapping, which is slower but always right:
+ *
+ *   A  mov $nr,%eax ; syscall     the five bytes of the mov become the jump. The syscall stays, so that code which
+ *                                 jumps straight to it still works (and a restarted call runs it).
+ *   B  syscall ; cmp $-4095,%rax  (or -4096) the first five of eight bytes become the jump; the comparison moves to
+ *                                 the stub. Only if nothing near jumps to the comparison.
+ *
+ * Stubs are 32 bytes, in a page range within reach of the site; its first 8 bytes hold the libos's entry address.
+ *
+ *   A  mov $nr,%eax; movabs $site_end,%rcx; jmp *entry
+ *   B  lea 1f(%rip),%rcx; jmp *entry; 1: cmp ...; jmp site_end
+ */
+#include "ufs.h"
+#include "mm.h"
+#include "platform.h"
+#include "proc.h"
+#include <linux/mman.h>
+
+#define STUB 32
+#define STUB_PAGES 4
+#define BRANCH_WINDOW (128UL << 10)
+
+struct arena { u64 base, used, size; struct mm *mm; };
+/* Stub ranges of all address spaces; a copy of an address space by fork has them at the same place. */
+static struct arena arenas[64];
+static u32 narenas;
+
+extern char syscall_entry[];
+
+static bool reaches(u64 a, u64 b)
+{
+	s64 d = (s64)(a - b);
+	return d < 0x7ff00000LL && d > -0x7ff00000LL;
+}
+
+static struct arena *arena_for(struct mm *mm, u64 lo, u64 hi)
+{
+	for (u32 i = 0; i < narenas; i++) {
+		struct arena *a = &arenas[i];
+		if (a->mm == mm && a->used + STUB <= a->size && reaches(a->base, lo) && reaches(a->base, hi) && reaches(a->base + a->size, lo))
+			return a;
+	}
+	if (narenas == ARRAY_SIZE(arenas))
+		return NULL;
+	u64 size = STUB_PAGES * PAGE_SIZE, entry = (u64)syscall_entry;
+	long at = mm_find_near(mm, lo, hi, size);
+	if (at < 0 || mm_map(mm, at, size, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, NULL, 0) < 0)
+		return NULL;
+	mm_set_name(mm, at, "[stubs]");
+	if (mm_poke(mm, at, &entry, sizeof(entry)))
+		return NULL;
+	struct arena *a = &arenas[narenas++];
+	*a = (struct arena){ at, STUB, size, mm };
+	return a;
+}
+
+/* Where to run a system call again whose return address is ret: see syscall_restart(). */
+u64 patch_restart_rip(u64 ret)
+{
+	for (u32 i = 0; i < narenas; i++)
+		if (ret >= arenas[i].base && ret < arenas[i].base + arenas[i].size)
+			return ALIGN_DOWN(ret, STUB);
+	return ret - 2;
+}
+
+/* The address space is gone (exec, last exit). */
+void patch_forget(struct mm *mm)
+{
+	for (u32 i = 0; i < narenas;)
+		if (arenas[i].mm == mm)
+			arenas[i] = arenas[--narenas];
+		else
+			i++;
+}
+
+static u8 *emit(u8 *p, const void *src, size_t n)
+{
+	memcpy(p, src, n);
+	return p + n;
+}
+
+static u8 *emit_rel32(u8 *p, const char *op, size_t n, u64 here, u64 target)
+{
+	p = emit(p, op, n);
+	u32 rel = (u32)(target - (here + n + 4));
+	return emit(p, &rel, 4);
+}
+
+static bool poke_jump(struct mm *mm, u64 site, u64 target)
+{
+	u8 jump[5];
+	emit_rel32(jump, "\xe9", 1, site, target);
+	return mm_poke(mm, site, jump, 5) == 0;
+}
+
+static void patch_a(struct mm *mm, struct arena *a, u64 mov, const u8 *code)
+{
+	u64 at = a->base + a->used, ret = mov + 7;
+	u8 stub[STUB], *p = stub;
+	memset(stub, 0xcc, STUB);
+	p = emit(p, code, 5);
+	p = emit(p, "\x48\xb9", 2);
+	p = emit(p, &ret, 8);
+	emit_rel32(p, "\xff\x25", 2, at + (p - stub), a->base);
+	if (mm_poke(mm, at, stub, STUB))
+		return;
+	a->used += STUB;
+	poke_jump(mm, mov, at);
+}
+
+static void patch_b(struct mm *mm, struct arena *a, u64 site, const u8 *code)
+{
+	u64 at = a->base + a->used;
+	u8 stub[STUB], *p = stub;
+	memset(stub, 0xcc, STUB);
+	p = emit_rel32(p, "\x48\x8d\x0d", 3, at, at + 13);
+	p = emit_rel32(p, "\xff\x25", 2, at + (p - stub), a->base);
+	p = emit(p, code + 2, 6);
+	emit_rel32(p, "\xe9", 1, at + (p - stub), site + 8);
+	if (mm_poke(mm, at, stub, STUB))
+		return;
+	a->used += STUB;
+	poke_jump(mm, site, at);
+}
+
+/* A contiguous view of code as the program will see it. */
+struct view { const u8 *bytes; u64 va; size_t len; };
+
+/* Does any direct branch near lead to va? Bytes that only look like a branch count too: then the site just traps. */
+static bool branch_to(const struct view *v, u64 va)
+{
+	u64 lo = va - v->va > BRANCH_WINDOW ? va - v->va - BRANCH_WINDOW : 0;
+	u64 hi = MIN(v->len, va - v->va + BRANCH_WINDOW);
+	for (u64 i = lo; i + 6 <= hi; i++) {
+		u8 b = v->bytes[i];
+		u64 here = v->va + i;
+		if (((b & 0xf0) == 0x70 || b == 0xeb || (b & 0xfc) == 0xe0) && here + 2 + (s64)(signed char)v->bytes[i + 1] == va)
+			return true;
+		s32 rel;
+		if (b == 0xe9 || b == 0xe8) {
+			memcpy(&rel, v->bytes + i + 1, 4);
+			if (here + 5 + (s64)rel == va)
+				return true;
+		} else if (b == 0x0f && (v->bytes[i + 1] & 0xf0) == 0x80) {
+			memcpy(&rel, v->bytes + i + 2, 4);
+			if (here + 6 + (s64)rel == va)
+				return true;
+		}
+	}
+	return false;
+}
+
+static void patch_site(struct mm *mm, const struct view *v, size_t i)
+{
+	const u8 *c = v->bytes + i;
+	u64 site = v->va + i;
+	struct arena *a;
+	u32 nr;
+	if (i >= 5 && c[-5] == 0xb8) {
+		memcpy(&nr, c - 4, 4);
+		/* A prefix byte would make the mov something else (REX.B: mov to r8d). */
+		if (nr < 1024 && (i < 6 || (c[-6] & 0xf0) != 0x40 || branch_to(v, site - 5))) {
+			if ((a = arena_for(mm, v->va, v->va + v->len)))
+				patch_a(mm, a, site - 5, c - 5);
+			return;
+		}
+	}
+	if (i + 8 <= v->len && c[2] == 0x48 && c[3] == 0x3d && (c[4] == 0 || c[4] == 1) && c[5] == 0xf0 && c[6] == 0xff && c[7] == 0xff &&
+	    !branch_to(v, site + 2)) {
+		if ((a = arena_for(mm, v->va, v->va + v->len)))
+			patch_b(mm, a, site, c);
+	}
+}
+
+/* Find 0f 05. Words without a byte 05 are skipped eight bytes at a time. */
+static void patch_view(struct mm *mm, const struct view *v)
+{
+	const u64 ones = 0x0101010101010101ULL;
+	size_t i = 1;
+	while (i < v->len) {
+		if (i + 8 <= v->len) {
+			u64 w;
+			memcpy(&w, v->bytes + i, 8);
+			w ^= ones * 5;
+			if (!((w - ones) & ~w & (ones << 7))) {
+				i += 8;
+				continue;
+			}
+		}
+		size_t end = MIN(v->len, i + 8);
+		for (; i < end; i++)
+			if (v->bytes[i] == 5 && v->bytes[i - 1] == 0x0f)
+				patch_site(mm, v, i - 1);
+	}
+}
+
+void patch_range(struct mm *mm, u64 start, u64 end)
+{
+	if (BOOT->flags & UFS_BOOT_NOPATCH)
+		return;
+	while (start < end) {
+		const u8 *first = mm_peek(mm, start);
+		if (!first) {
+			start += PAGE_SIZE;
+			continue;
+		}
+		/* Join pages that lie side by side in memory, as an image's do. */
+		size_t len = PAGE_SIZE;
+		while (start + len < end && mm_peek(mm, start + len) == first + len)
+			len += PAGE_SIZE;
+		struct view v = { first, start, len };
+		patch_view(mm, &v);
+		start += len;
+	}
+}

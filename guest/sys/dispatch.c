@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dispatch.c: from a system call number to its handler. The table is in the .def files, one line a call. */
+#include "syscall.h"
+#include "exit_work.h"
+#include "net.h"
+#include "platform.h"
+#include "proc.h"
+#include "restart.h"
+#include "strace.h"
+
+typedef long (*handler)(u64, u64, u64, u64, u64, u64);
+
+#define FULL(name) long sys_##name(u64, u64, u64, u64, u64, u64);
+#define PARTIAL(name) FULL(name)
+#define ABSENT(name)
+#define SYS(nr, name, state, note) state(name)
+#include "table.def"
+#undef SYS
+#undef FULL
+#undef PARTIAL
+#undef ABSENT
+
+#define NR_MAX 470
+#define FULL(name) sys_##name
+#define PARTIAL(name) sys_##name
+#define ABSENT(name) NULL
+#define SYS(nr, name, state, note) [nr] = state(name),
+static const handler table[NR_MAX] = {
+#include "table.def"
+};
+#undef SYS
+
+static const struct { u16 nr; const char *name; } absent_names[] = {
+#undef FULL
+#undef PARTIAL
+#undef ABSENT
+#define FULL(nr, name)
+#define PARTIAL(nr, name)
+#define ABSENT(nr, name) { nr, #name },
+#define SYS(nr, name, state, note) state(nr, name)
+#include "table.def"
+#undef SYS
+};
+
+/* ENOSYS, said once per number. */
+static long absent(u64 nr)
+{
+	static u64 seen[512 / 64];
+	u64 bit = nr & 511;
+	if (!(seen[bit / 64] & 1ULL << bit % 64)) {
+		const char *name = "unknown";
+		seen[bit / 64] |= 1ULL << bit % 64;
+		for (size_t i = 0; i < ARRAY_SIZE(absent_names); i++)
+			if (absent_names[i].nr == nr)
+				name = absent_names[i].name;
+		klog("system call %lu (%s) is not implemented", (unsigned long)nr, name);
+	}
+	return -ENOSYS;
+}
+
+static long run(struct regs *r)
+{
+	u64 nr = r->orig_rax;
+	if (unlikely(nr >= NR_MAX || !table[nr]))
+		return absent(nr);
+	return table[nr](r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9);
+}
+
+/* Called by entry.S with all registers saved; tells whether the short way back is not enough. */
+int syscall_dispatch(struct regs *r)
+{
+	struct thread *t = current();
+	u64 rsp = r->rsp;
+	u32 k = t->last_pos++ % ARRAY_SIZE(t->last_nr);
+	CTL->syscalls++;
+	t->last_nr[k] = (u32)r->orig_rax + 1;
+	if (unlikely(BOOT->flags & UFS_BOOT_STRACE))
+		strace_enter(r);
+	long ret = run(r);
+	/* exec and sigreturn have put other registers in place; orig_rax is -1 then. */
+	if (likely(r->orig_rax != ~0ULL))
+		r->rax = ret;
+	t->last_ret[k] = (s32)ret;
+	if (unlikely(BOOT->flags & UFS_BOOT_STRACE))
+		strace_leave(r, ret);
+	bool special = r->orig_rax == ~0ULL || r->rsp != rsp || (r->rflags & 0x500); /* new registers, TF or DF */
+	bool restart = ret <= -ERESTARTSYS && ret >= -ERESTARTNOHAND;
+	if (likely(!special && !restart && !CTL->preempt && !(t->flags & TF_NEED_SIGNAL)))
+		return 0;
+	exit_work(r);
+	return 1;
+}
