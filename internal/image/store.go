@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package image
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Store keeps images in a folder:
+//
+//	sha256/HEX.erofs   the image
+//	sha256/HEX.json    its manifest; written last, so an image without one was never finished
+//	names/NAME.json    what a name stands for
+//	lock               held while names and images change
+//
+// Several processes may use one folder at once.
+type Store struct {
+	dir string
+}
+
+// Entry is one image of a listing. Name is empty for an image that no name stands for any more.
+type Entry struct {
+	Name     string    `json:"name"`
+	Created  time.Time `json:"created"`
+	Manifest Manifest  `json:"manifest"`
+}
+
+type tag struct {
+	Digest  string    `json:"digest"`
+	Created time.Time `json:"created"`
+}
+
+// OpenStore opens the store in dir and makes it where it does not exist.
+func OpenStore(dir string) (*Store, error) {
+	s := &Store{dir: dir}
+	for _, d := range []string{dir, s.blobs(), s.names()} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return nil, fmt.Errorf("image store %s: %w: choose another folder with --data", dir, cause(err))
+		}
+	}
+	return s, nil
+}
+
+func (s *Store) blobs() string            { return filepath.Join(s.dir, "sha256") }
+func (s *Store) names() string            { return filepath.Join(s.dir, "names") }
+func (s *Store) nameFile(n string) string { return filepath.Join(s.names(), url.PathEscape(n)+".json") }
+
+// blob is the path of an image file without its suffix. Preconditions: digest has the form of one.
+func (s *Store) blob(digest string) string {
+	return filepath.Join(s.blobs(), strings.TrimPrefix(digest, "sha256:"))
+}
+
+// lock holds the store's lock until the returned function is called.
+func (s *Store) lock() (func(), error) {
+	f, err := os.OpenFile(filepath.Join(s.dir, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("image store %s: %w: check who owns it", s.dir, cause(err))
+	}
+	for {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
+		if err != unix.EINTR {
+			break
+		}
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("image store %s: lock: %w", s.dir, err)
+	}
+	return func() { f.Close() }, nil
+}
+
+// Import makes an image from src, a static ELF program, and lets name stand for it. An empty name leaves it unnamed.
+func (s *Store) Import(ctx context.Context, src, name string) (Manifest, error) {
+	if name != "" {
+		if err := CheckName(name); err != nil {
+			return Manifest{}, err
+		}
+	}
+	tmp, err := os.CreateTemp(s.blobs(), ".new-*")
+	if err != nil {
+		return Manifest{}, fmt.Errorf("image store %s: %w: check who owns it", s.dir, cause(err))
+	}
+	defer os.Remove(tmp.Name()) // gone already after a rename
+	defer tmp.Close()
+	m, err := writeProgram(tmp, src)
+	if err != nil {
+		return Manifest{}, err
+	}
+	if m.Digest, err = digest(ctx, tmp); err != nil {
+		return Manifest{}, err
+	}
+	if err := tmp.Chmod(0o444); err != nil {
+		return Manifest{}, writeError(err)
+	}
+	if err := tmp.Sync(); err != nil {
+		return Manifest{}, writeError(err)
+	}
+	unlock, err := s.lock()
+	if err != nil {
+		return Manifest{}, err
+	}
+	defer unlock()
+	s.sweep()
+	if err := os.Rename(tmp.Name(), s.blob(m.Digest)+".erofs"); err != nil {
+		return Manifest{}, writeError(err)
+	}
+	if err := writeJSON(s.blob(m.Digest)+".json", m); err != nil {
+		return Manifest{}, err
+	}
+	if name != "" {
+		if err := writeJSON(s.nameFile(name), tag{m.Digest, time.Now().UTC().Truncate(time.Second)}); err != nil {
+			return Manifest{}, err
+		}
+	}
+	return m, nil
+}
+
+// Open opens the image that ref, a name or a digest, stands for. The file stays good when the image is removed.
+func (s *Store) Open(ref string) (*os.File, int64, Manifest, error) {
+	m, err := s.Manifest(ref)
+	if err != nil {
+		return nil, 0, Manifest{}, err
+	}
+	f, err := os.Open(s.blob(m.Digest) + ".erofs")
+	if err != nil {
+		return nil, 0, Manifest{}, fmt.Errorf("image %q: %w: build it again", ref, cause(err))
+	}
+	if fi, err := f.Stat(); err != nil || fi.Size() != m.Size {
+		f.Close()
+		return nil, 0, Manifest{}, fmt.Errorf("image %q: damaged in %s: build it again", ref, s.dir)
+	}
+	return f, m.Size, m, nil
+}
+
+// Manifest is the manifest of the image that ref stands for.
+func (s *Store) Manifest(ref string) (Manifest, error) {
+	d := ref
+	if !digestForm.MatchString(ref) {
+		t, err := s.tag(ref)
+		if err != nil {
+			return Manifest{}, err
+		}
+		d = t.Digest
+	}
+	b, err := os.ReadFile(s.blob(d) + ".json")
+	if errors.Is(err, fs.ErrNotExist) {
+		return Manifest{}, fmt.Errorf("image %q: %w: make it with unifaas build", ref, ErrNotFound)
+	}
+	if err != nil {
+		return Manifest{}, fmt.Errorf("image %q: %w", ref, cause(err))
+	}
+	m, err := decodeManifest(b)
+	if err == nil && m.Digest != d {
+		err = fmt.Errorf("manifest is that of %s", m.Digest)
+	}
+	if err != nil {
+		return Manifest{}, fmt.Errorf("image %q: %w", ref, err)
+	}
+	return m, nil
+}
+
+func (s *Store) tag(name string) (tag, error) {
+	if err := CheckName(name); err != nil {
+		return tag{}, err
+	}
+	var t tag
+	b, err := os.ReadFile(s.nameFile(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return tag{}, fmt.Errorf("image %q: %w: make it with unifaas build", name, ErrNotFound)
+	}
+	if err != nil {
+		return tag{}, fmt.Errorf("image %q: %w", name, cause(err))
+	}
+	if err := json.Unmarshal(b, &t); err != nil || !digestForm.MatchString(t.Digest) {
+		return tag{}, fmt.Errorf("image %q: its entry in %s is damaged: build it again", name, s.dir)
+	}
+	return t, nil
+}
+
+// List returns every name, and every image that has none, sorted. What is damaged is left out.
+func (s *Store) List() ([]Entry, error) {
+	names, err := os.ReadDir(s.names())
+	if err != nil {
+		return nil, fmt.Errorf("image store %s: %w", s.dir, cause(err))
+	}
+	out := []Entry{}
+	named := map[string]bool{}
+	for _, de := range names {
+		name, err := url.PathUnescape(strings.TrimSuffix(de.Name(), ".json"))
+		if err != nil {
+			continue
+		}
+		t, err := s.tag(name)
+		if err != nil {
+			continue
+		}
+		if m, err := s.Manifest(t.Digest); err == nil {
+			named[m.Digest] = true
+			out = append(out, Entry{Name: name, Created: t.Created, Manifest: m})
+		}
+	}
+	blobs, err := filepath.Glob(filepath.Join(s.blobs(), "*.json"))
+	if err != nil {
+		return nil, fmt.Errorf("image store %s: %w", s.dir, err)
+	}
+	for _, b := range blobs {
+		d := "sha256:" + strings.TrimSuffix(filepath.Base(b), ".json")
+		if named[d] || !digestForm.MatchString(d) {
+			continue
+		}
+		fi, err := os.Stat(b)
+		if err != nil {
+			continue
+		}
+		if m, err := s.Manifest(d); err == nil {
+			out = append(out, Entry{Created: fi.ModTime().UTC().Truncate(time.Second), Manifest: m})
+		}
+	}
+	slices.SortFunc(out, func(a, b Entry) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Manifest.Digest, b.Manifest.Digest))
+	})
+	return out, nil
+}
+
+// Remove takes away a name, or with a digest the image itself and all its names. An image whose last name went stays
+// until it is removed by digest: a revision may still run from it.
+func (s *Store) Remove(ref string) error {
+	unlock, err := s.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if !digestForm.MatchString(ref) {
+		if _, err := s.tag(ref); err != nil {
+			return err
+		}
+		return s.unlink(ref, s.nameFile(ref))
+	}
+	if _, err := s.Manifest(ref); err != nil {
+		return err
+	}
+	es, err := s.List()
+	if err != nil {
+		return err
+	}
+	for _, e := range es {
+		if e.Name != "" && e.Manifest.Digest == ref {
+			if err := s.unlink(ref, s.nameFile(e.Name)); err != nil {
+				return err
+			}
+		}
+	}
+	if err := s.unlink(ref, s.blob(ref)+".json"); err != nil {
+		return err
+	}
+	return s.unlink(ref, s.blob(ref)+".erofs")
+}
+
+func (s *Store) unlink(ref, file string) error {
+	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("image %q: cannot remove it: %w", ref, cause(err))
+	}
+	return nil
+}
+
+// sweep removes what an import that was killed left behind. Preconditions: the lock is held.
+func (s *Store) sweep() {
+	old, _ := filepath.Glob(filepath.Join(s.blobs(), ".new-*"))
+	for _, f := range old {
+		// A day: longer than any import runs that is still alive.
+		if fi, err := os.Stat(f); err == nil && time.Since(fi.ModTime()) > 24*time.Hour {
+			os.Remove(f)
+		}
+	}
+}
+
+// digest reads f from the start.
+func digest(ctx context.Context, f *os.File) (string, error) {
+	h := sha256.New()
+	buf := make([]byte, 1<<20)
+	for off := int64(0); ; {
+		if err := ctx.Err(); err != nil {
+			return "", fmt.Errorf("image: %w", err)
+		}
+		n, err := f.ReadAt(buf, off)
+		h.Write(buf[:n])
+		off += int64(n)
+		if err == io.EOF {
+			return "sha256:" + hex.EncodeToString(h.Sum(nil)), nil
+		}
+		if err != nil {
+			return "", fmt.Errorf("image: cannot read it back: %w", cause(err))
+		}
+	}
+}
+
+// writeJSON replaces a file at once: readers see the old or the new contents.
+func writeJSON(file string, v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return fmt.Errorf("image: %w", err)
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(file), ".new-*")
+	if err != nil {
+		return writeError(err)
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(append(b, '\n'))
+	if err == nil {
+		err = tmp.Chmod(0o644)
+	}
+	if err == nil {
+		err = tmp.Sync()
+	}
+	if cerr := tmp.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(tmp.Name(), file)
+	}
+	if err != nil {
+		return writeError(err)
+	}
+	return nil
+}
