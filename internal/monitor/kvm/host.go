@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kvm
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"unifaas.dev/internal/monitor/kvm/kvmabi"
+)
+
+const device = "/dev/kvm"
+
+// host is what is the same for all virtual machines: asked once, as every question costs.
+type host struct {
+	file    *os.File
+	runSize int
+	cpuid   kvmabi.CPUID // what guests get to see
+	xcr0    uint64
+	ticker  *ticker
+}
+
+// openHost opens /dev/kvm, or takes over file, and checks that it can do what the monitor needs.
+func openHost(file *os.File) (_ *host, err error) {
+	if file == nil {
+		if file, err = os.OpenFile(device, os.O_RDWR, 0); err != nil {
+			return nil, openError(err)
+		}
+		defer func() {
+			if err != nil {
+				file.Close()
+			}
+		}()
+	}
+	fd := int(file.Fd())
+	v, err := ioctl(fd, kvmabi.GetAPIVersion, 0)
+	if err != nil {
+		return nil, fmt.Errorf("%s: not a KVM device: %w", file.Name(), err)
+	}
+	if v != kvmabi.APIVersion {
+		return nil, fmt.Errorf("%s: KVM API version %d, need %d", file.Name(), v, kvmabi.APIVersion)
+	}
+	for _, c := range []struct {
+		nr   uintptr
+		bits int
+		name string
+	}{
+		{kvmabi.CapUserMemory, 1, "KVM_CAP_USER_MEMORY"},
+		{kvmabi.CapReadonlyMem, 1, "KVM_CAP_READONLY_MEM"},
+		{kvmabi.CapXCRs, 1, "KVM_CAP_XCRS"},
+		{kvmabi.CapImmediateExit, 1, "KVM_CAP_IMMEDIATE_EXIT"},
+		{kvmabi.CapVCPUEvents, 1, "KVM_CAP_VCPU_EVENTS"},
+		{kvmabi.CapSyncRegs, kvmabi.SyncRegsBit | kvmabi.SyncSregsBit, "KVM_CAP_SYNC_REGS"},
+	} {
+		r, err := ioctl(fd, kvmabi.CheckExtension, c.nr)
+		if err != nil || r&c.bits != c.bits {
+			return nil, fmt.Errorf("%s: this kernel's KVM lacks %s: use a newer kernel or --monitor process", file.Name(), c.name)
+		}
+	}
+	h := &host{file: file}
+	if h.runSize, err = ioctl(fd, kvmabi.GetVCPUMmapSize, 0); err != nil {
+		return nil, fmt.Errorf("%s: KVM_GET_VCPU_MMAP_SIZE: %w", file.Name(), err)
+	}
+	h.cpuid.Nent = kvmabi.CPUIDMax
+	if _, err = ioctlPtr(fd, kvmabi.GetSupportedCPUID, &h.cpuid); err != nil {
+		return nil, fmt.Errorf("%s: KVM_GET_SUPPORTED_CPUID: %w", file.Name(), err)
+	}
+	if h.xcr0, err = restrictCPUID(&h.cpuid); err != nil {
+		return nil, err
+	}
+	h.ticker = newTicker()
+	return h, nil
+}
+
+// openError says what to do about a /dev/kvm that does not open.
+func openError(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("open %s: no such file: load the kvm_intel or kvm_amd module and enable virtualization, or use --monitor process", device)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("open %s: permission denied: add this user to the group that owns it (kvm), or use --monitor process", device)
+	case errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
+		return fmt.Errorf("open %s: the CPU offers no virtualization: enable it in the firmware or the hypervisor, or use --monitor process", device)
+	}
+	return fmt.Errorf("open %s: %w", device, errors.Unwrap(err))
+}

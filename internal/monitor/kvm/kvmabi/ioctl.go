@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kvmabi
+
+// APIVersion is what KVM_GET_API_VERSION has to answer.
+const APIVersion = 12
+
+// Encoding of ioctl numbers: direction, size of the argument, 0xAE, number.
+const (
+	iocNone  = 0xAE << 8
+	iocWrite = 1<<30 | 0xAE<<8
+	iocRead  = 2<<30 | 0xAE<<8
+	iocBoth  = 3<<30 | 0xAE<<8
+)
+
+// Of /dev/kvm.
+const (
+	GetAPIVersion     = iocNone | 0x00
+	CreateVM          = iocNone | 0x01
+	CheckExtension    = iocNone | 0x03
+	GetVCPUMmapSize   = iocNone | 0x04
+	GetSupportedCPUID = iocBoth | 8<<16 | 0x05
+)
+
+// Of a virtual machine.
+const (
+	CreateVCPU          = iocNone | 0x41
+	SetUserMemoryRegion = iocWrite | 32<<16 | 0x46
+)
+
+// Of a vCPU.
+const (
+	RunVCPU       = iocNone | 0x80
+	GetRegs       = iocRead | 144<<16 | 0x81
+	SetRegs       = iocWrite | 144<<16 | 0x82
+	GetSregs      = iocRead | 312<<16 | 0x83
+	SetSregs      = iocWrite | 312<<16 | 0x84
+	GetMSRs       = iocBoth | 8<<16 | 0x88
+	SetMSRs       = iocWrite | 8<<16 | 0x89
+	SetCPUID2     = iocWrite | 8<<16 | 0x90
+	GetVCPUEvents = iocRead | 64<<16 | 0x9f
+	GetTSCKHz     = iocNone | 0xa3
+	SetXCRs       = iocWrite | 392<<16 | 0xa7
+	SetDeviceAttr = iocWrite | 24<<16 | 0xe1
+)
+
+// Flags of a memory region.
+const (
+	MemLogDirtyPages = 1
+	MemReadonly      = 2
+)
+
+// Parts of the registers in Run.Sync.
+const (
+	SyncRegsBit   = 1
+	SyncSregsBit  = 2
+	SyncEventsBit = 4
+)
+
+// Groups and attributes of a vCPU.
+const (
+	VCPUTSCCtrl   = 0
+	VCPUTSCOffset = 0
+)
+
+// Extensions.
+const (
+	CapUserMemory     = 3
+	CapReadonlyMem    = 81
+	CapXCRs           = 56
+	CapSyncRegs       = 74
+	CapImmediateExit  = 136
+	CapVCPUAttributes = 127
+	CapVCPUEvents     = 41
+)
+
+// Exit reasons.
+const (
+	ExitUnknown       = 0
+	ExitException     = 1
+	ExitIO            = 2
+	ExitHypercall     = 3
+	ExitDebug         = 4
+	ExitHLT           = 5
+	ExitMMIO          = 6
+	ExitIRQWindowOpen = 7
+	ExitShutdown      = 8
+	ExitFailEntry     = 9
+	ExitIntr          = 10
+	ExitSetTPR        = 11
+	ExitTPRAccess     = 12
+	ExitNMI           = 16
+	ExitInternalError = 17
+	ExitSystemEvent   = 24
+	ExitX86RDMSR      = 29
+	ExitX86WRMSR      = 30
+	ExitX86BusLock    = 33
+)
+
+// Suberrors of ExitInternalError.
+const (
+	InternalErrorEmulation           = 1
+	InternalErrorSimulEx             = 2
+	InternalErrorDeliveryEv          = 3
+	InternalErrorUnexpectedExitReason = 4
+)

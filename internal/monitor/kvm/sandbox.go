@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kvm
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"unifaas.dev/abi"
+	"unifaas.dev/internal/elfx"
+	"unifaas.dev/internal/guestmem"
+	"unifaas.dev/internal/monitor"
+	"unifaas.dev/internal/monitor/kvm/kvmabi"
+)
+
+// sandbox is one virtual machine.
+type sandbox struct {
+	header abi.LibosHeader
+	mem    *memory
+	vm     *os.File
+	vcpu   *vcpu
+	clock  *clock
+
+	refreshed time.Time // when Run last saw the clock page renewed
+	entered   bool      // the vCPU ran: its registers are the guest's
+	ended     bool      // Run returned for the last time
+	closed    bool
+
+	// What other goroutines ask of Run, see interrupt.go.
+	requests atomic.Uint32
+	thread   atomic.Int32 // the OS thread inside Run, or 0
+}
+
+var _ monitor.Sandbox = (*sandbox)(nil)
+
+func newSandbox(h *host, c monitor.Config) (_ *sandbox, err error) {
+	if err := checkConfig(&c); err != nil {
+		return nil, err
+	}
+	l, err := elfx.ParseLibos(c.Libos)
+	if err != nil {
+		return nil, err
+	}
+	s := &sandbox{header: l.Header}
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
+	if s.mem, err = newMemory(&c, l); err != nil {
+		return nil, err
+	}
+	if err = s.mem.buildTables(l); err != nil {
+		return nil, err
+	}
+	if err = writeBoot(s.mem.shared, &c); err != nil {
+		return nil, err
+	}
+	fd, err := ioctl(int(h.file.Fd()), kvmabi.CreateVM, 0)
+	if err != nil {
+		return nil, fmt.Errorf("KVM_CREATE_VM: %w", err)
+	}
+	s.vm = os.NewFile(uintptr(fd), "kvm-vm")
+	if err = s.mem.install(fd); err != nil {
+		return nil, err
+	}
+	if s.vcpu, err = newVCPU(h, fd); err != nil {
+		return nil, err
+	}
+	if err = s.vcpu.setup(h, l); err != nil {
+		return nil, err
+	}
+	if khz, err := ioctl(int(s.vcpu.fd.Fd()), kvmabi.GetTSCKHz, 0); err == nil {
+		h.ticker.setKHz(khz)
+	}
+	s.clock = &clock{area: s.mem.shared, ticker: h.ticker}
+	s.refresh()
+	return s, nil
+}
+
+// Shared implements monitor.Sandbox.
+func (s *sandbox) Shared() *guestmem.Area { return s.mem.shared }
+
+// MemoryUsed implements monitor.Sandbox.
+func (s *sandbox) MemoryUsed() int64 { return s.mem.ram.Resident() }
+
+// RefreshClock implements monitor.Sandbox.
+func (s *sandbox) RefreshClock() { s.clock.refresh() }
+
+// refresh is RefreshClock by Run itself.
+func (s *sandbox) refresh() {
+	s.clock.refresh()
+	s.refreshed = time.Now()
+}
+
+// Close implements monitor.Sandbox.
+func (s *sandbox) Close() error {
+	if s.closed {
+		return nil
+	}
+	s.closed, s.ended = true, true
+	var errs []error
+	// The vCPU holds the virtual machine, which holds the memory: in this order each really goes.
+	if s.vcpu != nil {
+		errs = append(errs, s.vcpu.close())
+	}
+	if s.vm != nil {
+		errs = append(errs, s.vm.Close())
+	}
+	if s.mem != nil {
+		errs = append(errs, s.mem.close())
+	}
+	return errors.Join(errs...)
+}

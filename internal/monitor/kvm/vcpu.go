@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kvm
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"unifaas.dev/abi"
+	"unifaas.dev/internal/elfx"
+	"unifaas.dev/internal/monitor/kvm/kvmabi"
+)
+
+// Control registers of the guest, which never change.
+const (
+	cr0  = 0x80050033                                 // PG AM WP NE ET MP PE
+	cr4  = 1<<5 | 1<<7 | 1<<9 | 1<<10 | 1<<16 | 1<<18 // PAE PGE OSFXSR OSXMMEXCPT FSGSBASE OSXSAVE; no SMEP: all pages are user pages
+	efer = 1<<0 | 1<<8 | 1<<10 | 1<<11                // SCE LME LMA NXE
+)
+
+// rflagsStart has the interrupt flag set, as programs see it under Linux, though nothing interrupts this vCPU.
+const rflagsStart = 0x202
+
+// Model-specific registers.
+const (
+	msrTSC    = 0x10
+	msrSTAR   = 0xc0000081
+	msrLSTAR  = 0xc0000082
+	msrSFMASK = 0xc0000084
+	msrTSCAux = 0xc0000103
+)
+
+// sfmask are the flags that SYSCALL clears: TF IF DF IOPL NT AC.
+const sfmask = 0x47700
+
+// apicBase is what a boot processor has after reset; without an interrupt controller it means nothing.
+const apicBase = 0xfee00900
+
+// vcpu is one virtual CPU and the page it shares with the monitor.
+type vcpu struct {
+	fd   *os.File
+	raw  int // its number: os.File.Fd costs a lock
+	page []byte
+	run  *kvmabi.Run
+}
+
+func newVCPU(h *host, vm int) (_ *vcpu, err error) {
+	fd, err := ioctl(vm, kvmabi.CreateVCPU, 0)
+	if err != nil {
+		return nil, fmt.Errorf("KVM_CREATE_VCPU: %w", err)
+	}
+	v := &vcpu{fd: os.NewFile(uintptr(fd), "vcpu"), raw: fd}
+	if v.page, err = unix.Mmap(fd, 0, h.runSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
+		v.close()
+		return nil, fmt.Errorf("map struct kvm_run: %w", err)
+	}
+	v.run = runPage(v.page)
+	return v, nil
+}
+
+func (v *vcpu) close() error {
+	var err error
+	if v.page != nil {
+		err = unix.Munmap(v.page)
+		v.page, v.run = nil, nil
+	}
+	return errors.Join(err, v.fd.Close())
+}
+
+// setup brings the vCPU to the first instruction of the library OS.
+func (v *vcpu) setup(h *host, l *elfx.Libos) error {
+	fd := int(v.fd.Fd())
+	// First what CR4 and XCR0 depend on.
+	if _, err := ioctlPtr(fd, kvmabi.SetCPUID2, &h.cpuid); err != nil {
+		return fmt.Errorf("KVM_SET_CPUID2: %w", err)
+	}
+	x := kvmabi.XCRs{NrXCRs: 1}
+	x.XCRs[0].Value = h.xcr0
+	if _, err := ioctlPtr(fd, kvmabi.SetXCRs, &x); err != nil {
+		return fmt.Errorf("KVM_SET_XCRS 0x%x: %w", h.xcr0, err)
+	}
+	m := kvmabi.MSRs{Entries: [8]kvmabi.MSREntry{
+		// SYSRET takes its selectors from 0x23: SS 0x2b, CS 0x33.
+		{Index: msrSTAR, Data: (abi.UserSS-8)<<48 | abi.KernelCS<<32},
+		{Index: msrLSTAR, Data: l.Header.LSTAR},
+		{Index: msrSFMASK, Data: sfmask},
+		{Index: msrTSCAux, Data: 0}, // CPU number 0 for RDTSCP and RDPID
+	}}
+	m.NMSRs = 4
+	if n, err := ioctlPtr(fd, kvmabi.SetMSRs, &m); err != nil || n < 3 { // a CPU without RDTSCP has no TSC_AUX
+		return fmt.Errorf("KVM_SET_MSRS: %d of %d were taken: %v", n, m.NMSRs, err)
+	}
+	if err := v.alignTSC(fd); err != nil {
+		return err
+	}
+	v.run.Sync.Sregs = startSregs(&l.Header)
+	v.run.Sync.Regs = kvmabi.Regs{RIP: l.Header.Entry, RFLAGS: rflagsStart}
+	v.run.DirtyRegs = kvmabi.SyncRegsBit | kvmabi.SyncSregsBit
+	v.run.ValidRegs = kvmabi.SyncRegsBit
+	return nil
+}
+
+// alignTSC makes the guest's time stamp counter the host's.
+func (v *vcpu) alignTSC(fd int) error {
+	err := ioctlAttr(fd, kvmabi.VCPUTSCCtrl, kvmabi.VCPUTSCOffset, 0)
+	if err == nil {
+		return nil
+	}
+	if !errors.Is(err, unix.ENXIO) && !errors.Is(err, unix.ENOTTY) && !errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("KVM_VCPU_TSC_OFFSET: %w", err)
+	}
+	// Kernels before 5.16: a write of the counter itself, off by the time of the call; the clock page's next refresh
+	// does not notice, so that guest time is behind by that much.
+	m := kvmabi.MSRs{NMSRs: 1}
+	m.Entries[0] = kvmabi.MSREntry{Index: msrTSC, Data: rdtsc()}
+	if n, err := ioctlPtr(fd, kvmabi.SetMSRs, &m); err != nil || n != 1 {
+		return fmt.Errorf("KVM_SET_MSRS of the TSC: %d of 1 were taken: %v", n, err)
+	}
+	return nil
+}
+
+// startSregs is long mode at CPL3 with the tables of the library OS.
+func startSregs(h *abi.LibosHeader) kvmabi.Sregs {
+	code := kvmabi.Segment{Limit: 0xffffffff, Selector: abi.UserCS, Type: 0xb, Present: 1, DPL: 3, S: 1, L: 1, G: 1}
+	data := kvmabi.Segment{Limit: 0xffffffff, Selector: abi.UserSS, Type: 3, Present: 1, DPL: 3, DB: 1, S: 1, G: 1}
+	return kvmabi.Sregs{
+		CS: code, DS: data, ES: data, FS: data, GS: data, SS: data,
+		TR:       kvmabi.Segment{Base: h.TSS, Limit: 0x67, Selector: abi.TSSSel, Type: 0xb, Present: 1},
+		LDT:      kvmabi.Segment{Type: 2, Limit: 0xffff, Unusable: 1},
+		GDT:      kvmabi.DTable{Base: h.GDT, Limit: 0x47},
+		IDT:      kvmabi.DTable{Base: h.IDT, Limit: 0xfff},
+		CR0:      cr0,
+		CR3:      h.BootTables,
+		CR4:      cr4,
+		EFER:     efer,
+		APICBase: apicBase,
+	}
+}
