@@ -13,6 +13,7 @@
 struct mm;
 struct fdtable;
 struct fsctx;
+struct waitq { struct list waiters; };
 
 /* The program's registers on kernel entry: as platform/entry.S pushes them, offsets used there. */
 struct regs {
@@ -55,6 +56,9 @@ struct thread {
 	size_t robust_len;
 	char name[16];
 	u32 last_nr[16]; s32 last_ret[16]; u32 last_pos; /* the last system calls, for reports */
+	u64 trap_no, trap_err, trap_addr; /* last fault, for the signal frame */
+	u64 sigwait;             /* sigtimedwait: taken although blocked */
+	u64 restart_deadline;    /* of a relative sleep that is restarted after a stop; 0 none */
 };
 #define TF_FRESH 1           /* never ran: no kernel frames */
 #define TF_EXITING 2
@@ -87,6 +91,20 @@ struct process {
 	u64 vdso;
 	struct rlimit_k { u64 cur, max; } rlim[16];
 	u32 oom_killed;
+	/* proc/ only */
+	struct list hash;        /* pid table */
+	struct waitq child_waitq;/* what child_wait points to */
+	struct vfork_wait *vfork;/* parent that waits for exec or exit */
+	struct thread *exec_waiter; /* waits for the other threads to end */
+	bool vm_shared;          /* mm is or was shared with another process */
+	bool did_exec, no_new_privs, keep_caps, subreaper, dumpable;
+	bool stop_report, cont_report; /* what waitpid has not been told yet */
+	int stop_sig;            /* stopped by this signal, 0 running */
+	int pdeath_sig, nice;
+	u32 suid, sgid, fsuid, fsgid;
+	struct groups *groups;   /* supplementary, NULL none */
+	u64 cap_eff, cap_perm, cap_inh, cap_bset;
+	u64 cpu_ns_children, maxrss, maxrss_children, timer_slack;
 };
 
 /* Per-CPU state. One vCPU today; everything per-CPU is reached through here so that more can follow. */
@@ -104,7 +122,11 @@ static inline struct thread *current(void) { return percpu.current; }
 static inline struct process *curproc(void) { return percpu.current->proc; }
 
 /* ---- scheduler (proc/sched.c) ---- */
+/* Needs the heap. Makes process 1 (init_process) with its one thread, which becomes current() while boot code still runs
+ * on the boot stack. Boot fills in init_process->mm, files, fs, and ends with exec_program() and thread_start_user(). */
 void sched_init(void);
+u64 thread_cpu_ns(struct thread *t);     /* CPU time used up to now */
+u64 process_cpu_ns(struct process *p);   /* of all its threads, ended ones too */
 /* Sleep until thread_wake() or deadline (absolute CLOCK_MONOTONIC ns, ~0 none). 0 woken, -ETIMEDOUT, or
  * -ERESTARTSYS when interruptible and a signal is to be handled (also if one is pending at the call). */
 int thread_block(u64 deadline, bool interruptible);
@@ -114,7 +136,6 @@ void schedule(void);
 bool signal_pending(void);               /* for current */
 
 /* ---- wait queues (proc/wait.c) ---- */
-struct waitq { struct list waiters; };
 struct waiter {
 	struct list link;
 	void (*wake)(struct waiter *w, u32 events);   /* must not block; may remove w */
@@ -143,6 +164,11 @@ extern struct list process_list;
 extern struct process *init_process;
 _Noreturn void thread_exit(int code);                 /* exit(2): this thread only */
 _Noreturn void process_exit(int wait_status);         /* exit_group(2), fatal signals */
+/* For exec. Ends all other threads of the process and gives current the tid of the leader; 0, or -EINTR when the process is being ended. */
+int exec_single_thread(void);
+/* For exec, when the new mm is in place: handlers, alternate stack, timers, robust list reset; wakes the vfork parent.
+ * Does not touch p->files. */
+void exec_finish(void);
 /* Entry from the switch code for a fresh thread: returns to the program with t->regs. */
 void thread_start_user(void);
 
@@ -151,6 +177,17 @@ struct ksiginfo { int signo, code, err; int pid; u32 uid; u64 addr; long value; 
 int signal_send_thread(struct thread *t, const struct ksiginfo *si);
 int signal_send_process(struct process *p, const struct ksiginfo *si);
 void signal_force(int signo, int code, u64 addr, u64 trapno, u64 err); /* a fault of current; cannot be blocked */
+/* Change the mask of current; what became deliverable is noticed on the way out. */
+void signal_set_mask(u64 mask);
+/* Temporary mask of ppoll, pselect6, epoll_pwait: uset may be NULL; 0, -EFAULT or -EINVAL (size). pop with what the call
+ * returns: an interrupted call (-EINTR, -ERESTART*) keeps the mask until its handler frame is made. Returns ret. */
+int signal_mask_push(const void *uset, size_t size);
+long signal_mask_pop(long ret);
+/* For signalfd: woken whenever a signal becomes pending; the set of pending signals of current and its process. */
+extern struct waitq signal_arrived;
+u64 signal_pending_set(void);
+/* siginfo_t of 128 bytes, as programs see it. */
+void siginfo_fill(u8 out[128], const struct ksiginfo *si);
 /* On the way out to the program: delivers signals, restarts or interrupts the call. May not return. */
 void signal_deliver(struct regs *r);
 struct sighand *sighand_create(void);
