@@ -11,7 +11,8 @@ void queue_poll(void);
 bool queue_rx_ready(void);
 /* Put one message; false when the tx ring has no room (call queue_wait_room() or drop). bell: ring the doorbell now. */
 bool queue_send(u16 type, u32 conn, u32 arg, const void *data, u32 len);
-/* Same from user memory (may fault): 1 sent, 0 no room, -EFAULT. */
+/* Same from user memory (may fault): 1 sent, 0 no room, -EFAULT. After a fault midway fewer bytes go: see it->left. */
+struct iter;
 int queue_send_iter(u16 type, u32 conn, struct iter *it, u32 len);
 /* Block until the tx ring has room for a message of len bytes; 0 or -ERESTARTSYS. */
 struct waitq;

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* console.c: descriptors 0, 1, 2: streams 0, 1, 2 to the monitor, shown as a terminal or a pipe, and the log of the libos. */
+#include "stream.h"
+#include "poll.h"
+#include "mm.h"
+#include "platform.h"
+#include "errno.h"
+#include <asm/fcntl.h>
+#include <asm/ioctls.h>
+#include <asm/termbits.h>
+#include <linux/stat.h>
+
+struct console {
+	struct xstream x;
+	struct waitq wq;
+	bool eof;                /* stdin: no more will come; stdout, stderr: the reader is gone */
+	bool ready;              /* initialised; klog may come before */
+};
+static struct console cons[3];
+
+/* One terminal, whichever of the three show it. The real line discipline is the host's: what is set here is only kept. */
+static struct termios term;
+static u16 winsize[4] = { 24, 80, 0, 0 };
+static int foreground;
+
+static struct console *console(u32 conn)
+{
+	struct console *c = &cons[conn];
+	if (!c->ready) {
+		waitq_init(&c->wq);
+		xs_init(&c->x, conn, &c->wq);
+		c->ready = true;
+	}
+	return c;
+}
+
+static bool is_tty(struct console *c) { return BOOT->flags >> c->x.conn & UFS_BOOT_STDIN_TTY; }
+
+void console_message(const struct ufs_msg *m, const struct spans *s)
+{
+	if (m->conn > UFS_CONN_STDERR)
+		return;
+	struct console *c = console(m->conn);
+	switch (m->type) {
+	case UFS_MSG_DATA:
+		if (m->conn != UFS_CONN_STDIN)
+			return;
+		if (xs_receive(&c->x, s)) {
+			klog("standard input: %u bytes came that there is no room for; it ends here", m->len);
+			c->eof = true;
+		}
+		break;
+	case UFS_MSG_CREDIT:
+		xs_credit(&c->x, m->arg);
+		break;
+	default: /* EOF, RESET */
+		c->eof = true;
+	}
+	waitq_wake(&c->wq, m->conn == UFS_CONN_STDIN ? POLL_IN | POLLHUP : POLL_OUT | (c->eof ? POLLERR : 0));
+}
+
+void console_write_kernel(u32 conn, const char *s, size_t n)
+{
+	struct console *c = console(conn);
+	while (n && c->x.credit && !c->eof) {
+		u32 k = MIN(MIN(n, (size_t)c->x.credit), (size_t)queue_data_room());
+		if (!k || !queue_send(UFS_MSG_DATA, conn, 0, s, k))
+			return;
+		c->x.credit -= k;
+		s += k;
+		n -= k;
+	}
+}
+
+/* ---- as files ---- */
+
+/* All descriptors of a terminal read and write it. */
+static struct console *side(struct file *f, u32 conn)
+{
+	struct console *c = f->priv;
+	return is_tty(c) && (c->x.conn == UFS_CONN_STDIN) != (conn == UFS_CONN_STDIN) ? console(conn) : c;
+}
+
+static long console_read(struct file *f, struct iter *it, u64 *pos)
+{
+	struct console *c = side(f, UFS_CONN_STDIN);
+	if (c->x.conn != UFS_CONN_STDIN)
+		return -EIO;
+	if (!it->left)
+		return 0;
+	if (!c->x.rx.len)
+		queue_poll();
+	while (!c->x.rx.len) {
+		if (c->eof)
+			return 0;
+		if (f->flags & O_NONBLOCK)
+			return -EAGAIN;
+		int r = wait_on(&c->wq, c->x.rx.len || c->eof, ~0ULL);
+		if (r)
+			return r;
+	}
+	long n = sbuf_get(&c->x.rx, it, it->left, false);
+	if (n > 0)
+		xs_taken(&c->x, n);
+	return n;
+}
+
+static long console_write(struct file *f, struct iter *it, u64 *pos)
+{
+	struct console *c = side(f, UFS_CONN_STDOUT);
+	size_t start = it->left;
+	if (c->x.conn == UFS_CONN_STDIN)
+		return -EIO;
+	while (it->left) {
+		long n = c->eof ? -EPIPE : xs_send(&c->x, it);
+		if (n == 0) {
+			queue_poll();
+			if (xs_writable(&c->x) || c->eof)
+				continue;
+			n = f->flags & O_NONBLOCK ? -EAGAIN : wait_on(&c->wq, xs_writable(&c->x) || c->eof, ~0ULL);
+		}
+		if (n < 0) {
+			if (n == -EPIPE)
+				signal_send_thread(current(), &(struct ksiginfo){ .signo = SIGPIPE, .code = SI_KERNEL });
+			return start > it->left ? (long)(start - it->left) : n;
+		}
+	}
+	return start;
+}
+
+static u32 console_poll(struct file *f, struct poll_table *pt)
+{
+	struct console *r = side(f, UFS_CONN_STDIN), *w = side(f, UFS_CONN_STDOUT);
+	u32 bits = 0;
+	if (r->x.conn == UFS_CONN_STDIN) {
+		poll_wait(pt, &r->wq);
+		bits |= (r->x.rx.len ? POLL_IN : 0) | (r->eof ? (is_tty(r) ? POLL_IN : 0) | POLLHUP : 0);
+	}
+	if (w->x.conn != UFS_CONN_STDIN) {
+		poll_wait(pt, &w->wq);
+		bits |= w->eof ? POLLERR | POLL_OUT : xs_writable(&w->x) ? POLL_OUT : 0;
+	}
+	return bits;
+}
+
+/* What is common to struct termios and termios2. */
+#define TERMIOS_SIZE 36
+
+static long console_ioctl(struct file *f, u64 cmd, u64 arg)
+{
+	struct console *c = f->priv;
+	if (cmd == FIONREAD)
+		return put_user((int)side(f, UFS_CONN_STDIN)->x.rx.len, arg);
+	if (!is_tty(c))
+		return -ENOTTY;
+	switch (cmd) {
+	case TCGETS:
+		return copy_to_user((void *)arg, &term, TERMIOS_SIZE);
+	case TCSETS:
+	case TCSETSW:
+	case TCSETSF:
+		return copy_from_user(&term, (void *)arg, TERMIOS_SIZE);
+	case TIOCGWINSZ:
+		return copy_to_user((void *)arg, winsize, sizeof(winsize));
+	case TIOCSWINSZ:
+		return copy_from_user(winsize, (void *)arg, sizeof(winsize));
+	case TIOCGPGRP:
+		return put_user(foreground ? foreground : init_process->pgid, arg);
+	case TIOCSPGRP: {
+		int pg;
+		if (get_user(pg, arg))
+			return -EFAULT;
+		if (pg <= 0)
+			return -EINVAL;
+		foreground = pg;
+		return 0;
+	}
+	case TIOCGSID:
+		return put_user(init_process->sid, arg);
+	case TCFLSH:
+		return 0;
+	case TCSBRK:
+	case TCSBRKP:
+		return 0; /* what was written is on its way; a break means nothing here */
+	}
+	return -ENOTTY;
+}
+
+static const struct file_ops console_ops = {
+	.read = console_read, .write = console_write, .ioctl = console_ioctl, .poll = console_poll, .name = "pipe",
+};
+static const struct inode_ops console_inode_ops;
+
+void console_open_std(struct fdtable *t)
+{
+	term = (struct termios){
+		.c_iflag = ICRNL | IXON, .c_oflag = OPOST | ONLCR, .c_cflag = B38400 | CS8 | CREAD,
+		.c_lflag = ISIG | ICANON | ECHO | ECHOE | ECHOK | ECHOCTL | ECHOKE | IEXTEN,
+		.c_cc = { 3, 28, 127, 21, 4, 0, 1, 0, 17, 19, 26, 0, 18, 15, 23, 22 },
+	};
+	for (int fd = 0; fd < 3; fd++) {
+		struct console *c = console(fd);
+		bool tty = is_tty(c);
+		struct file *f = file_alloc(&console_ops, tty ? O_RDWR : fd ? O_WRONLY : O_RDONLY, c);
+		struct inode *ino = kzalloc(sizeof(*ino));
+		if (!f || !ino)
+			panic("console: out of memory");
+		ino->ops = &console_inode_ops;
+		ino->refs = ino->nlink = 1;
+		ino->mode = tty ? S_IFCHR | 0620 : S_IFIFO | 0600;
+		ino->rdev = tty ? 136 << 8 : 0;
+		ino->ino = inode_new_number();
+		ino->uid = BOOT->uid;
+		ino->gid = BOOT->gid;
+		ino->atime_ns = ino->mtime_ns = ino->ctime_ns = CLOCK->mono_ns + CLOCK->real_off;
+		f->ino = ino;
+		if (fd_install_at(t, fd, f, false) < 0)
+			panic("console: no descriptor %d", fd);
+	}
+}
