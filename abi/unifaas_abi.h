@@ -113,6 +113,8 @@
 #define UFS_BOOT_STRACE     0x8  /* log each system call on stderr */
 #define UFS_BOOT_NOPATCH    0x10 /* leave `syscall` sites alone: tests of the trapped path */
 
+#define UFS_BOOT_TABLES 48 /* PML4, 4 PDPT, up to 16 + 16 PD for RAM and image, a few for the rest */
+
 #ifndef __ASSEMBLER__
 
 typedef unsigned char ufs_u8;
@@ -136,7 +138,6 @@ struct ufs_libos_header {
 	ufs_u64 boot_tables;/* PA of UFS_BOOT_TABLES zeroed pages: the monitor builds the first page tables there, PML4 first */
 	ufs_u64 end;        /* PA of the first byte after bss */
 };
-#define UFS_BOOT_TABLES 48 /* PML4, 4 PDPT, up to 16 + 16 PD for RAM and image, a few for the rest */
 
 /* What a CPL0 stub, or the monitor in its place, leaves for exc_entry. All but RAX, RIP, RSP, RFLAGS still in the registers. */
 struct ufs_exc_frame {
