@@ -17,7 +17,7 @@ import (
 // Control registers of the guest, which never change.
 const (
 	cr0  = 0x80050033                                 // PG AM WP NE ET MP PE
-	cr4  = 1<<5 | 1<<7 | 1<<9 | 1<<10 | 1<<16 | 1<<18 // PAE PGE OSFXSR OSXMMEXCPT FSGSBASE OSXSAVE; no SMEP: all pages are user pages
+	cr4  = 0x6a0
 	efer = 1<<0 | 1<<8 | 1<<10 | 1<<11                // SCE LME LMA NXE
 )
 
