@@ -15,6 +15,8 @@ static inline u64 virt_to_phys(const void *va) { return (u64)va - UFS_PHYS_VA; }
 #define PG_USER 2    /* charged to the program, else to the libos (ufs_ctl.ram_libos) */
 /* start: first free PA; size: of RAM. Never-used RAM is handed out from a frontier, low addresses first. */
 void page_init(u64 start, u64 size);
+/* More RAM that was never used: what lies between the end of the libos's text and 2 MiB. */
+void page_add_range(u64 start, u64 end);
 /* 2^order contiguous pages, naturally aligned; refcount 1. NULL when there is none. */
 void *page_alloc(unsigned order, unsigned flags);
 void page_get(void *page);           /* one more reference (order-0 pages and the head of a block) */
@@ -37,7 +39,15 @@ struct mm *mm_create(void);          /* libos window included; NULL when out of 
 void mm_get(struct mm *mm);
 void mm_put(struct mm *mm);
 extern struct mm *mm_boot;           /* page tables the monitor made, adopted for process 1 */
+/* Called once, with the PML4 that the monitor made; sets mm_boot. Later address spaces share its libos window. */
+struct mm *mm_boot_adopt(u64 pml4_pa);
+/* A copy for fork: private pages are copied when written; NULL when out of memory. */
+struct mm *mm_fork(struct mm *src);
 u64 mm_cr3(struct mm *mm);
+/* The file changed under its mappings: bytes [from,to) were cut off (gone) or moved to other pages. */
+void mm_file_changed(struct inode *ino, u64 from, u64 to, bool gone);
+/* At a restore: MADV_WIPEONFORK regions of all address spaces read as zero again. */
+void mm_wipe(void);
 
 /* PROT_* and MAP_* are Linux's. addr 0 or hint without MAP_FIXED: top-down from the mmap base. ino: NULL for
  * anonymous; a reference is taken. off: bytes, page-aligned. Returns the address or a negative errno. */

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * filemap.c: pages of mapped files.
+ *
+ * The file names its pages by libos address: in the image (shared by all instances, mapped as they are) or in RAM (with a
+ * reference for us). A file system may sleep over a page, and the mappings may change meanwhile: then -EAGAIN, nothing done.
+ */
+#include "internal.h"
+#include "fs.h"
+
+static void drop(void *page)
+{
+	if (page_pa(page) < UFS_IMAGE_GPA)
+		page_put(page);
+}
+
+/* A page read by copy, for file systems that have none to lend. Private mappings only. */
+static void *read_page(struct inode *ino, u64 off)
+{
+	char *page = anon_page();
+	if (!page)
+		return ERR_PTR(-ENOMEM);
+	struct iter it;
+	iter_kernel(&it, page, PAGE_SIZE);
+	long n = ino->ops->read(ino, &it, off);
+	if (n < 0) {
+		page_put(page);
+		return ERR_PTR(-EFAULT);
+	}
+	memset(page + n, 0, PAGE_SIZE - n);
+	return page;
+}
+
+/* The file's page for va, with a reference; -EFAULT past the end of the file. */
+static void *file_page(struct mm *mm, struct vma *v, u64 va, bool write)
+{
+	struct inode *ino = v->file->ino;
+	u64 off = v->off + (va - v->start), seq = mm->seq;
+	if (off >= ino->size && (ino->mode & S_IFMT) == S_IFREG)
+		return ERR_PTR(-EFAULT);
+	struct file *f = v->file;
+	file_get(f);
+	void *page = ino->ops->page ? ino->ops->page(ino, off, write) : read_page(ino, off);
+	file_put(f);
+	if (mm->seq != seq) {
+		if (!IS_ERR(page))
+			drop(page);
+		return ERR_PTR(-EAGAIN);
+	}
+	return page;
+}
+
+static int error_of(void *page)
+{
+	long e = PTR_ERR(page);
+	return e == -EAGAIN || e == -ENOMEM ? (int)e : -EFAULT;
+}
+
+/* Map the file's own page; the caller has made the table. */
+static int map_page(struct mm *mm, struct vma *v, u64 va, bool write)
+{
+	void *page = file_page(mm, v, va, write);
+	if (IS_ERR(page))
+		return error_of(page);
+	u64 *e = pt_make(mm, va, 0);
+	if (!e) {
+		drop(page);
+		return -ENOMEM;
+	}
+	/* One that was read by copy is the mapping's own. */
+	bool own = vma_private(v) && !v->file->ino->ops->page;
+	pt_set(mm, e, va, 0, pt_leaf(v, page_pa(page), own || (!vma_private(v) && write)));
+	return 0;
+}
+
+/* A private copy of the page at va, which is absent or not the mapping's own. */
+static int copy_page(struct mm *mm, struct vma *v, u64 va)
+{
+	u64 *e = pt_make(mm, va, 0);
+	if (!e)
+		return -ENOMEM;
+	void *src = NULL;
+	bool absent = !pte_live(*e);
+	if (absent) {
+		if (!v->file->ino->ops->page)
+			return map_page(mm, v, va, true);
+		src = file_page(mm, v, va, false);
+		if (IS_ERR(src))
+			return error_of(src);
+	}
+	void *page = anon_page();
+	if (page)
+		memcpy(page, absent ? src : pte_page(*e), PAGE_SIZE);
+	if (absent)
+		drop(src);
+	if (!page)
+		return -ENOMEM;
+	pt_set(mm, e, va, 0, pt_leaf(v, virt_to_phys(page), true));
+	return 0;
+}
+
+static bool is_missing(struct mm *mm, u64 va, bool write)
+{
+	int level;
+	u64 e = *pt_find(mm, va, &level);
+	return !pte_live(e) || (write && !(e & PTE_W));
+}
+
+typedef int map_fn(struct mm *mm, struct vma *v, u64 va);
+
+/* The page at va, then its neighbours in the window that are missing; only the first may fail. */
+static int map_around(struct mm *mm, struct vma *v, u64 va, struct window w, bool write, map_fn *fn)
+{
+	int r = fn(mm, v, va);
+	for (u64 at = w.lo; !r && at < w.hi; at += PAGE_SIZE)
+		if (at != va && is_missing(mm, at, write) && fn(mm, v, at))
+			break;
+	return r;
+}
+
+static int map_for_read(struct mm *mm, struct vma *v, u64 va)
+{
+	return map_page(mm, v, va, false);
+}
+
+static int map_for_write(struct mm *mm, struct vma *v, u64 va)
+{
+	return map_page(mm, v, va, true);
+}
+
+int file_fault_write(struct mm *mm, struct vma *v, u64 va)
+{
+	if (!vma_private(v))
+		return map_around(mm, v, va, fault_window(v, va, 1, WINDOW_BASE), true, map_for_write);
+	if (!(v->flags & VM_WRITE))
+		return copy_page(mm, v, va); /* the libos writes: only where it must */
+	/* Where one word of initialised data is written, others follow; copying is cheaper than faulting. */
+	return map_around(mm, v, va, fault_window(v, va, WINDOW_BASE, WINDOW_BASE), true, copy_page);
+}
+
+int file_fault(struct mm *mm, struct vma *v, u64 va, bool write)
+{
+	bool shared = !vma_private(v), lent = v->file->ino->ops->page;
+	/* What a writable mapping shows of a file must be the page that later writes go to. */
+	if (write || (shared && (v->flags & VM_WRITE)))
+		return file_fault_write(mm, v, va);
+	u32 base = !lent ? 1 : shared ? WINDOW_BASE : WINDOW_FILE / 2;
+	return map_around(mm, v, va, fault_window(v, va, base, lent ? WINDOW_FILE : WINDOW_BASE), false, map_for_read);
+}

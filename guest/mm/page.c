@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * page.c: physical pages, a buddy allocator.
+ *
+ * RAM that was never used lies above the frontier, in no list: it is zero, and the host has given nothing for it yet.
+ * It enters the lists 2 MiB at a time, marked clean, and splits downwards, so that small blocks come from low
+ * addresses and stay together. The books are 8 bytes a page beside the pages, never in them: a free page is not touched.
+ */
+#include "internal.h"
+#include "platform.h"
+
+#define ORDERS 11
+#define CHUNK 512 /* pages that enter the lists together; their books fill exactly one page */
+#define REFS_MAX 0xffffffffu
+
+enum { ST_NONE, ST_FREE, ST_USED };
+
+struct page {
+	u32 link;        /* used: references, free: next block of its list */
+	u32 prev : 22;   /* free: the one before it; 0 is the list's head, for page 0 is never free */
+	u32 order : 4;   /* of the block that starts here */
+	u32 state : 2;
+	u32 clean : 1;   /* free: contents are zero */
+	u32 user : 1;    /* used: charged to the program */
+	u32 kind : 2;    /* used: PK_*, heap.c's mark */
+};
+_Static_assert(sizeof(struct page) == 8 && UFS_RAM_MAX >> PAGE_SHIFT <= 1 << 22, "page books");
+
+static struct {
+	struct page *pages;
+	u32 head[ORDERS];
+	u32 frontier, end;   /* page numbers */
+	u64 nfree;           /* pages free, those above the frontier too */
+	u64 nuser;           /* pages charged to the program */
+	u64 reserve;         /* the program cannot have the last ones: the libos must be able to end it in order */
+} ram;
+
+static u32 index_of(const void *page) { return virt_to_phys(page) >> PAGE_SHIFT; }
+static void *address_of(u32 i) { return phys_to_virt((u64)i << PAGE_SHIFT); }
+
+static void account(void)
+{
+	u64 used = ram.end - ram.nfree;
+	CTL->ram_used = used << PAGE_SHIFT;
+	CTL->ram_libos = (used - ram.nuser) << PAGE_SHIFT;
+}
+
+static void list_push(u32 i, unsigned order, bool clean)
+{
+	struct page *p = &ram.pages[i];
+	*p = (struct page){ .link = ram.head[order], .order = order, .state = ST_FREE, .clean = clean };
+	if (p->link)
+		ram.pages[p->link].prev = i;
+	ram.head[order] = i;
+}
+
+static void list_remove(u32 i)
+{
+	struct page *p = &ram.pages[i];
+	if (p->prev)
+		ram.pages[p->prev].link = p->link;
+	else
+		ram.head[p->order] = p->link;
+	if (p->link)
+		ram.pages[p->link].prev = p->prev;
+	p->state = ST_NONE;
+}
+
+/* Put a block into the lists, joined with its buddies. */
+static void block_free(u32 i, unsigned order, bool clean)
+{
+	for (; order < ORDERS - 1; order++) {
+		u32 buddy = i ^ 1u << order;
+		struct page *b = &ram.pages[buddy];
+		if (buddy >= ram.end || b->state != ST_FREE || b->order != order)
+			break;
+		clean = clean && b->clean;
+		list_remove(buddy);
+		i &= ~(1u << order);
+	}
+	list_push(i, order, clean);
+}
+
+static void range_free(u32 i, u32 end)
+{
+	while (i < end) {
+		unsigned order = MIN((unsigned)__builtin_ctz(i), ORDERS - 1u);
+		while (i + (1u << order) > end)
+			order--;
+		block_free(i, order, true);
+		i += 1u << order;
+	}
+}
+
+static bool advance_frontier(void)
+{
+	if (ram.frontier >= ram.end)
+		return false;
+	u32 next = MIN(ALIGN_DOWN(ram.frontier, CHUNK) + CHUNK, ram.end);
+	range_free(ram.frontier, next);
+	ram.frontier = next;
+	return true;
+}
+
+/* Take a block of this order from the lists; 0: none. The upper halves of what is split go back. */
+static u32 block_take(unsigned order, bool *clean)
+{
+	unsigned o = order;
+	for (;; o++) {
+		if (o == ORDERS) {
+			if (!advance_frontier())
+				return 0;
+			o = order;
+		}
+		if (ram.head[o])
+			break;
+	}
+	u32 i = ram.head[o];
+	*clean = ram.pages[i].clean;
+	list_remove(i);
+	while (o-- > order)
+		list_push(i + (1u << o), o, *clean);
+	return i;
+}
+
+void page_init(u64 start, u64 size)
+{
+	u64 books = ALIGN_UP(start, PAGE_SIZE);
+	ram.pages = phys_to_virt(books);
+	ram.end = size >> PAGE_SHIFT;
+	ram.frontier = (books + ALIGN_UP(ram.end * sizeof(struct page), PAGE_SIZE)) >> PAGE_SHIFT;
+	if (size > UFS_RAM_MAX || ram.frontier >= ram.end)
+		panic("page_init: %llu bytes of RAM cannot be managed", (unsigned long long)size);
+	ram.nfree = ram.end - ram.frontier;
+	ram.nuser = 0;
+	ram.reserve = MIN(ram.end / 64, 64u);
+	memset(ram.head, 0, sizeof(ram.head));
+	account();
+}
+
+void page_add_range(u64 start, u64 end)
+{
+	u32 i = ALIGN_UP(start, PAGE_SIZE) >> PAGE_SHIFT, e = end >> PAGE_SHIFT;
+	BUG_ON(!i || e > ram.end);
+	if (i >= e)
+		return;
+	range_free(i, e);
+	ram.nfree += e - i;
+	account();
+}
+
+void *page_alloc(unsigned order, unsigned flags)
+{
+	u64 n = 1ULL << order;
+	bool clean, user = flags & PG_USER;
+	if (order >= ORDERS || ram.nfree < n + (user ? ram.reserve : 0))
+		return NULL;
+	u32 i = block_take(order, &clean);
+	if (!i)
+		return NULL;
+	ram.pages[i] = (struct page){ .link = 1, .order = order, .state = ST_USED, .user = user };
+	ram.nfree -= n;
+	ram.nuser += user ? n : 0;
+	account();
+	if ((flags & PG_ZERO) && !clean)
+		memset(address_of(i), 0, n << PAGE_SHIFT);
+	return address_of(i);
+}
+
+static struct page *used_page(const void *page)
+{
+	u32 i = index_of(page);
+	BUG_ON(i >= ram.end || ram.pages[i].state != ST_USED);
+	return &ram.pages[i];
+}
+
+void page_get(void *page)
+{
+	struct page *p = used_page(page);
+	if (p->link != REFS_MAX) /* saturated: the page stays for ever */
+		p->link++;
+}
+
+void page_put(void *page)
+{
+	struct page *p = used_page(page);
+	if (p->link == REFS_MAX || --p->link)
+		return;
+	u64 n = 1ULL << p->order;
+	ram.nfree += n;
+	ram.nuser -= p->user ? n : 0;
+	p->state = ST_NONE;
+	block_free(p - ram.pages, p->order, false);
+	account();
+}
+
+unsigned page_refs(void *page)
+{
+	return used_page(page)->link;
+}
+
+void page_split(void *page, unsigned order)
+{
+	struct page *p = used_page(page);
+	BUG_ON(p->order != order || p->link != 1);
+	p->order = 0;
+	for (u32 i = 1; i < 1u << order; i++)
+		p[i] = *p;
+}
+
+unsigned page_order(const void *page)
+{
+	return used_page(page)->order;
+}
+
+void page_set_kind(void *page, unsigned pages, unsigned kind)
+{
+	struct page *p = used_page(page);
+	for (unsigned i = 0; i < pages; i++)
+		p[i].kind = kind;
+}
+
+unsigned page_kind(const void *p)
+{
+	u32 i = index_of(p);
+	return i < ram.end ? ram.pages[i].kind : PK_NONE;
+}
+
+u64 page_free_bytes(void)
+{
+	return ram.nfree << PAGE_SHIFT;
+}
+
+u64 page_total_bytes(void)
+{
+	return (u64)ram.end << PAGE_SHIFT;
+}
