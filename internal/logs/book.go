@@ -108,6 +108,9 @@ func (b *Book) ring(function string) *ring {
 			}
 			r.flushed = r.next
 		}
+		if b.closed {
+			r.close()
+		}
 		b.rings[function] = r
 	}
 	return r

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"context"
+	"time"
+)
+
+// watch sees to it that an instance whose caller left does not go on for ever: a program that has been busy since
+// without a single answer when the invocation's limit comes is ended as if the caller were still there.
+// Preconditions: the invocation still counts.
+func (p *pool) watch(i *instance, limit time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.draining || i.watched {
+		return
+	}
+	i.watched = true
+	before := i.answers
+	p.busy.Add(1)
+	go func() {
+		defer p.busy.Done()
+		defer p.unwatch(i)
+		ctx, cancel := context.WithDeadline(p.ctx, limit)
+		defer cancel()
+		start := time.Now()
+		first, err := i.guest.Usage(ctx)
+		if err != nil {
+			return
+		}
+		select {
+		case <-i.guest.Done():
+			return
+		case <-ctx.Done():
+		}
+		if p.ctx.Err() != nil {
+			return // the pool is going anyway
+		}
+		ctx, cancel = context.WithTimeout(p.ctx, time.Second)
+		defer cancel()
+		last, err := i.guest.Usage(ctx)
+		if err != nil || last.CPU-first.CPU < time.Since(start)/2 {
+			return
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if i.answers == before && i.state == ready {
+			p.stats.Timeouts++
+			i.state = retired
+			if i.inflight == 0 {
+				p.end(i, 0, "still busy at the time limit of a caller that left")
+			}
+			p.n.line(p.spec.Function, i.id, "ended: still busy at the time limit of a caller that left")
+			p.floor()
+		}
+	}()
+}
+
+func (p *pool) unwatch(i *instance) {
+	p.mu.Lock()
+	i.watched = false
+	p.mu.Unlock()
+}

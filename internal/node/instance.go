@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"time"
+)
+
+type state int
+
+const (
+	booting state = iota
+	ready
+	retired // gets no more invocations; ended when the last one is over
+)
+
+func (s state) String() string { return [...]string{"booting", "ready", "ending"}[s] }
+
+// instance is one copy of a revision. Its fields belong to the pool's mutex but for those set once before it is ready.
+type instance struct {
+	id      string
+	created time.Time
+
+	// Set before the instance is ready.
+	guest     Guest
+	transport *http.Transport
+	boot      bootParts
+
+	state       state
+	inflight    int
+	invocations int64
+	answers     int64     // invocations that ended well
+	used        time.Time // end of the last invocation
+	claimed     bool      // boot was reported to an invocation
+	watched     bool      // a watch is on
+	ending      bool      // the node ends it: its end is no crash
+}
+
+// bootParts is what making an instance consisted of.
+type bootParts struct {
+	tender time.Duration
+	BootTiming
+	total time.Duration
+}
+
+// newTransport gives an instance its own streams: none is ever used for another instance.
+func newTransport(dial func(context.Context) (net.Conn, error), conns int) *http.Transport {
+	return &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			c, err := dial(ctx)
+			if err != nil {
+				return nil, &dialError{err}
+			}
+			return c, nil
+		},
+		DisableCompression:     true,
+		MaxIdleConns:           conns,
+		MaxIdleConnsPerHost:    conns,
+		IdleConnTimeout:        idleConnLimit,
+		MaxResponseHeaderBytes: maxHeaderBytes,
+	}
+}
+
+// stop ends the guest: with grace it may react to SIGTERM first.
+func (i *instance) stop(grace time.Duration, reason string) {
+	if i.guest == nil {
+		return
+	}
+	if grace > 0 {
+		i.guest.Signal(sigTERM)
+		t := time.NewTimer(grace)
+		defer t.Stop()
+		select {
+		case <-i.guest.Done():
+			return
+		case <-t.C:
+		}
+	}
+	i.guest.Kill(reason)
+}
+
+const sigTERM = 15

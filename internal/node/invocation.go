@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// Invocation is one request on its way to one instance. It is an http.RoundTripper for that one request; End has to be
+// called when the answer was passed on.
+type Invocation struct {
+	n        *Node
+	function string
+	arrived  time.Time
+
+	pool     *pool
+	inst     *instance
+	cancel   context.CancelFunc
+	limit    context.Context // ends at deadline, with the caller, or at the end of the invocation
+	deadline time.Time
+	retire   bool
+	failed   bool
+	timing   Timing
+}
+
+// Timing says where the time of an invocation went, in microseconds. The parts from Tender to Program are those of the
+// instance's boot and zero unless this invocation waited for it.
+type Timing struct {
+	Cold      bool   `json:"cold"`
+	Instance  string `json:"instance"`
+	Queue     int64  `json:"queue_us"`      // waited for an instance, beside its boot
+	Tender    int64  `json:"tender_us"`     // start of the tender process
+	VM        int64  `json:"vm_us"`         // sandbox made
+	Libos     int64  `json:"libos_us"`      // library OS ready
+	Program   int64  `json:"program_us"`    // program loaded and listening
+	FirstByte int64  `json:"first_byte_us"` // request sent until the head of the answer
+	Total     int64  `json:"total_us"`      // arrival until the head of the answer
+}
+
+// Invoke starts an invocation of a function that arrived at a time.
+func (n *Node) Invoke(function string, arrived time.Time) *Invocation {
+	return &Invocation{n: n, function: function, arrived: arrived}
+}
+
+// RoundTrip waits for an instance and passes the request to it. Once it has one the function's time limit runs, until
+// End. A request that cannot have reached any program is given to another instance.
+func (v *Invocation) RoundTrip(req *http.Request) (*http.Response, error) {
+	caller := req.Context()
+	for attempt := 1; ; attempt++ {
+		if err := v.acquire(caller); err != nil {
+			return nil, err
+		}
+		sent := time.Now()
+		out := req.WithContext(v.limit)
+		body := guardBody(out)
+		resp, err := v.inst.transport.RoundTrip(out)
+		if err == nil {
+			if resp.StatusCode == http.StatusSwitchingProtocols {
+				context.AfterFunc(v.limit, func() { resp.Body.Close() }) // the transport has let go of it
+			}
+			v.measure(sent)
+			return resp, nil
+		}
+		var dial *dialError
+		again := errors.As(err, &dial) && v.limit.Err() == nil && attempt < dialAttempts && body.restore(req)
+		if err = v.explain(caller, err); !again {
+			return nil, err
+		}
+		v.retire = true // a program that takes no stream is no use to anyone
+		v.letGo()
+		v.failed = false
+	}
+}
+
+// acquire gets an instance, of the revision that is served now.
+func (v *Invocation) acquire(ctx context.Context) error {
+	for {
+		p, err := v.n.pool(v.function)
+		if err != nil {
+			return err
+		}
+		i, err := p.acquire(ctx)
+		if errors.Is(err, errReplaced) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		v.pool, v.inst, v.retire = p, i, false
+		v.deadline = time.Now().Add(p.spec.Timeout)
+		v.limit, v.cancel = context.WithDeadline(ctx, v.deadline)
+		return nil
+	}
+}
+
+// Limit ends with the invocation's time limit; nil before there is an instance.
+func (v *Invocation) Limit() context.Context { return v.limit }
+
+// Timing is known once RoundTrip has returned an answer.
+func (v *Invocation) Timing() Timing { return v.timing }
+
+func (v *Invocation) measure(sent time.Time) {
+	now := time.Now()
+	us := func(d time.Duration) int64 { return max(d.Microseconds(), 0) }
+	t := Timing{Instance: v.inst.id, FirstByte: us(now.Sub(sent)), Total: us(now.Sub(v.arrived)), Queue: us(sent.Sub(v.arrived))}
+	if v.pool.claimBoot(v.inst, v.arrived) {
+		b := v.inst.boot
+		t.Cold = true
+		t.Tender, t.VM, t.Libos, t.Program = us(b.tender), us(b.VM), us(b.Libos), us(b.Program)
+		t.Queue = max(t.Queue-t.Tender-t.VM-t.Libos-t.Program, 0)
+	}
+	v.timing = t
+}
+
+// claimBoot lets the first invocation that waited for an instance's boot report it.
+func (p *pool) claimBoot(i *instance, arrived time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if i.claimed {
+		return false
+	}
+	i.claimed = true
+	if arrived.After(i.created) {
+		return false // it was made for somebody else, or for Scale.Min
+	}
+	p.stats.Cold++
+	return true
+}
+
+// explain finds out why an instance gave no answer.
+func (v *Invocation) explain(ctx context.Context, err error) error {
+	v.failed = true
+	if ctx.Err() != nil {
+		return ctx.Err() // the caller is gone
+	}
+	if v.late() {
+		v.expired()
+		return &TimeoutError{v.pool.spec.Timeout}
+	}
+	// A stream that breaks is often the first sign that the instance ends.
+	t := time.NewTimer(explainWait)
+	defer t.Stop()
+	select {
+	case <-v.inst.guest.Done():
+		return &CrashError{v.inst.guest.Exit()}
+	case <-v.limit.Done():
+		return v.explain(ctx, err)
+	case <-t.C:
+		return &GuestError{err}
+	}
+}
+
+// expired notes that the invocation ran past its limit: whatever the program still does, it is not to go on.
+func (v *Invocation) expired() {
+	if v.retire {
+		return
+	}
+	v.retire = true
+	v.pool.timedOut(v.inst)
+}
+
+func (p *pool) timedOut(i *instance) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stats.Timeouts++
+	i.state = retired
+	reason := (&TimeoutError{p.spec.Timeout}).Error()
+	if i.inflight == 1 {
+		p.end(i, 0, reason)
+		p.n.line(p.spec.Function, i.id, "ended: "+reason)
+	} else {
+		p.n.line(p.spec.Function, i.id, reason+"; ends when its other invocations are over")
+	}
+}
+
+// End gives the instance back. failed says that the answer broke off after its head.
+func (v *Invocation) End(failed bool) {
+	if v.inst == nil {
+		return
+	}
+	v.failed = v.failed || failed
+	if v.failed && v.late() {
+		v.expired()
+	}
+	v.letGo()
+}
+
+// late reports whether it was the time limit that ended the invocation.
+func (v *Invocation) late() bool { return v.limit.Err() != nil && !time.Now().Before(v.deadline) }
+
+func (v *Invocation) letGo() {
+	if v.failed && !v.retire && v.limit.Err() != nil {
+		v.pool.watch(v.inst, v.deadline)
+	}
+	v.cancel()
+	v.pool.release(v.inst, !v.failed, v.retire)
+	v.inst = nil
+}
+
+// body is a request body that can be sent again as long as nobody has read from it.
+type body struct {
+	io.ReadCloser
+	touched atomic.Bool
+}
+
+func guardBody(req *http.Request) *body {
+	b := &body{ReadCloser: req.Body}
+	if req.Body != nil && req.Body != http.NoBody {
+		req.Body = b
+	}
+	return b
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	b.touched.Store(true)
+	return b.ReadCloser.Read(p)
+}
+
+// Close leaves the body open for another attempt; the HTTP server closes it after the request.
+func (b *body) Close() error { return nil }
+
+// restore reports whether req has all of its body, fetched again if need be.
+func (b *body) restore(req *http.Request) bool {
+	if !b.touched.Load() {
+		return true
+	}
+	if req.GetBody == nil {
+		return false
+	}
+	fresh, err := req.GetBody()
+	if err != nil {
+		return false
+	}
+	req.Body = fresh
+	return true
+}

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package node runs the instances of one machine: it boots them through tenders, spreads invocations over them, makes
+// more under load, ends idle, stuck and crashed ones, and says why when an invocation got no answer.
+//
+// It knows revisions only as far as it has to run them: what functions exist is the control plane's business, and what
+// an answer looks like on the wire is the gateway's.
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"strings"
+	"sync"
+	"time"
+
+	"unifaas.dev/internal/logs"
+)
+
+// Node serves functions.
+type Node struct {
+	runtime Runtime
+	images  Images
+	log     Log
+	opts    Options
+
+	mu        sync.RWMutex
+	functions map[string]*served
+	replaced  map[*pool]struct{} // draining
+	closing   bool
+
+	drains sync.WaitGroup
+	stop   chan struct{}
+	closed chan struct{}
+	reaper sync.WaitGroup
+}
+
+// served is a function: the pool of its current revision and what earlier ones counted.
+type served struct {
+	pool *pool
+	past Stats
+}
+
+// New makes a node without functions. Close ends it.
+func New(runtime Runtime, images Images, log Log, opts Options) *Node {
+	n := &Node{runtime: runtime, images: images, log: log, opts: opts.withDefaults(),
+		functions: map[string]*served{}, replaced: map[*pool]struct{}{}, stop: make(chan struct{}), closed: make(chan struct{})}
+	n.reaper.Add(1)
+	go n.reap()
+	return n
+}
+
+// Runtime names what instances run in.
+func (n *Node) Runtime() string { return n.runtime.Name() }
+
+// Apply serves a revision from now on. The one before finishes what it runs.
+func (n *Node) Apply(spec Spec) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closing {
+		return
+	}
+	if spec.Fresh {
+		spec.Concurrency = 1
+	}
+	f := n.functions[spec.Function]
+	if f != nil && f.pool.spec.sameProgram(spec) {
+		f.pool.setScale(spec.Scale, false)
+		return
+	}
+	if f == nil {
+		f = &served{}
+		n.functions[spec.Function] = f
+	} else {
+		f.past.add(f.pool.counted())
+		n.retire(f.pool, nil)
+	}
+	f.pool = newPool(n, spec)
+}
+
+// Scale changes the bounds of a function; idle instances beyond Min end at once.
+func (n *Node) Scale(function string, s Scale) {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	if f := n.functions[function]; f != nil {
+		f.pool.setScale(s, true)
+	}
+}
+
+// Remove stops to serve a function. then, which may be nil, is called when its last instance is gone.
+func (n *Node) Remove(function string, then func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if f := n.functions[function]; f != nil {
+		delete(n.functions, function)
+		n.retire(f.pool, then)
+	} else if then != nil {
+		then()
+	}
+}
+
+// retire drains a pool in the background. Preconditions: mu is held.
+func (n *Node) retire(p *pool, then func()) {
+	n.replaced[p] = struct{}{}
+	n.drains.Add(1)
+	go func() {
+		defer n.drains.Done()
+		ctx, cancel := context.WithTimeout(context.Background(), p.spec.Timeout+stopGrace+time.Second)
+		defer cancel()
+		p.drain(ctx, false)
+		n.mu.Lock()
+		delete(n.replaced, p)
+		n.mu.Unlock()
+		if then != nil {
+			then()
+		}
+	}()
+}
+
+// Close finishes what runs, at most until ctx ends, and returns when no instance and no tender is left.
+func (n *Node) Close(ctx context.Context) {
+	n.mu.Lock()
+	if n.closing {
+		n.mu.Unlock()
+		<-n.closed
+		return
+	}
+	defer close(n.closed)
+	n.closing = true
+	close(n.stop)
+	var pools []*pool
+	for _, f := range n.functions {
+		pools = append(pools, f.pool)
+	}
+	for p := range n.replaced {
+		pools = append(pools, p)
+	}
+	n.mu.Unlock()
+	n.reaper.Wait()
+	var all sync.WaitGroup
+	for _, p := range pools {
+		all.Go(func() { p.drain(ctx, true) })
+	}
+	all.Wait()
+	n.drains.Wait()
+}
+
+func (n *Node) pool(function string) (*pool, error) {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	if n.closing {
+		return nil, ErrClosing
+	}
+	f := n.functions[function]
+	if f == nil {
+		return nil, ErrNoFunction
+	}
+	return f.pool, nil
+}
+
+func (n *Node) reap() {
+	defer n.reaper.Done()
+	tick := time.NewTicker(min(max(n.opts.Idle/10, 10*time.Millisecond), 5*time.Second))
+	defer tick.Stop()
+	for {
+		select {
+		case <-n.stop:
+			return
+		case now := <-tick.C:
+			n.mu.RLock()
+			pools := make([]*pool, 0, len(n.functions))
+			for _, f := range n.functions {
+				pools = append(pools, f.pool)
+			}
+			n.mu.RUnlock()
+			for _, p := range pools {
+				p.reap(now)
+			}
+		}
+	}
+}
+
+func (n *Node) newID() string {
+	var b [4]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+// output gives a function that takes the lines of a function's instances.
+func (n *Node) output(function string) func(instance, stream, text string, at time.Time) {
+	return func(instance, stream, text string, at time.Time) { n.log.Line(function, instance, stream, text, at) }
+}
+
+func (n *Node) line(function, instance, text string) {
+	n.log.Line(function, instance, logs.System, text, time.Now())
+}
+
+func (n *Node) lines(function, instance, text string) {
+	for line := range strings.Lines(text) {
+		if line = strings.TrimRight(line, "\r\n"); line != "" {
+			n.line(function, instance, line)
+		}
+	}
+}

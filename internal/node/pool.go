@@ -1,0 +1,390 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+// pool is the instances of one revision, the tender that runs them and the invocations that wait for one.
+type pool struct {
+	spec Spec // all but Scale never changes
+	n    *Node
+
+	ctx    context.Context // ends when the pool is to be gone: boots give up
+	cancel context.CancelFunc
+
+	mu        sync.Mutex
+	scale     Scale
+	instances []*instance // that have not ended, oldest first
+	queue     []*waiter   // oldest first
+	draining  bool        // replaced or removed: no new invocations
+	growAt    *time.Timer // looks at the queue again
+	failures  int         // boots that failed in a row
+	crashes   int         // instances that crashed in a row without having been invoked
+	floorAt   *time.Timer // tries again to reach Scale.Min
+	used      time.Time   // end of the last invocation
+	stats     Stats
+
+	tender tenderHolder
+	busy   sync.WaitGroup // goroutines of instances
+}
+
+// waiter is an invocation that waits. ready gets exactly one grant once the waiter has left the queue.
+type waiter struct {
+	since time.Time
+	ready chan grant
+}
+
+type grant struct {
+	inst *instance
+	err  error
+}
+
+// Stats counts what a pool has done.
+type Stats struct {
+	Invocations int64 // given to an instance
+	Cold        int64 // of these, ones that waited for an instance to be made
+	Crashes     int64 // instances that ended by themselves
+	Timeouts    int64
+	Refused     int64 // queue full
+}
+
+func (s *Stats) add(o Stats) {
+	s.Invocations += o.Invocations
+	s.Cold += o.Cold
+	s.Crashes += o.Crashes
+	s.Timeouts += o.Timeouts
+	s.Refused += o.Refused
+}
+
+func newPool(n *Node, spec Spec) *pool {
+	p := &pool{spec: spec, n: n, scale: spec.Scale, used: time.Now()}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.tender.pool = p
+	p.mu.Lock()
+	p.floor()
+	p.mu.Unlock()
+	return p
+}
+
+// acquire gives an instance to an invocation; release gives it back.
+func (p *pool) acquire(ctx context.Context) (*instance, error) {
+	p.mu.Lock()
+	if p.draining {
+		p.mu.Unlock()
+		return nil, errReplaced
+	}
+	if len(p.queue) == 0 {
+		if i := p.pick(); i != nil {
+			p.give(i)
+			p.mu.Unlock()
+			return i, nil
+		}
+	}
+	if len(p.queue) >= p.n.opts.Queue {
+		p.stats.Refused++
+		p.mu.Unlock()
+		return nil, ErrBusy
+	}
+	w := &waiter{since: time.Now(), ready: make(chan grant, 1)}
+	p.queue = append(p.queue, w)
+	p.grow()
+	p.mu.Unlock()
+
+	limit := time.NewTimer(p.n.opts.WaitLimit)
+	defer limit.Stop()
+	var err error
+	select {
+	case g := <-w.ready:
+		return g.inst, g.err
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-limit.C:
+		err = ErrWait
+	}
+	p.mu.Lock()
+	if at := slices.Index(p.queue, w); at >= 0 {
+		p.queue = slices.Delete(p.queue, at, at+1)
+		p.mu.Unlock()
+		return nil, err
+	}
+	p.mu.Unlock()
+	if g := <-w.ready; g.inst != nil {
+		p.release(g.inst, false, false)
+	}
+	return nil, err
+}
+
+// pick chooses the ready instance with the fewest invocations, the oldest of equals, so that surplus ones fall idle.
+// Preconditions: mu is held.
+func (p *pool) pick() *instance {
+	var best *instance
+	for _, i := range p.instances {
+		if i.state == ready && i.inflight < p.spec.Concurrency && (best == nil || i.inflight < best.inflight) {
+			best = i
+		}
+	}
+	return best
+}
+
+// give counts an invocation in. Preconditions: mu is held, i is ready.
+func (p *pool) give(i *instance) {
+	i.inflight++
+	i.invocations++
+	p.stats.Invocations++
+	if p.spec.Fresh {
+		i.state = retired // nobody else gets it
+	}
+}
+
+// release counts an invocation out. With retire the instance gets no further one.
+func (p *pool) release(i *instance, answered, retire bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i.inflight--
+	if answered {
+		i.answers++
+	}
+	i.used = time.Now()
+	p.used, p.crashes = i.used, 0
+	if retire {
+		i.state = retired
+	}
+	if i.state == retired {
+		if i.inflight == 0 {
+			p.end(i, 0, "its last invocation is over")
+		}
+		p.floor()
+	}
+	p.serve()
+	p.grow()
+}
+
+// serve gives free instances to waiting invocations. Preconditions: mu is held.
+func (p *pool) serve() {
+	for len(p.queue) > 0 {
+		i := p.pick()
+		if i == nil {
+			return
+		}
+		p.give(i)
+		p.answer(grant{inst: i})
+	}
+}
+
+// answer lets the oldest waiter go on. Preconditions: mu is held, the queue is not empty.
+func (p *pool) answer(g grant) {
+	w := p.queue[0]
+	p.queue[0] = nil
+	p.queue = p.queue[1:]
+	w.ready <- g
+}
+
+// count is the number of instances that serve or will. Preconditions: mu is held.
+func (p *pool) count(s state) (n int) {
+	for _, i := range p.instances {
+		if i.state == s {
+			n++
+		}
+	}
+	return n
+}
+
+// live is the number of instances that count towards Scale.Max. Preconditions: mu is held.
+func (p *pool) live() (n int) {
+	for _, i := range p.instances {
+		if i.state != retired || p.spec.Fresh && i.inflight > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// grow makes instances while more invocations wait than those being made will take. Preconditions: mu is held.
+func (p *pool) grow() {
+	for !p.draining {
+		coming, serving := p.count(booting), p.count(ready)
+		if len(p.queue) <= coming*p.spec.Concurrency || p.live() >= p.scale.Max {
+			return
+		}
+		if serving > 0 {
+			// A busy instance may be free again before another one could be ready.
+			if left := scaleUpAfter - time.Since(p.queue[0].since); left > 0 {
+				if p.growAt == nil {
+					p.growAt = time.AfterFunc(left, p.growLater)
+				}
+				return
+			}
+		}
+		p.boot()
+	}
+}
+
+func (p *pool) growLater() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.growAt = nil
+	p.grow()
+}
+
+// floor makes instances up to Scale.Min, slower when they do not start. Preconditions: mu is held.
+func (p *pool) floor() {
+	for p.belowFloor() {
+		if bad := p.failures + p.crashes; bad > 0 {
+			if p.floorAt == nil {
+				wait := min(backoffFirst<<min(bad-1, 10), backoffMax)
+				p.floorAt = time.AfterFunc(wait, p.floorLater)
+			}
+			return
+		}
+		p.boot()
+	}
+}
+
+func (p *pool) belowFloor() bool {
+	return !p.draining && p.count(booting)+p.count(ready) < p.scale.Min && p.live() < p.scale.Max
+}
+
+func (p *pool) floorLater() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.floorAt = nil
+	if p.belowFloor() {
+		p.boot() // one; the others follow when it has started
+	}
+}
+
+// boot starts to make one instance. Preconditions: mu is held, not draining.
+func (p *pool) boot() {
+	i := &instance{id: p.n.newID(), created: time.Now()}
+	p.instances = append(p.instances, i)
+	p.busy.Add(1)
+	go func() {
+		defer p.busy.Done()
+		err := p.bootGuest(i)
+		if err == nil {
+			p.booted(i)
+			<-i.guest.Done()
+			i.transport.CloseIdleConnections()
+		} else if i.guest != nil {
+			i.guest.Kill("it did not start")
+			<-i.guest.Done()
+		}
+		p.ended(i, err)
+	}()
+}
+
+// bootGuest makes the guest and waits until its program listens. If the tender died under it, it tries once more.
+func (p *pool) bootGuest(i *instance) error {
+	for attempt := 1; ; attempt++ {
+		t, err := p.bootOnce(i)
+		if err == nil || t == nil || attempt == 2 || p.ctx.Err() != nil || !isGone(t) {
+			return err
+		}
+	}
+}
+
+func (p *pool) bootOnce(i *instance) (Tender, error) {
+	start := time.Now()
+	t, err := p.tender.get(p.ctx)
+	if err != nil {
+		return nil, err
+	}
+	i.boot.tender = time.Since(start)
+	guest, err := t.Boot(p.ctx, i.id, hostname(p.spec.Function, i.id))
+	if err != nil {
+		return t, err
+	}
+	p.mu.Lock()
+	i.guest = guest // from here on others may end it
+	p.mu.Unlock()
+	ctx, cancel := context.WithTimeout(p.ctx, p.n.opts.StartLimit)
+	defer cancel()
+	i.boot.BootTiming, err = guest.WaitListen(ctx)
+	if err != nil {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			err = fmt.Errorf("program does not listen on port %d after %v: it has to serve HTTP on $PORT", p.spec.Port, p.n.opts.StartLimit)
+		}
+		return t, err
+	}
+	i.transport = newTransport(guest.Dial, p.spec.Concurrency)
+	i.boot.total = time.Since(start)
+	return t, nil
+}
+
+// isGone reports whether a tender is dead, or just about to be: its streams break first.
+func isGone(t Tender) bool {
+	select {
+	case <-t.Done():
+		return true
+	case <-time.After(100 * time.Millisecond):
+		return false
+	}
+}
+
+// booted makes an instance available.
+func (p *pool) booted(i *instance) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.failures = 0
+	i.used = time.Now()
+	if p.draining || i.state == retired {
+		i.state = retired
+		p.end(i, 0, "it is not wanted any more")
+		return
+	}
+	i.state = ready
+	p.n.line(p.spec.Function, i.id, fmt.Sprintf("started in %v", i.boot.total.Round(100*time.Microsecond)))
+	p.serve()
+	p.floor()
+	p.grow()
+}
+
+// ended takes an instance out whose guest is gone, or that never had one.
+func (p *pool) ended(i *instance, bootErr error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.instances = slices.DeleteFunc(p.instances, func(o *instance) bool { return o == i })
+	if !i.ending && !p.draining {
+		p.stats.Crashes++
+		p.report(i, bootErr)
+	}
+	switch {
+	case bootErr != nil && !i.ending && !p.draining:
+		p.failures++
+		// Those who waited for this boot from its start learn why it failed, unless another instance serves them.
+		for p.count(ready) == 0 && len(p.queue) > 0 && !p.queue[0].since.After(i.created) {
+			p.answer(grant{err: &StartError{bootErr}})
+		}
+	case !i.ending:
+		// A program that crashes by itself must not be started again and again for nothing but Scale.Min.
+		if i.invocations == 0 {
+			p.crashes++
+		}
+	}
+	i.state = retired
+	p.floor()
+	p.grow()
+}
+
+// report writes the end of an instance to the function's log. Preconditions: mu is held.
+func (p *pool) report(i *instance, bootErr error) {
+	if i.guest == nil || bootErr != nil && !isExit(bootErr) {
+		p.n.line(p.spec.Function, i.id, fmt.Sprintf("could not start: %v", bootErr))
+		return
+	}
+	exit := i.guest.Exit()
+	p.n.line(p.spec.Function, i.id, "ended: "+exit.Reason)
+	p.n.lines(p.spec.Function, i.id, exit.Report)
+}
+
+func isExit(err error) bool {
+	var exit *ExitError
+	return errors.As(err, &exit)
+}

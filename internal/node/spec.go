@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"maps"
+	"time"
+)
+
+// Spec is what a node has to know about one revision to serve it.
+type Spec struct {
+	Function    string
+	Revision    string // name of the revision, unique on the node
+	Image       string // digest
+	Memory      int64  // bytes of guest RAM
+	Timeout     time.Duration
+	Concurrency int // invocations at once in one instance
+	Env         map[string]string
+	Port        int  // where the program listens
+	Fresh       bool // a new instance for every invocation
+	Scale       Scale
+}
+
+// Scale bounds the number of instances.
+type Scale struct {
+	Min int `json:"min"` // kept when idle
+	Max int `json:"max"` // made under load
+}
+
+// sameProgram reports whether o runs the same instances: only bounds may differ.
+func (s Spec) sameProgram(o Spec) bool {
+	return s.Function == o.Function && s.Revision == o.Revision && s.Image == o.Image && s.Memory == o.Memory &&
+		s.Timeout == o.Timeout && s.Concurrency == o.Concurrency && s.Port == o.Port && s.Fresh == o.Fresh && maps.Equal(s.Env, o.Env)
+}
+
+// Defaults of Options.
+const (
+	DefaultIdle       = 5 * time.Minute
+	DefaultStartLimit = 60 * time.Second
+	DefaultWaitLimit  = 60 * time.Second
+	DefaultQueue      = 1000
+)
+
+const (
+	scaleUpAfter   = 5 * time.Millisecond // how long an invocation waits for a busy instance before another one is made
+	stopGrace      = 2 * time.Second      // between SIGTERM and the end, for an instance that is ended while idle
+	explainWait    = 250 * time.Millisecond
+	backoffFirst   = 500 * time.Millisecond // between attempts to keep Scale.Min instances of a program that does not start
+	backoffMax     = time.Minute
+	idleConnLimit  = time.Second // shorter than the keep-alive time of any common server: they close first otherwise, in the middle of a request
+	dialAttempts   = 3
+	maxHeaderBytes = 256 << 10
+)
+
+// Options are a node's settings; zero values stand for the defaults.
+type Options struct {
+	Idle       time.Duration // after which an instance beyond Scale.Min is ended
+	StartLimit time.Duration // from boot until the program listens
+	WaitLimit  time.Duration // that an invocation waits for an instance
+	Queue      int           // invocations that may wait for one function
+}
+
+func (o Options) withDefaults() Options {
+	if o.Idle <= 0 {
+		o.Idle = DefaultIdle
+	}
+	if o.StartLimit <= 0 {
+		o.StartLimit = DefaultStartLimit
+	}
+	if o.WaitLimit <= 0 {
+		o.WaitLimit = DefaultWaitLimit
+	}
+	if o.Queue <= 0 {
+		o.Queue = DefaultQueue
+	}
+	return o
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"time"
+)
+
+// InstanceStatus is one instance in a listing.
+type InstanceStatus struct {
+	ID          string
+	Function    string
+	Revision    string
+	State       string // booting, ready, ending
+	Inflight    int
+	Invocations int64
+	Created     time.Time
+	Boot        time.Duration
+	Tender      int // process id
+	Usage       Usage
+}
+
+// Instances lists the instances of a function, or of all with an empty name, the oldest first. usage asks each for what
+// it uses, which takes a moment.
+func (n *Node) Instances(ctx context.Context, function string, usage bool) []InstanceStatus {
+	var list []InstanceStatus
+	var guests []Guest
+	for _, p := range n.pools(function) {
+		pid := p.tender.currentPID()
+		p.mu.Lock()
+		for _, i := range p.instances {
+			s := InstanceStatus{ID: i.id, Function: p.spec.Function, Revision: p.spec.Revision, State: i.state.String(),
+				Inflight: i.inflight, Invocations: i.invocations, Created: i.created, Tender: pid}
+			if i.state == ready {
+				s.Boot = i.boot.total // written before the instance was ready
+			}
+			list = append(list, s)
+			guests = append(guests, i.guest)
+		}
+		p.mu.Unlock()
+	}
+	if usage {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		var all sync.WaitGroup
+		for at, g := range guests {
+			if g != nil {
+				all.Go(func() { list[at].Usage, _ = g.Usage(ctx) })
+			}
+		}
+		all.Wait()
+	}
+	slices.SortStableFunc(list, func(a, b InstanceStatus) int {
+		return cmp.Or(cmp.Compare(a.Function, b.Function), a.Created.Compare(b.Created))
+	})
+	return list
+}
+
+func (n *Node) pools(function string) []*pool {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	var pools []*pool
+	for name, f := range n.functions {
+		if function == "" || name == function {
+			pools = append(pools, f.pool)
+		}
+	}
+	for p := range n.replaced {
+		if function == "" || p.spec.Function == function {
+			pools = append(pools, p)
+		}
+	}
+	return pools
+}
+
+// FunctionStatus is how a function does on this node.
+type FunctionStatus struct {
+	Ready   int // instances that can take an invocation or run one
+	Booting int
+	Waiting int // invocations without an instance
+	Stats   Stats
+}
+
+// Function says how a function does.
+func (n *Node) Function(function string) FunctionStatus {
+	n.mu.RLock()
+	f := n.functions[function]
+	if f == nil {
+		n.mu.RUnlock()
+		return FunctionStatus{}
+	}
+	p, past := f.pool, f.past
+	n.mu.RUnlock()
+	p.mu.Lock()
+	s := FunctionStatus{Ready: p.count(ready), Booting: p.count(booting), Waiting: len(p.queue), Stats: p.stats}
+	p.mu.Unlock()
+	s.Stats.add(past)
+	return s
+}
+
+func (p *pool) counted() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stats
+}
