@@ -19,40 +19,54 @@ const (
 // cpuidIndexed says that the index of an entry means something.
 const cpuidIndexed = 1
 
+// features are what a vCPU is set up with.
+type features struct {
+	xcr0 uint64
+	cr4  uint64
+}
+
 // restrictCPUID turns what the host supports into what guests see, in place: one CPU without the features that need CPL0,
-// an interrupt controller or state that the library OS does not keep. It returns the XCR0 to set.
-func restrictCPUID(c *kvmabi.CPUID) (uint64, error) {
+// an interrupt controller or state that the library OS does not keep.
+//
+// A KVM that runs CPL3 code natively on shadow page tables (PVM) may not offer FSGSBASE and XSAVE, refuse their bits in
+// CR4, and yet have them work, as the host's own CR4 counts. nativeFSGSBASE says that the host's user space has it.
+func restrictCPUID(c *kvmabi.CPUID, nativeFSGSBASE bool) (features, error) {
 	if c.Nent > kvmabi.CPUIDMax {
-		return 0, fmt.Errorf("KVM_GET_SUPPORTED_CPUID: %d entries", c.Nent)
+		return features{}, fmt.Errorf("KVM_GET_SUPPORTED_CPUID: %d entries", c.Nent)
 	}
-	var fsgsbase, xsave bool
-	xcr0 := uint64(xcrX87SSE)
+	f := features{xcr0: xcrX87SSE, cr4: cr4Always}
+	var xstate uint64
 	for _, e := range c.Entries[:c.Nent] {
 		switch {
-		case e.Function == 1:
-			xsave = e.ECX&(1<<26) != 0
-		case e.Function == 7 && e.Index == 0:
-			fsgsbase = e.EBX&1 != 0
+		case e.Function == 1 && e.ECX&(1<<26) != 0:
+			f.cr4 |= cr4OSXSAVE
+		case e.Function == 7 && e.Index == 0 && e.EBX&1 != 0:
+			f.cr4 |= cr4FSGSBASE
 		case e.Function == 0xd && e.Index == 0:
-			have := uint64(e.EDX)<<32 | uint64(e.EAX)
-			if have&xcrAVX != 0 {
-				xcr0 |= xcrAVX
-				if have&xcrAVX512 == xcrAVX512 {
-					xcr0 |= xcrAVX512
-				}
-			}
+			xstate = uint64(e.EDX)<<32 | uint64(e.EAX)
 		}
 	}
-	_, _ = fsgsbase, xsave
+	if f.cr4&cr4FSGSBASE == 0 && !nativeFSGSBASE {
+		return features{}, fmt.Errorf("%s: guests cannot have FSGSBASE: need Intel Ivy Bridge, AMD Zen 2 or newer, or use --monitor process", device)
+	}
+	if xstate&xcrX87SSE != xcrX87SSE {
+		return features{}, fmt.Errorf("%s: guests cannot have XSAVE: need a newer CPU, or use --monitor process", device)
+	}
+	if xstate&xcrAVX != 0 {
+		f.xcr0 |= xcrAVX
+		if xstate&xcrAVX512 == xcrAVX512 {
+			f.xcr0 |= xcrAVX512
+		}
+	}
 	kept := c.Entries[:0]
 	for _, e := range c.Entries[:c.Nent] {
-		if restrictLeaf(&e, xcr0) {
+		if restrictLeaf(&e, f.xcr0) {
 			kept = append(kept, e)
 		}
 	}
 	c.Nent = uint32(len(kept))
-	setXsaveSize(kept, xcr0)
-	return xcr0, nil
+	setXsaveSize(kept, f.xcr0)
+	return f, nil
 }
 
 // restrictLeaf edits one entry; false drops it, which reads as zeros.

@@ -20,8 +20,8 @@ type host struct {
 	file    *os.File
 	runSize int
 	cpuid   kvmabi.CPUID // what guests get to see
-	xcr0    uint64
-	ticker  *ticker
+	features
+	ticker *ticker
 }
 
 // openHost opens /dev/kvm, or takes over file, and checks that it can do what the monitor needs.
@@ -69,11 +69,26 @@ func openHost(file *os.File) (_ *host, err error) {
 	if _, err = ioctlPtr(fd, kvmabi.GetSupportedCPUID, &h.cpuid); err != nil {
 		return nil, fmt.Errorf("%s: KVM_GET_SUPPORTED_CPUID: %w", file.Name(), err)
 	}
-	if h.xcr0, err = restrictCPUID(&h.cpuid); err != nil {
+	if h.features, err = restrictCPUID(&h.cpuid, nativeFSGSBASE()); err != nil {
 		return nil, err
 	}
 	h.ticker = newTicker()
 	return h, nil
+}
+
+// nativeFSGSBASE reports whether user space of this machine may use WRFSBASE.
+func nativeFSGSBASE() bool {
+	const atHWCAP2, bitFSGSBASE = 26, 1 << 1
+	aux, err := unix.Auxv()
+	if err != nil {
+		return false
+	}
+	for _, a := range aux {
+		if a[0] == atHWCAP2 {
+			return a[1]&bitFSGSBASE != 0
+		}
+	}
+	return false
 }
 
 // openError says what to do about a /dev/kvm that does not open.

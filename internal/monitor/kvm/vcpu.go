@@ -14,11 +14,13 @@ import (
 	"unifaas.dev/internal/monitor/kvm/kvmabi"
 )
 
-// Control registers of the guest, which never change.
+// Control registers of the guest, which never change. No SMEP or SMAP: all pages are user pages.
 const (
-	cr0  = 0x80050033                                 // PG AM WP NE ET MP PE
-	cr4  = 0x6a0
-	efer = 1<<0 | 1<<8 | 1<<10 | 1<<11                // SCE LME LMA NXE
+	cr0         = 0x80050033                 // PG AM WP NE ET MP PE
+	cr4Always   = 1<<5 | 1<<7 | 1<<9 | 1<<10 // PAE PGE OSFXSR OSXMMEXCPT
+	cr4FSGSBASE = 1 << 16
+	cr4OSXSAVE  = 1 << 18
+	efer        = 1<<0 | 1<<8 | 1<<10 | 1<<11 // SCE LME LMA NXE
 )
 
 // rflagsStart has the interrupt flag set, as programs see it under Linux, though nothing interrupts this vCPU.
@@ -96,7 +98,7 @@ func (v *vcpu) setup(h *host, l *elfx.Libos) error {
 	if err := v.alignTSC(fd); err != nil {
 		return err
 	}
-	v.run.Sync.Sregs = startSregs(&l.Header)
+	v.run.Sync.Sregs = startSregs(&l.Header, h.cr4)
 	v.run.Sync.Regs = kvmabi.Regs{RIP: l.Header.Entry, RFLAGS: rflagsStart}
 	v.run.DirtyRegs = kvmabi.SyncRegsBit | kvmabi.SyncSregsBit
 	v.run.ValidRegs = kvmabi.SyncRegsBit
@@ -123,7 +125,7 @@ func (v *vcpu) alignTSC(fd int) error {
 }
 
 // startSregs is long mode at CPL3 with the tables of the library OS.
-func startSregs(h *abi.LibosHeader) kvmabi.Sregs {
+func startSregs(h *abi.LibosHeader, cr4 uint64) kvmabi.Sregs {
 	code := kvmabi.Segment{Limit: 0xffffffff, Selector: abi.UserCS, Type: 0xb, Present: 1, DPL: 3, S: 1, L: 1, G: 1}
 	data := kvmabi.Segment{Limit: 0xffffffff, Selector: abi.UserSS, Type: 3, Present: 1, DPL: 3, DB: 1, S: 1, G: 1}
 	return kvmabi.Sregs{

@@ -99,8 +99,8 @@ const (
 
 // Suberrors of ExitInternalError.
 const (
-	InternalErrorEmulation           = 1
-	InternalErrorSimulEx             = 2
-	InternalErrorDeliveryEv          = 3
+	InternalErrorEmulation            = 1
+	InternalErrorSimulEx              = 2
+	InternalErrorDeliveryEv           = 3
 	InternalErrorUnexpectedExitReason = 4
 )
