@@ -19,6 +19,7 @@ type Runtime interface {
 
 // TenderConfig is what all instances of one revision share.
 type TenderConfig struct {
+	Name      string   // for listings of processes
 	Image     *os.File // stays open until Close has returned
 	ImageSize int64
 	Manifest  image.Manifest

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package unikernel is the node's real runtime: tender processes that run instances as unikernels. It only translates
+// between the two; neither side knows the other's types.
+package unikernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"unifaas.dev/internal/monitor"
+	"unifaas.dev/internal/node"
+	"unifaas.dev/internal/tender"
+	"unifaas.dev/internal/units"
+)
+
+// maxFiles is RLIMIT_NOFILE of programs: enough for every server, small enough for programs that walk all of them.
+const maxFiles = 4096
+
+// Runtime starts tenders.
+type Runtime struct {
+	Monitor string // auto, kvm, process
+	Exe     string // this program; empty: found by itself
+	Libos   []byte
+}
+
+// Name is the monitor's.
+func (r *Runtime) Name() string { return r.Monitor }
+
+// StartTender starts the process for one revision.
+func (r *Runtime) StartTender(ctx context.Context, c node.TenderConfig) (node.Tender, error) {
+	t, err := tender.Start(ctx, tender.StartOptions{
+		Name: c.Name, Monitor: r.Monitor, Exe: r.Exe, Libos: r.Libos, Image: c.Image, ImageSize: c.ImageSize, Memory: c.Memory,
+		Boot: monitor.Boot{
+			Program: c.Manifest.Program, Args: c.Manifest.Args, Env: c.Env, Cwd: c.Manifest.Cwd,
+			MaxFiles: maxFiles, OverlayMax: uint64(c.Memory) / 2,
+		},
+		OnOutput: func(o tender.Output) {
+			stream := "stdout"
+			if o.Stream == 2 {
+				stream = "stderr"
+			}
+			c.OnLine(o.Instance, stream, strings.ToValidUTF8(o.Line, "?"), o.Time)
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &process{Tender: t, port: c.Port, memory: c.Memory}, nil
+}
+
+type process struct {
+	*tender.Tender
+	port   int
+	memory int64
+}
+
+func (p *process) Boot(ctx context.Context, id, hostname string) (node.Guest, error) {
+	i, err := p.Tender.Boot(ctx, id, hostname, nil)
+	if err != nil {
+		return nil, p.translate(err)
+	}
+	return &guest{i, p}, nil
+}
+
+// translate makes the node's error of the tender's where the instance ended.
+func (p *process) translate(err error) error {
+	var exit *tender.ExitError
+	if errors.As(err, &exit) {
+		return &node.ExitError{Exit: p.exit(exit.Exit)}
+	}
+	return err
+}
+
+func (p *process) exit(e tender.Exit) node.Exit {
+	x := node.Exit{Status: e.Code(), Reason: e.Reason, Report: e.Report}
+	switch e.Kind {
+	case tender.Exited:
+		x.Kind = node.ExitNormal
+	case tender.Signaled:
+		x.Kind = node.ExitSignal
+	case tender.OOM:
+		x.Kind = node.ExitOOM
+		if limit := fmt.Sprintf("memory limit %d MiB", p.memory/units.MiB); !strings.Contains(x.Reason, limit) {
+			x.Reason = limit
+		}
+	case tender.Killed:
+		x.Kind = node.ExitKilled
+	default:
+		x.Kind = node.ExitFault
+	}
+	return x
+}
+
+type guest struct {
+	*tender.Instance
+	p *process
+}
+
+func (g *guest) WaitListen(ctx context.Context) (node.BootTiming, error) {
+	t, err := g.Instance.WaitListen(ctx, g.p.port)
+	if err != nil {
+		return node.BootTiming{}, g.p.translate(err)
+	}
+	return node.BootTiming{VM: t.VM + t.Enter, Libos: t.Boot, Program: t.Program + t.Listen}, nil
+}
+
+func (g *guest) Dial(ctx context.Context) (net.Conn, error) { return g.Instance.Dial(ctx, g.p.port) }
+
+func (g *guest) Exit() node.Exit { return g.p.exit(g.Instance.Exit()) }
+
+func (g *guest) Usage(ctx context.Context) (node.Usage, error) {
+	s, err := g.Stats(ctx)
+	return node.Usage{Memory: s.Memory, CPU: time.Duration(s.CPU)}, err
+}
