@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tender
+
+import (
+	"time"
+
+	"unifaas.dev/internal/tender/wire"
+)
+
+// How an instance ended: Exit.Kind.
+const (
+	Exited     = "exit"        // the program exited
+	Signaled   = "signal"      // the program was ended by a signal
+	OOM        = "oom"         // memory limit
+	Panicked   = "panic"       // the library OS gave up
+	Fault      = "fault"       // the sandbox broke
+	Protocol   = "protocol"    // the guest broke the queue protocol
+	Killed     = "killed"      // by Kill or Close
+	TenderDied = "tender-died" // the tender process is gone
+)
+
+// Exit says how an instance ended.
+type Exit struct {
+	Instance string
+	Kind     string
+	Status   int    // wait status as wait4 gives it, for Exited and Signaled
+	Reason   string // one line
+	Report   string // several lines, or nothing
+	Timing   Timing
+	Stats    Stats
+}
+
+// Code is the exit status a shell would show: 128+N for signal N, 137 for the memory limit, else 1.
+func (e Exit) Code() int {
+	switch e.Kind {
+	case Exited:
+		return e.Status >> 8 & 0xff
+	case Signaled:
+		return 128 + e.Status&0x7f
+	case OOM, Killed:
+		return 137
+	}
+	return 1
+}
+
+// ExitError is an instance that ended while something was wanted of it.
+type ExitError struct{ Exit Exit }
+
+func (e *ExitError) Error() string { return "instance ended: " + e.Exit.Reason }
+
+// Timing is what a start consisted of. What follows Enter is told by the guest.
+type Timing struct {
+	VM      time.Duration // sandbox made
+	Enter   time.Duration // first entry until the library OS's first instruction
+	Boot    time.Duration // library OS ready
+	Program time.Duration // program loaded, first instruction
+	Listen  time.Duration // until it listened; 0 if it did not
+	Run     time.Duration // first instruction of the program until its end; 0 while it runs
+	Total   time.Duration // asked for until told to listen; 0 if it did not
+}
+
+func timingOf(vm time.Duration, s *wire.Stamps) Timing {
+	between := func(a, b int64) time.Duration {
+		if a == 0 || b < a {
+			return 0
+		}
+		return time.Duration(b - a)
+	}
+	return Timing{
+		VM:      vm,
+		Enter:   between(s.Enter, s.Entry),
+		Boot:    between(s.Entry, s.Exec),
+		Program: between(s.Exec, s.User),
+		Listen:  between(s.User, s.Listen),
+		Run:     between(s.User, s.End),
+	}
+}
+
+// Stats are an instance's statistics. The first five come from the guest.
+type Stats struct {
+	RAMUsed  uint64 // bytes of guest RAM handed out
+	RAMLibos uint64 // of these, the library OS's own
+	Syscalls uint64
+	Traps    uint64 // system calls that did not come through a patched site
+	Faults   uint64
+
+	Memory   int64 // bytes of host memory behind guest RAM
+	CPU      time.Duration
+	Exits    uint64 // returns from the guest
+	Ticks    uint64 // looks at the guest while it ran
+	Preempts uint64
+	Streams  int    // open now
+	Accepted uint64 // streams ever
+}
+
+func statsOf(c *wire.Counters) Stats {
+	return Stats{RAMUsed: c.RAMUsed, RAMLibos: c.RAMLibos, Syscalls: c.Syscalls, Traps: c.Traps, Faults: c.Faults, Memory: c.Memory,
+		CPU: time.Duration(c.CPU), Exits: c.Exits, Ticks: c.Ticks, Preempts: c.Preempts, Streams: int(c.Streams), Accepted: c.Accepted}
+}
+
+func exitOf(id string, vm time.Duration, m *wire.Exited) Exit {
+	kinds := [...]string{wire.KindExit: Exited, wire.KindSignal: Signaled, wire.KindOOM: OOM, wire.KindPanic: Panicked,
+		wire.KindFault: Fault, wire.KindProtocol: Protocol, wire.KindKilled: Killed}
+	return Exit{Instance: id, Kind: kinds[m.Kind], Status: int(m.Status), Reason: m.Reason, Report: m.Report,
+		Timing: timingOf(vm, &m.Stamps), Stats: statsOf(&m.Counters)}
+}

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tender
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"unifaas.dev/internal/tender/wire"
+
+	"golang.org/x/sys/unix"
+)
+
+// BootOptions says what one instance has of its own.
+type BootOptions struct {
+	ID       string   // names it in Output and Exit
+	Hostname string   //
+	Env      []string // K=V, beside and instead of those of the tender
+	// Console streams. Nil: no input, and output goes to OnOutput. The tender gets duplicates.
+	Stdin, Stdout, Stderr *os.File
+}
+
+// Instance is one guest of a tender.
+type Instance struct {
+	t     *Tender
+	id    string
+	num   uint32
+	asked time.Time
+	done  chan struct{}
+	lines [2]*lines
+
+	mu        sync.Mutex
+	started   chan *wire.Started // buffered; one answer
+	vm        time.Duration
+	listening map[int]Timing
+	changed   chan struct{} // closed and replaced when listening changes
+	exit      Exit
+}
+
+// Boot makes an instance and returns when its guest runs, which is before its program listens.
+func (t *Tender) Boot(ctx context.Context, id, hostname string, env []string) (*Instance, error) {
+	return t.BootWith(ctx, BootOptions{ID: id, Hostname: hostname, Env: env})
+}
+
+// BootWith is Boot with all options.
+func (t *Tender) BootWith(ctx context.Context, o BootOptions) (*Instance, error) {
+	i := &Instance{t: t, id: o.ID, asked: time.Now(), done: make(chan struct{}), started: make(chan *wire.Started, 1),
+		listening: map[int]Timing{}, changed: make(chan struct{})}
+	for n := range i.lines {
+		i.lines[n] = newLines(t.o.OnOutput, o.ID, n+1)
+	}
+	m := &wire.Start{Hostname: o.Hostname, Env: o.Env}
+	var fds []int
+	for n, f := range []*os.File{o.Stdin, o.Stdout, o.Stderr} {
+		if f != nil {
+			m.Stdio |= 1 << n
+			fds = append(fds, int(f.Fd()))
+		}
+	}
+	if err := t.register(i); err != nil {
+		return nil, err
+	}
+	m.Instance = i.num
+	if err := t.send(m, fds...); err != nil {
+		t.unregister(i)
+		return nil, err
+	}
+	select {
+	case r := <-i.started:
+		if r.Error != "" {
+			return nil, errors.New(r.Error)
+		}
+		return i, nil
+	case <-i.done:
+		return nil, &ExitError{i.exit}
+	case <-ctx.Done():
+		i.Kill("start was given up")
+		return nil, fmt.Errorf("start an instance: %w", ctx.Err())
+	}
+}
+
+func (t *Tender) register(i *Instance) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	select {
+	case <-t.done:
+		return fmt.Errorf("tender is gone: %w", t.reasonLocked())
+	default:
+	}
+	if t.instances == nil {
+		return fmt.Errorf("tender is gone: %w", t.reasonLocked())
+	}
+	t.next++
+	i.num = t.next
+	t.instances[i.num] = i
+	return nil
+}
+
+func (t *Tender) unregister(i *Instance) {
+	t.mu.Lock()
+	delete(t.instances, i.num)
+	t.mu.Unlock()
+}
+
+// ID is the name that Boot was given.
+func (i *Instance) ID() string { return i.id }
+
+// Done is closed when the instance has ended.
+func (i *Instance) Done() <-chan struct{} { return i.done }
+
+// Exit says how. Preconditions: Done is closed.
+func (i *Instance) Exit() Exit {
+	<-i.done
+	return i.exit
+}
+
+// WaitListen waits until the program listens on a TCP port, 0 for any. If it ends first the error is an *ExitError.
+func (i *Instance) WaitListen(ctx context.Context, port int) (Timing, error) {
+	for {
+		i.mu.Lock()
+		timing, ok := i.listens(port)
+		changed := i.changed
+		i.mu.Unlock()
+		if ok {
+			return timing, nil
+		}
+		select {
+		case <-changed:
+		case <-i.done:
+			return Timing{}, &ExitError{i.exit}
+		case <-ctx.Done():
+			return Timing{}, fmt.Errorf("wait until the program listens on port %d: %w", port, ctx.Err())
+		}
+	}
+}
+
+// listens: Preconditions: i.mu is held.
+func (i *Instance) listens(port int) (Timing, bool) {
+	if port != 0 {
+		t, ok := i.listening[port]
+		return t, ok
+	}
+	for _, t := range i.listening {
+		return t, true
+	}
+	return Timing{}, false
+}
+
+// Dial opens a stream to a port of the guest. It returns at once: what is written before the program listens waits for it,
+// and if the stream cannot be had it ends without a byte.
+func (i *Instance) Dial(ctx context.Context, port int) (net.Conn, error) {
+	if port < 1 || port > 0xffff {
+		return nil, fmt.Errorf("connect to port %d: not a TCP port", port)
+	}
+	select {
+	case <-i.done:
+		return nil, &ExitError{i.exit}
+	default:
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	ours, theirs, err := socketPair(unix.SOCK_STREAM)
+	if err != nil {
+		return nil, err
+	}
+	defer ours.Close()
+	defer theirs.Close()
+	c, err := net.FileConn(ours)
+	if err != nil {
+		return nil, err
+	}
+	if err := i.t.send(&wire.Dial{Instance: i.num, Port: uint16(port)}, int(theirs.Fd())); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// Kill ends the instance now, whatever it does; Done follows.
+func (i *Instance) Kill(reason string) { _ = i.t.send(&wire.Kill{Instance: i.num, Reason: reason}) }
+
+// Signal sends a signal to the program.
+func (i *Instance) Signal(n int) {
+	if n >= 1 && n <= 64 {
+		_ = i.t.send(&wire.Signal{Instance: i.num, Signo: uint8(n)})
+	}
+}
+
+// Stats asks for the instance's statistics.
+func (i *Instance) Stats(ctx context.Context) (Stats, error) {
+	t := i.t
+	reply := make(chan *wire.StatsReply, 1)
+	t.mu.Lock()
+	t.token++
+	token := t.token
+	t.stats[token] = reply
+	t.mu.Unlock()
+	defer func() {
+		t.mu.Lock()
+		delete(t.stats, token)
+		t.mu.Unlock()
+	}()
+	if err := t.send(&wire.Stats{Instance: i.num, Token: token}); err != nil {
+		return Stats{}, err
+	}
+	select {
+	case r := <-reply:
+		if r.OK {
+			return statsOf(&r.Counters), nil
+		}
+		// It has ended; its last event is on the way, or here.
+		return Stats{}, errors.New("instance has ended")
+	case <-i.done:
+		return i.exit.Stats, nil
+	case <-ctx.Done():
+		return Stats{}, fmt.Errorf("ask for statistics: %w", ctx.Err())
+	}
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package server
+
+import (
+	"unifaas.dev/abi"
+	"unifaas.dev/internal/tender/wire"
+)
+
+// drain takes what the guest has put into its ring. A running guest can go on putting: one call takes no more than a ring
+// holds. An error means that the guest lies. Preconditions: in.mu is held.
+func (in *instance) drain() (moved bool, err error) {
+	for budget := abi.TxSize; budget > 0; {
+		m, payload, ok, err := in.link.tx.Next(in.link.buf[:])
+		if err != nil || !ok {
+			return moved, err
+		}
+		moved = true
+		budget -= int(abi.MsgSize) + len(payload)
+		if m.Conn < abi.ConnFirst {
+			err = in.consoleMessage(m.Type, m.Conn, m.Arg, payload)
+		} else {
+			err = in.streamMessage(m.Type, m.Conn, m.Arg, payload)
+		}
+		if err != nil {
+			return moved, err
+		}
+	}
+	return moved, nil
+}
+
+// consoleMessage handles messages of the console and those that belong to no stream.
+func (in *instance) consoleMessage(typ uint16, conn, arg uint32, payload []byte) error {
+	switch typ {
+	case abi.MsgListen, abi.MsgUnlisten:
+		return in.listen(typ == abi.MsgListen, arg)
+	}
+	if conn > abi.ConnStderr {
+		return violated("message of type %d for stream %d, which never was", typ, conn)
+	}
+	switch typ {
+	case abi.MsgData:
+		return in.console.data(conn, payload)
+	case abi.MsgCredit:
+		return in.console.grant(conn, arg)
+	case abi.MsgReset, abi.MsgEOF:
+		// The program closed its end. Output that is on its way still goes out.
+		if conn == abi.ConnStdin {
+			in.console.closeIn()
+		}
+		return nil
+	}
+	return violated("message of type %d on console stream %d", typ, conn)
+}
+
+func (in *instance) streamMessage(typ uint16, conn, arg uint32, payload []byte) error {
+	if typ == abi.MsgListen || typ == abi.MsgUnlisten {
+		return in.listen(typ == abi.MsgListen, arg)
+	}
+	s, err := in.table.lookup(conn)
+	if err != nil || s == nil {
+		return err
+	}
+	switch typ {
+	case abi.MsgData:
+		return in.table.data(s, payload)
+	case abi.MsgCredit:
+		return in.table.grant(s, arg)
+	case abi.MsgEOF:
+		return in.table.eof(s)
+	case abi.MsgReset:
+		return in.table.guestReset(s)
+	case abi.MsgAccepted:
+		return nil
+	}
+	return violated("message of type %d on stream %d", typ, conn)
+}
+
+// listen follows the program's listening sockets and tells the node.
+func (in *instance) listen(on bool, arg uint32) error {
+	if arg < 1 || arg > 0xffff {
+		return violated("listens on port %d", arg)
+	}
+	port := uint16(arg)
+	if on == in.table.listening[port] {
+		return nil
+	}
+	var event wire.Message = &wire.Unlistening{Instance: in.id, Port: port}
+	if on {
+		in.readStamps()
+		event = &wire.Listening{Instance: in.id, Port: port, Stamps: in.stamps}
+	}
+	if !in.host.out.offer(event) {
+		return violated("opens and closes listening sockets faster than anyone can follow")
+	}
+	if on {
+		return in.table.listen(port)
+	}
+	in.table.unlisten(port)
+	return nil
+}

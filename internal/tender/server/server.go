@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package server is the tender process: it runs the instances of one function through a monitor, driven over one socket.
+//
+// It opens no path and no network connection: library OS, image, console and every stream come as descriptors. What the
+// node sends is checked for form; what a guest writes is hostile.
+package server
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"unifaas.dev/internal/monitor"
+	"unifaas.dev/internal/tender/wire"
+)
+
+// maxLibos bounds the library OS file; the real one has a few hundred KiB.
+const maxLibos = 16 << 20
+
+// stopGrace is how long instances get to end after Stop.
+const stopGrace = 2 * time.Second
+
+// Open makes the monitor that a node asks for. kvm is /dev/kvm, nil if the node could not open it.
+type Open func(name string, kvm *os.File) (monitor.Monitor, error)
+
+// Server is one tender.
+type Server struct {
+	fd     int
+	open   Open
+	clock  clock
+	out    *outbox
+	ticker *ticker
+	mon    monitor.Monitor // nil until loaded
+	config monitor.Config  // of every instance, but for host name and environment
+	memory int64
+
+	mu        sync.Mutex
+	instances map[uint32]*instance
+	wg        sync.WaitGroup
+}
+
+// Serve works until the node says Stop or goes away. It closes fd.
+func Serve(fd int, open Open) error {
+	defer unix.Close(fd)
+	t, err := newTicker()
+	if err != nil {
+		return fmt.Errorf("make a timer: %w", err)
+	}
+	s := &Server{fd: fd, open: open, clock: newClock(), out: &outbox{fd: fd}, ticker: t, instances: map[uint32]*instance{}}
+	defer s.shutdown()
+	buf := make([]byte, wire.MaxInline)
+	for {
+		m, fds, err := wire.Receive(fd, buf)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		done, err := s.dispatch(m, fds)
+		if err != nil || done {
+			return err
+		}
+	}
+}
+
+// dispatch does one command. It owns the descriptors.
+func (s *Server) dispatch(m wire.Message, fds []int) (done bool, err error) {
+	want := 0
+	switch m := m.(type) {
+	case *wire.Load:
+		return false, s.load(m, fds)
+	case *wire.Start:
+		return false, s.start(m, fds)
+	case *wire.Dial:
+		want = 1
+	}
+	if len(fds) != want {
+		wire.CloseAll(fds)
+		return false, fmt.Errorf("%w: %T with %d descriptors", wire.ErrMalformed, m, len(fds))
+	}
+	switch m := m.(type) {
+	case *wire.Dial:
+		s.dial(m, fds[0])
+	case *wire.Kill:
+		s.kill(m.Instance, m.Reason)
+	case *wire.Signal:
+		s.with(m.Instance, func(in *instance) {
+			in.signals |= 1 << (m.Signo - 1)
+			in.command(in.sendSignals())
+		})
+	case *wire.Stats:
+		r := &wire.StatsReply{Instance: m.Instance, Token: m.Token}
+		r.OK = s.with(m.Instance, func(in *instance) { r.Counters = in.counters() })
+		s.out.send(r)
+	case *wire.Stop:
+		return true, nil
+	default:
+		return false, fmt.Errorf("%w: %T is no command", wire.ErrMalformed, m)
+	}
+	return false, nil
+}
+
+// with calls f with a running instance and its mutex held; false if there is none.
+func (s *Server) with(id uint32, f func(*instance)) bool {
+	s.mu.Lock()
+	in := s.instances[id]
+	s.mu.Unlock()
+	if in == nil {
+		return false
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.sb == nil || in.table == nil {
+		return false
+	}
+	f(in)
+	return true
+}
+
+// kill works on an instance that is still being made too.
+func (s *Server) kill(id uint32, reason string) {
+	s.mu.Lock()
+	in := s.instances[id]
+	s.mu.Unlock()
+	if in != nil {
+		in.mu.Lock()
+		in.kill(reason)
+		in.mu.Unlock()
+	}
+}
+
+func (s *Server) load(m *wire.Load, fds []int) error {
+	want := 1
+	if m.HasImage {
+		want++
+	}
+	if m.HasKVM {
+		want++
+	}
+	if s.mon != nil || len(fds) != want || m.LibosSize < 0 || m.LibosSize > maxLibos {
+		wire.CloseAll(fds)
+		return fmt.Errorf("%w: load with %d descriptors, library OS of %d bytes", wire.ErrMalformed, len(fds), m.LibosSize)
+	}
+	libos := make([]byte, m.LibosSize)
+	err := wire.ReadFull(fds[0], libos)
+	unix.Close(fds[0])
+	fds = fds[1:]
+	s.config = monitor.Config{Memory: m.Memory, Libos: libos, Boot: m.Boot}
+	s.memory = m.Memory
+	if m.HasImage {
+		s.config.Image, s.config.ImageSize = os.NewFile(uintptr(fds[0]), "image"), m.ImageSize
+		fds = fds[1:]
+	}
+	var kvm *os.File
+	if m.HasKVM {
+		kvm = os.NewFile(uintptr(fds[0]), "/dev/kvm")
+	}
+	var mon monitor.Monitor
+	if err == nil {
+		mon, err = s.open(m.Monitor, kvm)
+	}
+	if err != nil {
+		s.out.send(&wire.Loaded{Error: oneLine(err)})
+		return nil
+	}
+	s.mon = mon
+	s.out.send(&wire.Loaded{Monitor: mon.Name()})
+	return nil
+}
+
+func (s *Server) start(m *wire.Start, fds []int) error {
+	stdio := [3]int{-1, -1, -1}
+	rest := fds
+	for i := range stdio {
+		if m.Stdio&(1<<i) != 0 && len(rest) > 0 {
+			stdio[i], rest = rest[0], rest[1:]
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	bad := len(rest) != 0 || s.mon == nil || s.instances[m.Instance] != nil
+	for i := range stdio {
+		bad = bad || (m.Stdio&(1<<i) != 0 && stdio[i] < 0)
+	}
+	if bad {
+		wire.CloseAll(fds)
+		return fmt.Errorf("%w: start of instance %d with %d descriptors", wire.ErrMalformed, m.Instance, len(fds))
+	}
+	cfg := s.config
+	cfg.Boot.Hostname = m.Hostname
+	cfg.Boot.Env = mergeEnv(cfg.Boot.Env, m.Env)
+	in := &instance{id: m.Instance, host: s, stdio: stdio, epfd: -1, evfd: -1}
+	s.instances[m.Instance] = in
+	s.wg.Add(1)
+	go in.run(cfg)
+	return nil
+}
+
+// mergeEnv lets the variables of an instance override those of its function.
+func mergeEnv(base, own []string) []string {
+	if len(own) == 0 {
+		return base
+	}
+	merged := make([]string, 0, len(base)+len(own))
+	for _, kv := range base {
+		key, _, _ := strings.Cut(kv, "=")
+		if !slices.ContainsFunc(own, func(o string) bool { return strings.HasPrefix(o, key+"=") }) {
+			merged = append(merged, kv)
+		}
+	}
+	return append(merged, own...)
+}
+
+func (s *Server) dial(m *wire.Dial, fd int) {
+	ok := s.with(m.Instance, func(in *instance) {
+		if in.ended {
+			unix.Close(fd)
+			return
+		}
+		err := in.table.dial(m.Port, fd)
+		if err == nil {
+			_, err = in.table.readAll() // the request with the OPEN
+		}
+		in.command(err)
+	})
+	if !ok {
+		unix.Close(fd)
+	}
+}
+
+// command is the end of every command that talks to the guest. Preconditions: in.mu is held.
+func (in *instance) command(err error) {
+	if err != nil {
+		in.fail(err)
+		return
+	}
+	in.wake()
+}
+
+// forget takes an instance that has ended off the list.
+func (s *Server) forget(in *instance) {
+	s.mu.Lock()
+	delete(s.instances, in.id)
+	s.mu.Unlock()
+}
+
+// shutdown ends everything. An instance that does not end in time goes with the process.
+func (s *Server) shutdown() {
+	s.mu.Lock()
+	all := slices.Collect(maps.Values(s.instances))
+	s.mu.Unlock()
+	for _, in := range all {
+		s.kill(in.id, "tender stopped")
+	}
+	ended := make(chan struct{})
+	go func() {
+		s.wg.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(stopGrace):
+	}
+	s.ticker.stop()
+	if s.config.Image != nil {
+		s.config.Image.Close()
+	}
+}

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package server
+
+import (
+	"golang.org/x/sys/unix"
+
+	"unifaas.dev/abi"
+)
+
+// Limits of one instance.
+const (
+	maxStreams = 4096
+	maxPorts   = 256     // ports listened on at once
+	maxCredit  = 1 << 30 // more than this the guest cannot mean
+	grantAt    = abi.ConnWindow / 2
+)
+
+// stream is one TCP connection of the guest: a socket on this side, messages on the other.
+//
+// It ends when both directions have ended, or with a RESET from either side. Nothing in it grows: what waits to be
+// written is bounded by the window that the guest was granted, and what the guest has not taken yet stays in the socket.
+type stream struct {
+	id   uint32
+	port uint16
+	fd   int
+
+	// socket -> guest
+	credit   uint32 // bytes the guest still takes
+	readable bool   // a read may return something
+	hup      bool   // the end follows what is readable
+	ended    bool   // the end was read
+	inReady  bool   // on table.ready
+
+	// guest -> socket
+	window   uint32 // bytes the guest may still send
+	owed     uint32 // bytes written to the socket and not yet granted anew
+	pending  []byte // bytes not yet written
+	blocked  bool   // the socket was full: waiting for EPOLLOUT
+	guestEnd bool   // the guest sent EOF
+	shut     bool   // and the socket was told
+	inFlush  bool   // on table.flush
+
+	// messages that wait for room in the rx ring, sent in this order
+	oweOpen  bool
+	oweEOF   bool
+	oweReset bool
+	inOwing  bool // on table.owing
+	gone     bool // no longer in the table
+	silent   bool // the guest has reset it and wants to hear no more
+}
+
+// table holds the streams of one instance. The instance's mutex guards it.
+type table struct {
+	*link
+	epfd    int
+	streams map[uint32]*stream
+	next    uint32 // id of the next stream
+	wrapped bool   // ids began anew: any unknown one may be an old one
+	opened  uint64 // streams ever
+
+	listening map[uint16]bool
+	waiting   map[uint16][]int // sockets for ports that nobody listens on yet
+	nwaiting  int
+
+	ready []*stream // may have something to read, and the guest has credit
+	flush []*stream // have something to write, and their socket may take it
+	owing []*stream // have a message that waits for room in the rx ring
+	spare [][]byte  // buffers for pending
+}
+
+func newTable(l *link, epfd int) *table {
+	return &table{link: l, epfd: epfd, streams: map[uint32]*stream{}, next: abi.ConnFirst,
+		listening: map[uint16]bool{}, waiting: map[uint16][]int{}}
+}
+
+// dial takes over a socket. It waits for the port if nothing listens there yet.
+func (t *table) dial(port uint16, fd int) error {
+	if len(t.streams)+t.nwaiting >= maxStreams {
+		t.sweep()
+	}
+	if len(t.streams)+t.nwaiting >= maxStreams {
+		unix.Close(fd)
+		return nil
+	}
+	if !t.listening[port] {
+		t.waiting[port] = append(t.waiting[port], fd)
+		t.nwaiting++
+		return nil
+	}
+	return t.open(port, fd)
+}
+
+func (t *table) open(port uint16, fd int) error {
+	if err := unix.SetNonblock(fd, true); err != nil {
+		unix.Close(fd)
+		return nil
+	}
+	id := t.newID()
+	// Edge-triggered: readiness is remembered in the stream, so that a guest without credit costs no wake-ups.
+	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLET&0xffffffff, Fd: int32(id)}
+	if err := unix.EpollCtl(t.epfd, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
+		unix.Close(fd)
+		return nil
+	}
+	// The first request is usually there already: read it with the OPEN rather than after a wait.
+	s := &stream{id: id, port: port, fd: fd, credit: abi.ConnWindow, window: abi.ConnWindow, oweOpen: true, readable: true}
+	t.streams[id] = s
+	t.opened++
+	if err := t.settle(s); err != nil {
+		return err
+	}
+	t.wantRead(s)
+	return nil
+}
+
+// sweep drops waiting sockets whose other end has given up.
+func (t *table) sweep() {
+	for port, fds := range t.waiting {
+		kept := fds[:0]
+		for _, fd := range fds {
+			if ready(fd, unix.POLLHUP) {
+				unix.Close(fd)
+				t.nwaiting--
+			} else {
+				kept = append(kept, fd)
+			}
+		}
+		t.waiting[port] = kept
+	}
+}
+
+func (t *table) newID() uint32 {
+	for {
+		id := t.next
+		t.next++
+		if t.next == 0xffffffff {
+			t.next, t.wrapped = abi.ConnFirst, true
+		}
+		if t.streams[id] == nil {
+			return id
+		}
+	}
+}
+
+// listen and unlisten follow what the program does.
+func (t *table) listen(port uint16) error {
+	if !t.listening[port] && len(t.listening) >= maxPorts {
+		return violated("listens on more than %d ports", maxPorts)
+	}
+	t.listening[port] = true
+	fds := t.waiting[port]
+	delete(t.waiting, port)
+	t.nwaiting -= len(fds)
+	for i, fd := range fds {
+		if err := t.open(port, fd); err != nil {
+			for _, rest := range fds[i+1:] {
+				unix.Close(rest)
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *table) unlisten(port uint16) { delete(t.listening, port) }
+
+// lookup finds the stream that a guest's message names. nil without error: a stream that ended on this side while the
+// message was on its way.
+func (t *table) lookup(id uint32) (*stream, error) {
+	if s := t.streams[id]; s != nil {
+		return s, nil
+	}
+	if id < abi.ConnFirst || (id >= t.next && !t.wrapped) {
+		return nil, violated("message for stream %d, which never was", id)
+	}
+	return nil, nil
+}
+
+// remove forgets a stream and closes its socket.
+func (t *table) remove(s *stream) {
+	if s.gone {
+		return
+	}
+	s.gone = true
+	t.release(s)
+	unix.Close(s.fd) // leaves the epoll set by itself
+	delete(t.streams, s.id)
+}
+
+// release gives the buffer of pending back.
+func (t *table) release(s *stream) {
+	if s.pending != nil && len(t.spare) < 8 {
+		t.spare = append(t.spare, s.pending[:0])
+	}
+	s.pending = nil
+}
+
+// reset ends a stream from this side.
+func (t *table) reset(s *stream) error {
+	if s.gone {
+		return nil
+	}
+	s.oweReset = true
+	unheard := s.oweOpen || s.silent
+	t.remove(s)
+	if unheard {
+		s.oweOpen, s.oweReset = false, false
+		return nil
+	}
+	return t.settle(s)
+}
+
+// settle sends the messages that a stream owes the guest; what finds no room is tried again by service.
+func (t *table) settle(s *stream) error {
+	for !s.silent {
+		var typ uint16
+		var arg uint32
+		var flag *bool
+		switch {
+		case s.oweOpen:
+			typ, arg, flag = abi.MsgOpen, uint32(s.port), &s.oweOpen
+		case s.oweReset:
+			typ, flag = abi.MsgReset, &s.oweReset
+		case s.gone:
+			return nil
+		case s.oweEOF:
+			typ, flag = abi.MsgEOF, &s.oweEOF
+		case s.owed >= grantAt && !s.guestEnd:
+			typ, arg = abi.MsgCredit, s.owed
+		default:
+			if s.ended && s.shut {
+				t.remove(s)
+			}
+			return nil
+		}
+		ok, err := t.put(typ, s.id, arg, nil)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			if !s.inOwing {
+				s.inOwing = true
+				t.owing = append(t.owing, s)
+			}
+			return nil
+		}
+		if flag != nil {
+			*flag = false
+		} else {
+			s.window += s.owed
+			s.owed = 0
+		}
+	}
+	return nil
+}
+
+// closeAll is the end of the instance.
+func (t *table) closeAll() {
+	for _, s := range t.streams {
+		t.remove(s)
+	}
+	for _, fds := range t.waiting {
+		for _, fd := range fds {
+			unix.Close(fd)
+		}
+	}
+	t.waiting, t.nwaiting = map[uint16][]int{}, 0
+	t.ready, t.flush, t.owing = nil, nil, nil
+}

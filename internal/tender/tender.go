@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package tender starts and drives tender processes: one process, one function, any number of its instances.
+//
+// It is the node's side. What runs in the process is package server, which nobody but the process itself imports; between
+// them stands package wire. A tender is trusted less than the node: what it sends is checked, and one that breaks the
+// protocol is killed.
+package tender
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"unifaas.dev/internal/monitor"
+	"unifaas.dev/internal/tender/wire"
+)
+
+// closeGrace is how long a tender gets to end its instances by itself before it is killed.
+const closeGrace = 1 * time.Second
+
+// sendTimeout is how long a tender may leave its socket full.
+const sendTimeout = 5 * time.Second
+
+// StartOptions says what a tender and all its instances consist of.
+type StartOptions struct {
+	Name      string   // shown by ps; may be empty
+	Monitor   string   // auto, kvm, process
+	Exe       string   // program with the verb "tender"; empty: this one
+	Libos     []byte   // ELF file of the library OS
+	Image     *os.File // nil: none. Only needed until Start returns
+	ImageSize int64
+	Memory    int64 // bytes of guest RAM
+	Boot      monitor.Boot
+	// OnOutput is called for each line of console output, OnExit for each end of an instance; they must not block.
+	OnOutput func(Output)
+	OnExit   func(Exit)
+}
+
+// Tender is a running tender process.
+type Tender struct {
+	o       StartOptions
+	conn    *net.UnixConn
+	proc    *process // nil: the other side lives in this process (tests)
+	monitor string
+	spawn   time.Duration
+	loaded  chan *wire.Loaded
+	done    chan struct{}
+
+	sendMu sync.Mutex
+
+	mu        sync.Mutex
+	instances map[uint32]*Instance
+	next      uint32
+	stats     map[uint32]chan *wire.StatsReply
+	token     uint32
+	closing   bool
+	broken    error // why the protocol ended, if it did not end well
+}
+
+// Start spawns a tender and gives it what its instances are made of. The error is one line.
+func Start(ctx context.Context, o StartOptions) (*Tender, error) {
+	begin := time.Now()
+	proc, conn, err := spawn(o.Exe, o.Name)
+	if err != nil {
+		return nil, fmt.Errorf("start a tender: %w", err)
+	}
+	t := newTender(o, conn, proc)
+	if err := t.load(ctx); err != nil {
+		t.Close()
+		return nil, err
+	}
+	t.spawn = time.Since(begin)
+	return t, nil
+}
+
+func newTender(o StartOptions, conn *net.UnixConn, proc *process) *Tender {
+	t := &Tender{o: o, conn: conn, proc: proc, loaded: make(chan *wire.Loaded, 1), done: make(chan struct{}),
+		instances: map[uint32]*Instance{}, stats: map[uint32]chan *wire.StatsReply{}}
+	go t.receive()
+	return t
+}
+
+func (t *Tender) load(ctx context.Context) error {
+	libos, err := wire.MemFD("libos", t.o.Libos)
+	if err != nil {
+		return fmt.Errorf("start a tender: %w", err)
+	}
+	fds := []int{libos}
+	defer func() { unix.Close(libos) }()
+	m := &wire.Load{Monitor: t.o.Monitor, Memory: t.o.Memory, LibosSize: int64(len(t.o.Libos)), Boot: t.o.Boot}
+	if t.o.Image != nil {
+		m.HasImage, m.ImageSize = true, t.o.ImageSize
+		fds = append(fds, int(t.o.Image.Fd()))
+	}
+	// The tender opens nothing by itself. If this fails its monitor says why, and what to do.
+	if kvm, err := unix.Open("/dev/kvm", unix.O_RDWR|unix.O_CLOEXEC, 0); err == nil {
+		m.HasKVM = true
+		fds = append(fds, kvm)
+		defer unix.Close(kvm)
+	}
+	if err := t.send(m, fds...); err != nil {
+		return err
+	}
+	select {
+	case r := <-t.loaded:
+		if r.Error != "" {
+			return errors.New(r.Error)
+		}
+		t.monitor = r.Monitor
+		return nil
+	case <-t.done:
+		return fmt.Errorf("tender ended while starting: %w", t.reason())
+	case <-ctx.Done():
+		return fmt.Errorf("start a tender: %w", ctx.Err())
+	}
+}
+
+// Monitor is the kind of sandbox in use.
+func (t *Tender) Monitor() string { return t.monitor }
+
+// SpawnTime is how long the process took to start and load.
+func (t *Tender) SpawnTime() time.Duration { return t.spawn }
+
+// PID is the process's, 0 if there is none.
+func (t *Tender) PID() int {
+	if t.proc == nil {
+		return 0
+	}
+	return t.proc.pid
+}
+
+// Done is closed when the process is gone and every instance has reported its end.
+func (t *Tender) Done() <-chan struct{} { return t.done }
+
+// Close kills all instances and the process, and returns when it is gone. Idempotent.
+func (t *Tender) Close() error {
+	t.mu.Lock()
+	first := !t.closing
+	t.closing = true
+	t.mu.Unlock()
+	if first && t.send(&wire.Stop{}) == nil {
+		select {
+		case <-t.done:
+		case <-time.After(closeGrace):
+		}
+	}
+	t.kill()
+	<-t.done
+	return nil
+}
+
+// kill ends the process at once; receive notices.
+func (t *Tender) kill() {
+	if t.proc != nil {
+		t.proc.kill()
+	}
+	_ = t.conn.SetDeadline(time.Unix(1, 0))
+}
+
+// send writes one command. An error means that the tender is as good as gone.
+func (t *Tender) send(m wire.Message, fds ...int) error {
+	packet, spill, err := wire.Pack(nil, m)
+	if err != nil {
+		return err
+	}
+	if spill >= 0 {
+		defer unix.Close(spill)
+		fds = append(fds, spill)
+	}
+	var oob []byte
+	if len(fds) > 0 {
+		oob = unix.UnixRights(fds...)
+	}
+	t.sendMu.Lock()
+	defer t.sendMu.Unlock()
+	select {
+	case <-t.done:
+		return fmt.Errorf("tender is gone: %w", t.reason())
+	default:
+	}
+	_ = t.conn.SetWriteDeadline(time.Now().Add(sendTimeout))
+	if _, _, err := t.conn.WriteMsgUnix(packet, oob, nil); err != nil {
+		t.fail(fmt.Errorf("tender takes no commands: %w", err))
+		return fmt.Errorf("tender is gone: %w", err)
+	}
+	return nil
+}
+
+// fail kills a tender that does not behave.
+func (t *Tender) fail(err error) {
+	t.mu.Lock()
+	if t.broken == nil {
+		t.broken = err
+	}
+	t.mu.Unlock()
+	t.kill()
+}
+
+// reason says why the tender is gone. Preconditions: done is closed, or about to be.
+func (t *Tender) reason() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.reasonLocked()
+}
+
+func (t *Tender) reasonLocked() error {
+	switch {
+	case t.closing:
+		return errors.New("tender closed")
+	case t.broken != nil:
+		return t.broken
+	case t.proc != nil && t.proc.state != "":
+		return errors.New(t.proc.state)
+	}
+	return errors.New("tender ended")
+}
