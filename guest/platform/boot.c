@@ -7,7 +7,7 @@
 #include "net.h"
 #include "time.h"
 
-extern char rodata_end[], text_start[], libos_end[], boot_tables[];
+extern char rodata_end[], text_start[], boot_tables[], boot_stack_top[];
 
 /* How many of the pages set aside for them the monitor used for page tables: it fills them in order. */
 static unsigned tables_used(void)
@@ -79,6 +79,7 @@ void boot_main(void)
 	platform_init();
 	memory_init();
 	sched_init();
+	current()->kstack_top = (u64)boot_stack_top; /* for reports of faults during boot */
 	queue_init();
 	net_init();
 	process_start_init(first_thread);

@@ -255,4 +255,5 @@ exc_stub_bp:
 	.globl	boot_stack
 boot_stack:
 	.skip	16384
+	.globl	boot_stack_top
 boot_stack_top:

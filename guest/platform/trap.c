@@ -27,7 +27,7 @@ static void page_fault(struct regs *r, u64 error, u64 addr)
 	int code = SEGV_MAPERR, sig = SIGSEGV;
 	bool libos = in_libos(r);
 	CTL->faults++;
-	if (access_ok((void *)addr, 1)) {
+	if (access_ok((void *)addr, 1) && curproc()->mm) {
 		sig = mm_fault(curproc()->mm, addr, error, &code);
 		if (sig == 0)
 			return;
@@ -66,6 +66,8 @@ static void exception(struct regs *r, u64 vector, u64 error)
 
 void trap_dispatch(struct regs *r, u64 vector, u64 error, u64 cr2)
 {
+	if (unlikely(!curproc()->mm && !in_libos(r)))
+		report_trap(r, vector, error, cr2); /* a wild jump of the libos itself */
 	if (vector == V_PF) {
 		page_fault(r, error, cr2);
 	} else if (in_libos(r)) {

@@ -88,7 +88,7 @@ long __vdso_time(long *t)
 	return s;
 }
 
-long __vdso_getcpu(unsigned *cpu, unsigned *node, void *unused)
+long __vdso_getcpu(unsigned *cpu, unsigned *node, void *unused __attribute__((unused)))
 {
 	if (cpu)
 		*cpu = 0;
