@@ -4,6 +4,7 @@ package guestmem
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"sync/atomic"
 	"unsafe"
@@ -45,6 +46,25 @@ func MapFile(gpa GuestAddr, f *os.File, size uint64) (*Area, error) {
 		a.Close()
 		return nil, fmt.Errorf("map %s: %w", f.Name(), err)
 	}
+	return a, nil
+}
+
+// CopyFile reads the first size bytes of a file into memory of its own, in huge pages where the host has them, read-only from
+// then on. Its size is rounded up to HugeSize; what follows the file reads as zero.
+func CopyFile(gpa GuestAddr, f *os.File, size uint64) (*Area, error) {
+	a, err := New(gpa, (size+HugeSize-1)&^uint64(HugeSize-1))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := io.ReadFull(io.NewSectionReader(f, 0, int64(size)), a.slice(0, size)); err != nil {
+		a.Close()
+		return nil, fmt.Errorf("read %s: %w", f.Name(), err)
+	}
+	if err := unix.Mprotect(a.slice(0, a.size), unix.PROT_READ); err != nil {
+		a.Close()
+		return nil, fmt.Errorf("protect the copy of %s: %w", f.Name(), err)
+	}
+	a.writable = false
 	return a, nil
 }
 

@@ -15,7 +15,6 @@ import (
 // clock writes the clock page of one guest. The guest's time never goes back: where it got ahead of the host's
 // CLOCK_MONOTONIC it runs slower until the host has caught up, where it fell behind it jumps.
 type clock struct {
-	mu     sync.Mutex
 	area   *guestmem.Area
 	ticker *ticker
 	seq    uint32
@@ -25,10 +24,8 @@ type clock struct {
 // maxSlow is the largest part by which guest time runs slower than the host's, as the kernel's own clocks do.
 const maxSlow = 500e-6
 
-// refresh writes the page anew.
+// refresh writes the page anew. Not safe for concurrent use.
 func (c *clock) refresh() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	// The sequence number is odd before the time is taken: a guest that reads meanwhile starts again, so that none can have
 	// used the old rate for a moment that the new one covers.
 	c.area.Store32(abi.ClockSeq, c.seq+1)
@@ -44,7 +41,7 @@ func (c *clock) refresh() {
 	c.area.Store32(abi.ClockSeq, c.seq)
 }
 
-// next computes the page. Preconditions: mu is held.
+// next computes the page.
 func (c *clock) next() abi.Clock {
 	tsc, mono := now()
 	rate := c.ticker.rate(tsc, mono)

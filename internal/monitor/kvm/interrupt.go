@@ -34,6 +34,11 @@ func (s *sandbox) Preempt() { s.request(requestPreempt) }
 // immediate_exit before it looks for requests. So either Run sees the request, or KVM_RUN returns at once. The signal is
 // for a vCPU that is inside already.
 func (s *sandbox) request(r uint32) {
+	s.life.Lock()
+	defer s.life.Unlock()
+	if s.closed {
+		return
+	}
 	s.requests.Or(r)
 	s.vcpu.leaveAtOnce()
 	if tid := s.thread.Load(); tid != 0 {
@@ -57,7 +62,7 @@ func (s *sandbox) takeRequests() (kicked bool) {
 func (s *sandbox) preempt() {
 	r := &s.vcpu.run.Sync.Regs
 	inLibos := r.RIP >= s.header.TextStart && r.RIP < s.header.TextEnd
-	if !s.entered || inLibos || s.eventPending() {
+	if inLibos || s.eventPending() {
 		s.mem.shared.Store32(abi.CtlPreempt, 1)
 		return
 	}

@@ -52,6 +52,7 @@ func (m *Monitor) Close() error {
 	}
 	h := m.host
 	m.host = nil
+	h.images.close()
 	if m.Device != nil {
 		return nil
 	}

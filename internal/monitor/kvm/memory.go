@@ -23,7 +23,7 @@ const (
 type memory struct {
 	ram    *guestmem.Area
 	shared *guestmem.Area
-	image  *guestmem.Area // nil: none
+	image  *guestmem.Area // nil: none; owned by host.images
 }
 
 // checkConfig refuses sizes that the guest ABI cannot express.
@@ -38,7 +38,7 @@ func checkConfig(c *monitor.Config) error {
 }
 
 // newMemory maps everything and puts the library OS in place.
-func newMemory(c *monitor.Config, l *elfx.Libos) (_ *memory, err error) {
+func newMemory(h *host, c *monitor.Config, l *elfx.Libos) (_ *memory, err error) {
 	m := &memory{}
 	defer func() {
 		if err != nil {
@@ -52,10 +52,7 @@ func newMemory(c *monitor.Config, l *elfx.Libos) (_ *memory, err error) {
 		return nil, err
 	}
 	if c.Image != nil {
-		if err = checkImage(c); err != nil {
-			return nil, err
-		}
-		if m.image, err = guestmem.MapFile(abi.ImageGPA, c.Image, uint64(c.ImageSize)); err != nil {
+		if m.image, err = h.images.get(c.Image, c.ImageSize); err != nil {
 			return nil, err
 		}
 	}
@@ -65,18 +62,6 @@ func newMemory(c *monitor.Config, l *elfx.Libos) (_ *memory, err error) {
 		}
 	}
 	return m, nil
-}
-
-// checkImage refuses an image that is shorter than promised: touching what is not there would end the guest much later.
-func checkImage(c *monitor.Config) error {
-	st, err := c.Image.Stat()
-	if err != nil {
-		return fmt.Errorf("image: %w", err)
-	}
-	if st.Size() < c.ImageSize {
-		return fmt.Errorf("image %s: %d bytes, expected %d: build it again", c.Image.Name(), st.Size(), c.ImageSize)
-	}
-	return nil
 }
 
 // install tells KVM what lies where.
@@ -104,7 +89,7 @@ func (m *memory) install(vm int) error {
 
 func (m *memory) close() error {
 	var first error
-	for _, a := range []*guestmem.Area{m.ram, m.shared, m.image} {
+	for _, a := range []*guestmem.Area{m.ram, m.shared} {
 		if a == nil {
 			continue
 		}

@@ -36,7 +36,6 @@ func (s *sandbox) Run() (monitor.Exit, error) {
 		if err == unix.EINTR {
 			continue
 		}
-		s.entered = true
 		e := s.decode(err)
 		switch e.Kind {
 		case monitor.ExitQueue, monitor.ExitIdle:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,9 +26,11 @@ type sandbox struct {
 	clock  *clock
 
 	refreshed time.Time // when Run last saw the clock page renewed
-	entered   bool      // the vCPU ran: its registers are the guest's
 	ended     bool      // Run returned for the last time
-	closed    bool
+
+	// life guards what other goroutines use against Close; Run needs no lock, as Close must not overlap it.
+	life   sync.Mutex
+	closed bool
 
 	// What other goroutines ask of Run, see interrupt.go.
 	requests atomic.Uint32
@@ -50,7 +53,7 @@ func newSandbox(h *host, c monitor.Config) (_ *sandbox, err error) {
 			s.Close()
 		}
 	}()
-	if s.mem, err = newMemory(&c, l); err != nil {
+	if s.mem, err = newMemory(h, &c, l); err != nil {
 		return nil, err
 	}
 	if err = s.mem.buildTables(l); err != nil {
@@ -85,19 +88,34 @@ func newSandbox(h *host, c monitor.Config) (_ *sandbox, err error) {
 func (s *sandbox) Shared() *guestmem.Area { return s.mem.shared }
 
 // MemoryUsed implements monitor.Sandbox.
-func (s *sandbox) MemoryUsed() int64 { return s.mem.ram.Resident() }
+func (s *sandbox) MemoryUsed() int64 {
+	s.life.Lock()
+	defer s.life.Unlock()
+	if s.closed {
+		return 0
+	}
+	return s.mem.ram.Resident()
+}
 
 // RefreshClock implements monitor.Sandbox.
-func (s *sandbox) RefreshClock() { s.clock.refresh() }
+func (s *sandbox) RefreshClock() {
+	s.life.Lock()
+	defer s.life.Unlock()
+	if !s.closed {
+		s.clock.refresh()
+	}
+}
 
 // refresh is RefreshClock by Run itself.
 func (s *sandbox) refresh() {
-	s.clock.refresh()
+	s.RefreshClock()
 	s.refreshed = time.Now()
 }
 
 // Close implements monitor.Sandbox.
 func (s *sandbox) Close() error {
+	s.life.Lock()
+	defer s.life.Unlock()
 	if s.closed {
 		return nil
 	}
