@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command unifaas runs Linux programs as functions, each in a unikernel of its own. Here are verbs only: they read options
+// and call the packages that do the work.
+package main
+
+import "os"
+
+func main() {
+	// A tender starts for every cold function: it does not pay for setting up a command line.
+	if len(os.Args) > 1 && os.Args[1] == "tender" {
+		os.Exit(tenderMain())
+	}
+	os.Exit(execute(newRootCmd(), os.Stderr))
+}

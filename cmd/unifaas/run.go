@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"unifaas.dev/guest"
+	"unifaas.dev/internal/runner"
+	"unifaas.dev/internal/units"
+)
+
+func newRunCmd() *cobra.Command {
+	o := runner.Options{Libos: guest.Libos(), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
+	memory := "256M"
+	cmd := &cobra.Command{
+		Use:   "run [flags] [--] PROGRAM [ARG...]",
+		Short: "Run one Linux program in a fresh unikernel",
+		Long: `Run one Linux program in a fresh unikernel. Standard input, output and error are passed through, and so is the exit
+status: N for exit(N), 128+N for signal N. Interrupts are passed on to the program.
+
+PROGRAM is a static x86-64 ELF file, or with --root the path of one in an image.`,
+		Example: `  unifaas run ./hello World
+  unifaas run --memory 1G --env GOMAXPROCS=1 -- ./sort -r < words
+  unifaas run --timing ./hello`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var err error
+			if o.Memory, err = units.ParseBytes(memory); err != nil {
+				return usagef("--memory: %w", err)
+			}
+			if err := runner.CheckEnv(o.Env); err != nil {
+				return usagef("--env: %w", err)
+			}
+			o.Program, o.Args = args[0], args
+			code, err := runner.Run(cmd.Context(), o)
+			if err != nil {
+				return err
+			}
+			if code != 0 {
+				return exitStatus(code)
+			}
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.SetInterspersed(false) // flags after PROGRAM are the program's
+	f.StringVar(&o.Monitor, "monitor", "auto", "kind of sandbox: auto, kvm")
+	f.StringVarP(&memory, "memory", "m", memory, "memory of the virtual machine")
+	f.StringArrayVarP(&o.Env, "env", "e", nil, "environment variable `K=V` of the program; may be repeated")
+	f.StringVar(&o.Root, "root", "", "EROFS `IMAGE` with the program and its files")
+	f.BoolVar(&o.Timing, "timing", false, "print what the start consisted of on standard error")
+	f.BoolVar(&o.Strace, "strace", false, "print every system call on standard error")
+	return cmd
+}
