@@ -20,7 +20,11 @@
 #include "mm.h"
 #include "errno.h"
 #include <linux/mman.h>
-#include <linux/stat.h>
+#ifndef S_IFMT
+#define S_IFMT 0170000
+#define S_IFREG 0100000
+#define S_IFCHR 0020000
+#endif
 
 /* ---- page.c, for heap.c ---- */
 enum { PK_NONE, PK_LARGE, PK_SLAB, PK_SLAB_BIG };

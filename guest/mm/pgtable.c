@@ -71,7 +71,8 @@ void pt_stale(struct mm *mm, u64 va, u64 len)
 
 void pt_flush(struct mm *mm)
 {
-	if (mm->flush_lo != mm->flush_hi)
+	/* Without references it is being taken down and in force nowhere. */
+	if (mm->refs && mm->flush_lo != mm->flush_hi)
 		platform_flush(mm->flush_lo, mm->flush_hi - mm->flush_lo);
 	mm->flush_lo = mm->flush_hi = 0;
 }

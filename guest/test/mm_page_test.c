@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* mm_page_test.c: page.c and heap.c: random use against a model, misuse, exhaustion. */
+#include <stdio.h>
+#include <stdlib.h>
+#include "../mm/internal.h"
+#include "platform.h"
+#include "mm_fake.h"
+
+#define SLOTS 400
+
+static struct { u64 *p; unsigned order, flags; u64 tag; } slot[SLOTS];
+
+static void fill_block(u64 *p, unsigned order, u64 tag)
+{
+	for (u64 i = 0; i < 1ULL << order; i++)
+		p[i * 512] = p[i * 512 + 511] = tag + i;
+}
+
+static void check_block(const u64 *p, unsigned order, u64 tag)
+{
+	for (u64 i = 0; i < 1ULL << order; i++)
+		CHECK(p[i * 512] == tag + i && p[i * 512 + 511] == tag + i);
+}
+
+static void check_zero(const u64 *p, unsigned order)
+{
+	for (u64 i = 0; i < 512ULL << order; i++)
+		CHECK(p[i] == 0);
+}
+
+static void random_pages(unsigned long seed)
+{
+	machine_start(24 << 20);
+	srandom(seed);
+	page_add_range(0x101000, 0x200000);
+	u64 free0 = page_free_bytes();
+	for (int round = 0; round < 20000; round++) {
+		unsigned k = random() % SLOTS;
+		if (slot[k].p) {
+			check_block(slot[k].p, slot[k].order, slot[k].tag);
+			if (random() % 4 == 0 && slot[k].order) {
+				page_split(slot[k].p, slot[k].order);
+				for (u64 i = 0; i < 1ULL << slot[k].order; i++)
+					page_put(slot[k].p + i * 512);
+			} else {
+				page_get(slot[k].p);
+				page_put(slot[k].p);
+				CHECK(page_refs(slot[k].p) == 1);
+				page_put(slot[k].p);
+			}
+			slot[k].p = NULL;
+			continue;
+		}
+		unsigned order = random() % 3 ? random() % 4 : random() % 11, flags = random() % 4;
+		u64 before = page_free_bytes(), *p = page_alloc(order, flags);
+		CHECK(p || before < 20 << 20);
+		if (!p)
+			continue;
+		CHECK(virt_to_phys(p) % (PAGE_SIZE << order) == 0 && page_free_bytes() == before - (PAGE_SIZE << order));
+		if (flags & PG_ZERO)
+			check_zero(p, order);
+		slot[k].p = p;
+		slot[k].order = order;
+		slot[k].tag = (u64)round << 20;
+		fill_block(p, order, slot[k].tag);
+	}
+	for (unsigned k = 0; k < SLOTS; k++)
+		if (slot[k].p) {
+			check_block(slot[k].p, slot[k].order, slot[k].tag);
+			page_put(slot[k].p);
+		}
+	CHECK(page_free_bytes() == free0);
+	CHECK(CTL->ram_used == page_total_bytes() - free0 && CTL->ram_libos == CTL->ram_used);
+	/* All joined again: as many 4 MiB blocks as lie in the free part. */
+	unsigned blocks = 0;
+	while (page_alloc(10, 0))
+		blocks++;
+	CHECK(blocks == 5);
+}
+
+static void frontier(unsigned long arg)
+{
+	machine_start(64 << 20);
+	u64 first = virt_to_phys(page_alloc(0, 0)), next = virt_to_phys(page_alloc(0, 0));
+	CHECK(first < 4 << 20 && next == first + PAGE_SIZE);
+	/* Small blocks stay together even when large ones are taken in between. */
+	u64 huge = virt_to_phys(page_alloc(9, PG_USER)), small = virt_to_phys(page_alloc(0, 0));
+	CHECK(huge == 4 << 20 && small < 4 << 20);
+	/* The program cannot take the last pages, the libos can. */
+	while (page_alloc(0, PG_USER))
+		;
+	CHECK(page_free_bytes() > 0 && page_alloc(0, 0));
+	while (page_alloc(0, 0))
+		;
+	CHECK(page_free_bytes() == 0 && !page_alloc(0, 0) && !kmalloc(8000) && !page_alloc(11, 0));
+}
+
+static void random_heap(unsigned long seed)
+{
+	machine_start(24 << 20);
+	srandom(seed);
+	u64 free0 = page_free_bytes();
+	static struct { u8 *p; size_t n; u8 tag; } s[SLOTS];
+	for (int round = 0; round < 60000; round++) {
+		unsigned k = random() % SLOTS;
+		size_t n = random() % 8 ? random() % 700 : random() % 20000;
+		for (size_t i = 0; i < s[k].n; i += 1 + s[k].n / 8)
+			CHECK(s[k].p[i] == s[k].tag);
+		switch (random() % 3) {
+		case 0:
+			kfree(s[k].p);
+			s[k].p = NULL;
+			s[k].n = 0;
+			break;
+		case 1:
+			if (s[k].p)
+				continue;
+			s[k].p = kzalloc(n);
+			CHECK(s[k].p && (u64)s[k].p % 16 == 0);
+			for (size_t i = 0; i < n; i++)
+				CHECK(s[k].p[i] == 0);
+			s[k].n = n;
+			break;
+		case 2:
+			s[k].p = krealloc(s[k].p, n);
+			CHECK(s[k].p && (u64)s[k].p % 16 == 0);
+			for (size_t i = 0; i < MIN(n, s[k].n); i += 1 + n / 8)
+				CHECK(i % (1 + s[k].n / 8) || s[k].p[i] == s[k].tag);
+			s[k].n = n;
+			break;
+		}
+		s[k].tag = random();
+		if (s[k].n)
+			memset(s[k].p, s[k].tag, s[k].n);
+	}
+	for (unsigned k = 0; k < SLOTS; k++)
+		kfree(s[k].p);
+	CHECK(free0 - page_free_bytes() <= 23 * 4 * PAGE_SIZE); /* one empty slab a size stays */
+}
+
+static void free_it(void *p)
+{
+	kfree(p);
+}
+
+static void put_it(void *p)
+{
+	page_put(p);
+}
+
+static void misuse(unsigned long arg)
+{
+	machine_start(16 << 20);
+	char *p = kmalloc(40), *q = kmalloc(9000), *page = page_alloc(0, 0);
+	kmalloc(40);
+	CHECK(expect_panic(free_it, p + 16));
+	CHECK(expect_panic(free_it, page));
+	CHECK(expect_panic(free_it, q + PAGE_SIZE));
+	kfree(p);
+	kfree(q);
+	CHECK(expect_panic(free_it, p));
+	CHECK(expect_panic(free_it, q));
+	page_put(page);
+	CHECK(expect_panic(put_it, page));
+}
+
+int main(void)
+{
+	int bad = 0;
+	for (unsigned long seed = 1; seed <= 4; seed++)
+		bad |= host_run(random_pages, seed) | host_run(random_heap, seed);
+	bad |= host_run(frontier, 0) | host_run(misuse, 0);
+	return bad ? 1 : 0;
+}
