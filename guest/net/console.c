@@ -139,6 +139,8 @@ static u32 console_poll(struct file *f, struct poll_table *pt)
 	if (w->x.conn != UFS_CONN_STDIN) {
 		poll_wait(pt, &w->wq);
 		bits |= w->eof ? POLLERR | POLL_OUT : xs_writable(&w->x) ? POLL_OUT : 0;
+		if (!(bits & POLL_OUT))
+			xs_want_room(&w->x);
 	}
 	return bits;
 }

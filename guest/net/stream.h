@@ -36,6 +36,12 @@ void xs_free(struct xstream *x);
 /* Sends what credit and ring allow now. Bytes, 0 if none (the wait queue is woken when it may be tried again), -EFAULT. */
 long xs_send(struct xstream *x, struct iter *it);
 static inline bool xs_writable(struct xstream *x) { return x->credit && queue_data_room(); }
+/* Not writable: for the ring's fullness? Then be woken by its end, as by that of credit. */
+static inline void xs_want_room(struct xstream *x)
+{
+	if (x->credit)
+		queue_want_room(&x->room);
+}
 /* Payload that came: 0, -ENOMEM, or -EPROTO when the monitor had no credit for it. */
 int xs_receive(struct xstream *x, const struct spans *s);
 void xs_credit(struct xstream *x, u32 more);

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sockopt.c: setsockopt, getsockopt. Most options are numbers that only this table knows; few of them do something here. */
+#include "sock.h"
+#include "syscall.h"
+#include <asm/socket.h>
+#include <linux/in.h>
+#include <linux/in6.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+
+#define SOL_SOCKET_ 1
+#define BOOL 1
+#define BYTE 2 /* may be given as one byte */
+
+/* In the order of the OPT_ names of sock.h. */
+static const struct opt { u8 level, name, flags; s32 def, min, max; } options[OPT_COUNT] = {
+	{ 1, SO_REUSEADDR, BOOL, 0, 0, 1 },
+	{ 1, SO_REUSEPORT, BOOL, 0, 0, 1 },
+	{ 1, SO_KEEPALIVE, BOOL, 0, 0, 1 },
+	{ 1, SO_BROADCAST, BOOL, 0, 0, 1 },
+	{ 1, SO_OOBINLINE, BOOL, 0, 0, 1 },
+	{ 1, SO_DONTROUTE, BOOL, 0, 0, 1 },
+	{ 1, SO_PRIORITY, 0, 0, 0, 6 },
+	{ 1, SO_PASSCRED, BOOL, 0, 0, 1 },
+	{ 1, SO_RCVLOWAT, 0, 1, -1, 0x7fffffff },
+	{ 1, SO_MARK, 0, 0, -0x7fffffff, 0x7fffffff },
+	{ 1, SO_BUSY_POLL, 0, 0, 0, 0x7fffffff },
+	{ 1, SO_SNDBUF, 0, 212992, 0, 0x7fffffff },
+	{ 1, SO_RCVBUF, 0, 212992, 0, 0x7fffffff },
+	{ 6, TCP_NODELAY, BOOL, 0, 0, 1 },
+	{ 6, TCP_CORK, BOOL, 0, 0, 1 },
+	{ 6, TCP_KEEPIDLE, 0, 7200, 1, 32767 },
+	{ 6, TCP_KEEPINTVL, 0, 75, 1, 32767 },
+	{ 6, TCP_KEEPCNT, 0, 9, 1, 127 },
+	{ 6, TCP_SYNCNT, 0, 6, 1, 127 },
+	{ 6, TCP_LINGER2, 0, 60, -1, 0x7fffffff },
+	{ 6, TCP_DEFER_ACCEPT, 0, 0, 0, 0x7fffffff },
+	{ 6, TCP_QUICKACK, BOOL, 1, 0, 1 },
+	{ 6, TCP_USER_TIMEOUT, 0, 0, 0, 0x7fffffff },
+	{ 6, TCP_FASTOPEN, 0, 0, 0, 0x7fffffff },
+	{ 6, TCP_NOTSENT_LOWAT, 0, 0, -0x7fffffff - 1, 0x7fffffff },
+	{ 0, IP_TOS, BYTE, 0, 0, 255 },
+	{ 0, IP_TTL, BYTE, 64, 1, 255 },
+	{ 0, IP_MTU_DISCOVER, BYTE, 1, 0, 5 },
+	{ 0, IP_RECVERR, BYTE | BOOL, 0, 0, 1 },
+	{ 0, IP_BIND_ADDRESS_NO_PORT, BYTE | BOOL, 0, 0, 1 },
+	{ 0, IP_MULTICAST_TTL, BYTE, 1, 0, 255 },
+	{ 0, IP_MULTICAST_LOOP, BYTE | BOOL, 1, 0, 1 },
+	{ 41, IPV6_V6ONLY, BOOL, 0, 0, 1 },
+	{ 41, IPV6_TCLASS, 0, 0, -1, 255 },
+	{ 41, IPV6_UNICAST_HOPS, 0, 64, -1, 255 },
+	{ 41, IPV6_MTU_DISCOVER, 0, 1, 0, 5 },
+	{ 41, IPV6_RECVERR, BOOL, 0, 0, 1 },
+	{ 41, IPV6_MULTICAST_HOPS, 0, 1, -1, 255 },
+	{ 41, IPV6_MULTICAST_LOOP, BOOL, 1, 0, 1 },
+};
+
+void sockopt_init(struct sock *sk)
+{
+	for (u32 i = 0; i < OPT_COUNT; i++)
+		sk->opt[i] = options[i].def;
+}
+
+static int find(int level, int name)
+{
+	for (u32 i = 0; i < OPT_COUNT; i++)
+		if (options[i].level == level && options[i].name == name)
+			return i;
+	return -1;
+}
+
+/* Has sk a protocol layer of this level? */
+static bool has_level(struct sock *sk, int level)
+{
+	bool inet = sk->family == AF_INET || sk->family == AF_INET6;
+	switch (level) {
+	case SOL_SOCKET_: return true;
+	case IPPROTO_TCP: return inet && sk->type == SOCK_STREAM;
+	case IPPROTO_IP: return inet;
+	case IPPROTO_IPV6: return sk->family == AF_INET6;
+	}
+	return false;
+}
+
+static long unknown(struct sock *sk, int level, int name)
+{
+	if (has_level(sk, level))
+		unsupported_once("socket option", (u64)(u32)level << 32 | (u32)name);
+	return level == SOL_SOCKET_ || has_level(sk, level) ? -ENOPROTOOPT : sk->family == AF_UNIX ? -EOPNOTSUPP : -ENOPROTOOPT;
+}
+
+static int get_timeo(u64 *ns, u64 uval, u32 len)
+{
+	struct ktv tv;
+	if (len < sizeof(tv))
+		return -EINVAL;
+	if (get_user(tv, uval))
+		return -EFAULT;
+	if (tv.usec < 0 || tv.usec >= 1000000)
+		return -EDOM;
+	/* A negative time-out means not to wait; zero, for ever. */
+	*ns = tv.sec < 0 ? 1 : (u64)tv.sec >= ~0ULL / NSEC ? 0 : tv.sec * NSEC + tv.usec * 1000;
+	return 0;
+}
+
+static long set(struct sock *sk, int level, int name, u64 uval, u32 len)
+{
+	s32 v = 0;
+	if (level == SOL_SOCKET_ && (name == SO_RCVTIMEO_OLD || name == SO_RCVTIMEO_NEW))
+		return get_timeo(&sk->rcvtimeo, uval, len);
+	if (level == SOL_SOCKET_ && (name == SO_SNDTIMEO_OLD || name == SO_SNDTIMEO_NEW))
+		return get_timeo(&sk->sndtimeo, uval, len);
+	if (level == IPPROTO_TCP && name == TCP_CONGESTION && has_level(sk, level)) {
+		char s[16] = { 0 };
+		if (len < 1 || copy_from_user(s, (void *)uval, MIN(len, 15U)))
+			return len < 1 ? -EINVAL : -EFAULT;
+		return strcmp(s, "cubic") && strcmp(s, "reno") ? -ENOENT : 0;
+	}
+	int i = find(level, name);
+	u32 need = i >= 0 && options[i].flags & BYTE ? 1 : 4;
+	if ((int)len < (int)need)
+		return -EINVAL;
+	if (copy_from_user(&v, (void *)uval, len >= 4 ? 4 : 1))
+		return -EFAULT;
+	if (level == SOL_SOCKET_) {
+		struct { s32 on, secs; } l;
+		switch (name) {
+		case SO_LINGER:
+			if (len < sizeof(l))
+				return -EINVAL;
+			if (get_user(l, uval))
+				return -EFAULT;
+			sk->linger = l.on ? MAX(l.secs, 0) : -1;
+			return 0;
+		case SO_SNDBUFFORCE:
+		case SO_RCVBUFFORCE:
+			i = name == SO_SNDBUFFORCE ? OPT_SNDBUF : OPT_RCVBUF;
+			/* fall through */
+		case SO_SNDBUF:
+		case SO_RCVBUF:
+			/* Kept to be read again, doubled as Linux does; what the buffers hold is SOCK_LIMIT and the stream window. */
+			sk->opt[i] = 2 * (v < 0 ? 106496 : MIN(MAX(v, 1152), 212992));
+			return 0;
+		case SO_TYPE:
+		case SO_PROTOCOL:
+		case SO_DOMAIN:
+		case SO_ERROR:
+		case SO_ACCEPTCONN:
+			return -ENOPROTOOPT;
+		}
+	}
+	if (i < 0 || !has_level(sk, level))
+		return unknown(sk, level, name);
+	const struct opt *o = &options[i];
+	if (o->flags & BOOL)
+		v = !!v;
+	if (v < o->min || v > o->max)
+		return -EINVAL;
+	if (i == OPT_V6ONLY && sk->local.port)
+		return -EINVAL;
+	if ((i == OPT_TTL || i == OPT_V6_HOPS) && v == -1)
+		v = 64;
+	sk->opt[i] = v;
+	return 0;
+}
+
+static long put_value(const void *v, u32 size, u64 uval, u64 ulen, u32 len)
+{
+	len = MIN(len, size);
+	if (copy_to_user((void *)uval, v, len))
+		return -EFAULT;
+	return put_user(len, ulen);
+}
+
+static u8 tcp_state(struct sock *sk)
+{
+	enum { ESTABLISHED = 1, SYN_SENT, FIN_WAIT2 = 5, CLOSE = 7, CLOSE_WAIT, LISTEN = 10 };
+	switch (sk->state) {
+	case SS_LISTEN: return LISTEN;
+	case SS_CONNECTING: return SYN_SENT;
+	case SS_CONNECTED:
+		return sk->shut == SHUT_BOTH ? CLOSE : sk->shut == SHUT_SND ? FIN_WAIT2 : sk->shut == SHUT_RCV ? CLOSE_WAIT : ESTABLISHED;
+	}
+	return CLOSE;
+}
+
+static long get_tcp(struct sock *sk, int name, u64 uval, u64 ulen, u32 len)
+{
+	if (name == TCP_CONGESTION)
+		return put_value("cubic\0\0\0\0\0\0\0\0\0\0", 16, uval, ulen, len);
+	if (name == TCP_MAXSEG) {
+		s32 mss = 65483;
+		return put_value(&mss, 4, uval, ulen, len);
+	}
+	if (name == TCP_INFO) {
+		struct tcp_info ti;
+		memset(&ti, 0, sizeof(ti));
+		ti.tcpi_state = tcp_state(sk);
+		ti.tcpi_snd_mss = ti.tcpi_rcv_mss = ti.tcpi_advmss = 65483;
+		ti.tcpi_pmtu = 65535;
+		ti.tcpi_snd_cwnd = 10;
+		ti.tcpi_unacked = sk->state == SS_LISTEN ? sk->nback : 0;
+		ti.tcpi_sacked = sk->state == SS_LISTEN ? sk->maxback : 0;
+		return put_value(&ti, sizeof(ti), uval, ulen, len);
+	}
+	return -ENOPROTOOPT;
+}
+
+static long get(struct sock *sk, int level, int name, u64 uval, u64 ulen)
+{
+	s32 len, v;
+	if (get_user(len, ulen))
+		return -EFAULT;
+	if (len < 0)
+		return -EINVAL;
+	int i = find(level, name);
+	if (i >= 0 && has_level(sk, level)) {
+		v = sk->opt[i];
+		if (options[i].flags & BYTE && len && len < 4 && v >= 0 && v <= 255) {
+			u8 b = v;
+			return put_value(&b, 1, uval, ulen, 1);
+		}
+		return put_value(&v, 4, uval, ulen, len);
+	}
+	if (level == IPPROTO_TCP && has_level(sk, level)) {
+		long r = get_tcp(sk, name, uval, ulen, len);
+		return r == -ENOPROTOOPT ? unknown(sk, level, name) : r;
+	}
+	if (level != SOL_SOCKET_)
+		return unknown(sk, level, name);
+	switch (name) {
+	case SO_TYPE: v = sk->type; break;
+	case SO_DOMAIN: v = sk->family; break;
+	case SO_PROTOCOL: v = sk->proto; break;
+	case SO_ACCEPTCONN: v = sk->state == SS_LISTEN; break;
+	case SO_ERROR:
+		queue_poll();
+		v = sk->err;
+		sk->err = 0;
+		break;
+	case SO_LINGER: {
+		struct { s32 on, secs; } l = { sk->linger >= 0, MAX(sk->linger, 0) };
+		return put_value(&l, sizeof(l), uval, ulen, len);
+	}
+	case SO_RCVTIMEO_OLD:
+	case SO_RCVTIMEO_NEW:
+	case SO_SNDTIMEO_OLD:
+	case SO_SNDTIMEO_NEW: {
+		u64 ns = name == SO_RCVTIMEO_OLD || name == SO_RCVTIMEO_NEW ? sk->rcvtimeo : sk->sndtimeo;
+		struct ktv tv = { ns / NSEC, ns % NSEC / 1000 };
+		return put_value(&tv, sizeof(tv), uval, ulen, len);
+	}
+	case SO_PEERCRED: {
+		struct cred c = sk->family == AF_UNIX && sk->peer ? sk->peercred : (struct cred){ 0, ~0U, ~0U };
+		return put_value(&c, sizeof(c), uval, ulen, len);
+	}
+	default:
+		return unknown(sk, level, name);
+	}
+	return put_value(&v, 4, uval, ulen, len);
+}
+
+SYSCALL(setsockopt)
+{
+	struct file *file;
+	struct sock *sk = sock_from_fd((int)a, &file);
+	if (IS_ERR(sk))
+		return PTR_ERR(sk);
+	long r = (int)e < 0 ? -EINVAL : set(sk, (int)b, (int)c, d, (u32)e);
+	file_put(file);
+	return r;
+}
+
+SYSCALL(getsockopt)
+{
+	struct file *file;
+	struct sock *sk = sock_from_fd((int)a, &file);
+	if (IS_ERR(sk))
+		return PTR_ERR(sk);
+	long r = get(sk, (int)b, (int)c, d, e);
+	file_put(file);
+	return r;
+}
