@@ -102,21 +102,7 @@ func (b *box) checkPreempted(count uint64) {
 func (s *suite) preemptResume(t *testing.T) {
 	const times = 200
 	b := s.start(t, doPreempt, times)
-	stop := make(chan struct{})
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			select {
-			case <-stop:
-				return
-			case <-time.After(100 * time.Microsecond):
-				b.Preempt()
-			}
-		}
-	})
-	b.expect(monitor.ExitDone, vector(abi.VecPreempt))
-	close(stop)
-	wg.Wait()
+	b.preemptUntilEnd(vector(abi.VecPreempt))
 	b.checkPreempted(times + 1)
 }
 
@@ -132,4 +118,31 @@ func (s *suite) preemptLibos(t *testing.T) {
 	b = s.start(t, doFlagged, 0)
 	b.Preempt()
 	b.expect(monitor.ExitDone, 9<<8)
+}
+
+// preemptUntilEnd preempts all the time while the guest runs to its end.
+func (b *box) preemptUntilEnd(status uint32) {
+	b.t.Helper()
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(100 * time.Microsecond):
+				b.Preempt()
+			}
+		}
+	})
+	defer wg.Wait()
+	defer close(stop)
+	b.expect(monitor.ExitDone, status)
+}
+
+// preemptFaulting: an exception that is on its way is not taken for one of the library OS.
+func (s *suite) preemptFaulting(t *testing.T) {
+	b := s.start(t, doFaults, 100)
+	b.preemptUntilEnd(0)
+	t.Logf("%d faults, %d preemptions", b.note64(noteData+8), b.note64(noteCount))
 }

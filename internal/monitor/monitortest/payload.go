@@ -45,6 +45,7 @@ const (
 	doImage
 	doCPU
 	doClock
+	doFaults
 )
 
 // Faults of doException and doTriple, the order of `faults` in payload.S.

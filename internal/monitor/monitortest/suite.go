@@ -51,6 +51,7 @@ func Run(t *testing.T, m monitor.Monitor, o Options) {
 		{"Preempt", s.preempt, false},
 		{"PreemptResume", s.preemptResume, false},
 		{"PreemptLibos", s.preemptLibos, false},
+		{"PreemptFaulting", s.preemptFaulting, o.NoTraps},
 		{"Exceptions", s.exceptions, o.NoTraps},
 		{"TripleFault", s.tripleFault, o.NoTraps},
 		{"Syscall", s.syscall, o.NoTraps},

@@ -94,6 +94,8 @@ stub_common:
 	iretq
 
 exc_entry:
+	cmpl	$0, faulting(%rip)
+	jne	fault_again
 	movabs	$NOTES, %rax
 	mov	%rbx, NOTE_REGS+0(%rax)
 	mov	%rcx, NOTE_REGS+8(%rax)
@@ -129,6 +131,29 @@ exc_entry:
 1:	mov	exc_frame+16(%rip), %eax   /* status: the vector */
 	shl	$8, %eax
 	EXIT
+
+	/* For t_faults. RAX and RSP are free to use. Nothing may have happened inside of the library OS. */
+fault_again:
+	mov	exc_frame+32(%rip), %rax
+	lea	text_end(%rip), %rsp
+	cmp	%rsp, %rax
+	jb	3f
+	movabs	$NOTES, %rax
+	cmpl	$14, exc_frame+16(%rip)
+	jne	1f
+	incq	NOTE_DATA+8(%rax)
+	addq	$6, exc_frame+32(%rip)     /* the instruction is 6 bytes long */
+	jmp	2f
+1:	cmpl	$UFS_VEC_PREEMPT, exc_frame+16(%rip)
+	jne	3f
+	incq	NOTE_COUNT(%rax)
+	decq	resume(%rip)
+	jns	2f
+	STATUS	0
+2:	mov	exc_frame+8(%rip), %rax
+	lea	exc_frame+32(%rip), %rsp
+	iretq
+3:	STATUS	1
 
 	/* SYSCALL: at CPL0 on real KVM, at CPL3 elsewhere. Notes where it came from and goes back. */
 lstar:
@@ -175,6 +200,14 @@ write_report:
 t_preempt:
 	mov	%r12, resume(%rip)
 	jmp	program_loop
+
+	/* A program that does nothing but fault, preempted meanwhile. gid: how often. */
+t_faults:
+	call	fill_idt
+	mov	%r12, resume(%rip)
+	movl	$1, faulting(%rip)
+	mov	$0x7000000, %esi
+	jmp	program_faults
 
 	/* In library OS text: only flagged. */
 t_flagged:
@@ -419,7 +452,7 @@ t_clock:
 	.balign 8
 table:	.quad	t_exit, t_bells, t_loop, t_panic, t_oom, t_preempt, t_flagged, t_exception
 	.quad	t_triple, t_syscall, t_badbell, t_hole, t_storm, t_scribble, t_lie, t_echo
-	.quad	t_touch, t_image, t_cpu, t_clock
+	.quad	t_touch, t_image, t_cpu, t_clock, t_faults
 table_end:
 faults:	.quad	f_ud2, f_hlt, f_cr3, f_out, f_jump, f_write, f_text, f_int3, f_div, f_rdmsr, f_noncanon, f_cli
 faults_end:
@@ -495,6 +528,13 @@ program_loop:
 	std
 1:	jmp	1b
 
+program_faults:
+	movl	$1, (%rsi)
+	mov	$20000, %ecx
+1:	dec	%ecx
+	jnz	1b
+	jmp	program_faults
+
 program_syscall:
 	mov	$1000, %r13d
 1:	std
@@ -519,6 +559,7 @@ tss:	.long	0
 	.word	0, 0x68
 	.balign	64
 resume:	.quad	0
+faulting: .quad	0
 	.balign	4096
 idt:	.fill	512, 8, 0
 	.balign	64
