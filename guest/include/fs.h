@@ -92,6 +92,7 @@ struct file *fd_get(int fd);                          /* referenced; NULL: EBADF
 /* Lowest free descriptor >= min; takes over the caller's reference on success. fd, -EMFILE. */
 int fd_install(struct file *f, int min, bool cloexec);
 int fd_install_at(struct fdtable *t, int fd, struct file *f, bool cloexec);
+int fd_close(struct fdtable *t, int fd);              /* 0 or -EBADF */
 void fd_each(struct fdtable *t, bool (*fn)(int fd, struct file *f, void *arg), void *arg);
 
 /* Paths (fs/path.c). */
