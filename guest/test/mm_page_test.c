@@ -86,6 +86,12 @@ static void frontier(unsigned long arg)
 	/* Small blocks stay together even when large ones are taken in between. */
 	u64 huge = virt_to_phys(page_alloc(9, PG_USER)), small = virt_to_phys(page_alloc(0, 0));
 	CHECK(huge == 4 << 20 && small < 4 << 20);
+	/* What was written to does not become clean by joining what was not. */
+	memset(phys_to_virt(huge), 1, HUGE_SIZE);
+	page_put(phys_to_virt(huge));
+	u64 *joined = page_alloc(10, PG_ZERO);
+	CHECK(virt_to_phys(joined) == huge);
+	check_zero(joined, 10);
 	/* The program cannot take the last pages, the libos can. */
 	while (page_alloc(0, PG_USER))
 		;
