@@ -60,6 +60,7 @@ struct thread {
 	u64 sigwait;             /* sigtimedwait: taken although blocked */
 	u64 restart_deadline;    /* of a relative sleep that is restarted after a stop; 0 none */
 };
+#define NOT_RUNNING (~0ULL) /* cpu_start of a thread that has not the CPU */
 #define TF_FRESH 1           /* never ran: no kernel frames */
 #define TF_EXITING 2
 #define TF_NEED_SIGNAL 4     /* look at pending signals on the way out */
@@ -96,6 +97,7 @@ struct process {
 	struct waitq child_waitq;/* what child_wait points to */
 	struct vfork_wait *vfork;/* parent that waits for exec or exit */
 	struct thread *exec_waiter; /* waits for the other threads to end */
+	struct thread *leader;   /* the one with tid = pid, NULL once it ended */
 	bool vm_shared;          /* mm is or was shared with another process */
 	bool did_exec, no_new_privs, keep_caps, subreaper, dumpable;
 	bool stop_report, cont_report; /* what waitpid has not been told yet */
@@ -122,8 +124,7 @@ static inline struct thread *current(void) { return percpu.current; }
 static inline struct process *curproc(void) { return percpu.current->proc; }
 
 /* ---- scheduler (proc/sched.c) ---- */
-/* Needs the heap. Makes process 1 (init_process) with its one thread, which becomes current() while boot code still runs
- * on the boot stack. Boot fills in init_process->mm, files, fs, and ends with exec_program() and thread_start_user(). */
+/* Boot code becomes current() as a thread of no process (curproc()->pid is 0, its mm NULL). */
 void sched_init(void);
 u64 thread_cpu_ns(struct thread *t);     /* CPU time used up to now */
 u64 process_cpu_ns(struct process *p);   /* of all its threads, ended ones too */
@@ -164,11 +165,6 @@ extern struct list process_list;
 extern struct process *init_process;
 _Noreturn void thread_exit(int code);                 /* exit(2): this thread only */
 _Noreturn void process_exit(int wait_status);         /* exit_group(2), fatal signals */
-/* For exec. Ends all other threads of the process and gives current the tid of the leader; 0, or -EINTR when the process is being ended. */
-int exec_single_thread(void);
-/* For exec, when the new mm is in place: handlers, alternate stack, timers, robust list reset; wakes the vfork parent.
- * Does not touch p->files. */
-void exec_finish(void);
 /* Entry from the switch code for a fresh thread: returns to the program with t->regs. */
 void thread_start_user(void);
 
