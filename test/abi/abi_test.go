@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package abi compares programs on Linux with the same programs in the guest: what they print and how they end.
+package abi
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"unifaas.dev/internal/testkit"
+)
+
+// tcase is one run of a program. Programs without a line in special run once, without arguments.
+type tcase struct {
+	args  []string
+	stdin []byte
+}
+
+var special = map[string][]tcase{
+	"fatal": cases("segv", "abort", "ill", "fpe", "trap", "bus", "term", "kill", "pipe", "rt", "alarm", "exit3", "exit256",
+		"_exit", "thread", "mainexit", "blockedsegv", "ignoredsegv", "nosigstack"),
+	"exec": {{}, {args: []string{"self"}}},
+	"stdio": {
+		{},
+		{args: []string{"one", "two words", "", "ünï"}, stdin: []byte("short input\n")},
+		{stdin: bytes.Repeat([]byte("0123456789abcdef"), 1<<16)},
+	},
+	"goend": cases("panic", "nil", "deadlock", "overflow", "exit"),
+}
+
+func cases(args ...string) []tcase {
+	var cs []tcase
+	for _, a := range args {
+		cs = append(cs, tcase{args: []string{a}})
+	}
+	return cs
+}
+
+const limit = 60 * time.Second
+
+type result struct {
+	out, err string
+	status   int // as a shell gives it
+}
+
+func TestABI(t *testing.T) {
+	testkit.NeedKVM(t)
+	unifaas := testkit.Unifaas(t)
+	known := readKnown(t)
+	for _, kind := range []string{"glibc", "musl", "go"} {
+		dir := testkit.Built(t, filepath.Join("build/abi", kind), "abi-programs")
+		progs, err := os.ReadDir(dir)
+		if err != nil || len(progs) == 0 {
+			t.Fatalf("no programs in %s: %v", dir, err)
+		}
+		for _, p := range progs {
+			name := p.Name()
+			cs := special[name]
+			if cs == nil {
+				cs = []tcase{{}}
+			}
+			for _, c := range cs {
+				label := strings.Join(append([]string{kind, name}, c.args...), "/")
+				t.Run(label, func(t *testing.T) {
+					t.Parallel()
+					prog := filepath.Join(dir, name)
+					native := run(t, c, prog, c.args...)
+					guest := run(t, c, unifaas, append([]string{"run", "--env", "ABI_TEST=1", "--", prog}, c.args...)...)
+					compare(t, name, native, guest, known)
+				})
+			}
+		}
+	}
+}
+
+// run runs one command in an empty folder with a small environment.
+func run(t *testing.T, c tcase, name string, args ...string) result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = t.TempDir()
+	cmd.Env = []string{"ABI_TEST=1", "PATH=/usr/bin:/bin", "HOME=/root"}
+	cmd.Stdin = bytes.NewReader(c.stdin)
+	var out, errb bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errb
+	cmd.WaitDelay = 5 * time.Second
+	err := cmd.Run()
+	if ctx.Err() != nil {
+		t.Errorf("%s %s: no end within %v", filepath.Base(name), strings.Join(args, " "), limit)
+	} else if ee := (*exec.ExitError)(nil); err != nil && !errors.As(err, &ee) {
+		t.Fatal(err)
+	}
+	ws := cmd.ProcessState.Sys().(syscall.WaitStatus)
+	status := ws.ExitStatus()
+	if ws.Signaled() {
+		status = 128 + int(ws.Signal())
+	}
+	return result{out.String(), errb.String(), status}
+}
+
+// check is one line of output: its name with a count, since names repeat, and its value.
+type check struct{ key, name, value string }
+
+func checks(out string) []check {
+	var cs []check
+	seen := map[string]int{}
+	for line := range strings.Lines(out) {
+		line = strings.TrimSuffix(line, "\n")
+		name, value, ok := strings.Cut(line, ": ")
+		if !ok {
+			name, value = line, ""
+		}
+		seen[name]++
+		cs = append(cs, check{fmt.Sprintf("%s #%d", name, seen[name]), name, value})
+	}
+	return cs
+}
+
+const maxShown = 40
+
+func compare(t *testing.T, prog string, native, guest result, known map[string]string) {
+	t.Helper()
+	got := map[string]string{}
+	for _, c := range checks(guest.out) {
+		got[c.key] = c.value
+	}
+	bad, allowed := 0, 0
+	show := func(format string, args ...any) {
+		if bad++; bad <= maxShown {
+			t.Errorf(format, args...)
+		}
+	}
+	want := checks(native.out)
+	for _, c := range want {
+		v, ok := got[c.key]
+		delete(got, c.key)
+		switch {
+		case ok && v == c.value:
+		case known[prog+"|"+c.name] != "":
+			allowed++
+		case !ok:
+			show("%s: Linux says %q, the guest nothing", c.name, c.value)
+		default:
+			show("%s: Linux says %q, the guest %q", c.name, c.value, v)
+		}
+	}
+	for k, v := range got {
+		show("%s: only the guest says %q", k, v)
+	}
+	if native.status != guest.status {
+		show("exit status: %d on Linux, %d in the guest", native.status, guest.status)
+	}
+	if bad > maxShown {
+		t.Errorf("and %d more", bad-maxShown)
+	}
+	if bad > 0 && guest.err != "" {
+		t.Logf("the guest's stderr:\n%s", guest.err[max(0, len(guest.err)-4000):])
+	}
+	t.Logf("%d checks, %d known to differ, %d wrong", len(want), allowed, bad)
+}
+
+// readKnown reads known.txt: "PROGRAM | CHECK | why it may differ".
+func readKnown(t *testing.T) map[string]string {
+	t.Helper()
+	b, err := os.ReadFile("known.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]string{}
+	for line := range strings.Lines(string(b)) {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		f := strings.Split(line, " | ")
+		if len(f) != 3 || f[2] == "" {
+			t.Fatalf("known.txt: %q is not PROGRAM | CHECK | why", line)
+		}
+		known[f[0]+"|"+f[1]] = f[2]
+	}
+	return known
+}
