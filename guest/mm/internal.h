@@ -160,7 +160,7 @@ int file_fault(struct mm *mm, struct vma *v, u64 va, bool write);
 int file_fault_write(struct mm *mm, struct vma *v, u64 va);
 
 /* reclaim.c */
-u64 mm_reclaim(void);                                    /* pages freed */
+u64 mm_reclaim(void);                                    /* pages freed; 0: too few to go on */
 
 /* map.c, remap.c, advise.c: the calls */
 long mm_remap(struct mm *mm, u64 addr, u64 old_len, u64 new_len, u64 flags, u64 to);

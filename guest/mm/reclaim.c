@@ -7,7 +7,8 @@
  */
 #include "internal.h"
 
-#define ENOUGH 512 /* pages; the rest waits for the next time */
+#define ENOUGH 512  /* pages; the rest waits for the next time */
+#define TOO_FEW 32  /* not worth the search: memory is used up */
 
 struct reclaim { u64 freed; };
 
@@ -57,5 +58,5 @@ u64 mm_reclaim(void)
 				pt_each(mm, v->start, v->end, reclaim_leaf, &r);
 		pt_flush(mm);
 	}
-	return r.freed;
+	return r.freed < TOO_FEW ? 0 : r.freed;
 }
