@@ -70,14 +70,22 @@ func (t *Tender) BootWith(ctx context.Context, o BootOptions) (*Instance, error)
 		t.unregister(i)
 		return nil, err
 	}
-	select {
-	case r := <-i.started:
+	started := func(r *wire.Started) (*Instance, error) {
 		if r.Error != "" {
 			return nil, errors.New(r.Error)
 		}
 		return i, nil
+	}
+	select {
+	case r := <-i.started:
+		return started(r)
 	case <-i.done:
-		return nil, &ExitError{i.exit}
+		select {
+		case r := <-i.started: // and it has ended since
+			return started(r)
+		default:
+			return nil, &ExitError{i.exit}
+		}
 	case <-ctx.Done():
 		i.Kill("start was given up")
 		return nil, fmt.Errorf("start an instance: %w", ctx.Err())

@@ -19,6 +19,7 @@ import (
 
 // TestMain is also the tender process of these tests, with a monitor whose guests are Go functions.
 func TestMain(m *testing.M) {
+	addHostile(programs)
 	if len(os.Args) > 1 && os.Args[1] == "tender" {
 		os.Exit(server.Main(func(name string, _ *os.File) (monitor.Monitor, error) {
 			if name == "broken" {

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package wire
+
+import (
+	"errors"
+	"io"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"unifaas.dev/internal/monitor"
+)
+
+var samples = []Message{
+	&Load{Monitor: "kvm", Memory: 1, LibosSize: 2, ImageSize: 3, HasImage: true, HasKVM: true, Boot: monitor.Boot{Program: "/p",
+		Args: []string{"a", ""}, Env: []string{"K=V"}, Cwd: "/", UID: 1, GID: 2, MaxFiles: 3, OverlayMax: 4, Flags: 5}},
+	&Start{Instance: 7, Hostname: "h", Env: []string{"A=B"}, Stdio: StdinFD | StderrFD},
+	&Dial{Instance: 7, Port: 8080},
+	&Kill{Instance: 7, Reason: "why"},
+	&Signal{Instance: 7, Signo: 64},
+	&Stats{Instance: 7, Token: 9},
+	&Stop{},
+	&Loaded{Monitor: "kvm", Error: "e"},
+	&Started{Instance: 7, Error: "e", VM: -1},
+	&Listening{Instance: 7, Port: 65535, Stamps: Stamps{1, 2, 3, 4, 5, 6, 7}},
+	&Unlistening{Instance: 7, Port: 1},
+	&Output{Instance: 7, Stream: 2, Time: 8, Data: []byte("line")},
+	&Exited{Instance: 7, Kind: KindKilled, Status: 9, Reason: "r", Report: "rep", Stamps: Stamps{1, 2, 3, 4, 5, 6, 7},
+		Counters: Counters{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}},
+	&StatsReply{Instance: 7, Token: 9, OK: true, Counters: Counters{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}},
+}
+
+func TestRoundTrip(t *testing.T) {
+	seen := map[byte]bool{}
+	for _, m := range samples {
+		seen[m.wireType()] = true
+		b := Encode(nil, m)
+		got, err := Decode(b)
+		if err != nil || !reflect.DeepEqual(got, m) {
+			t.Errorf("%T: got %+v, %v", m, got, err)
+		}
+		for n := range b {
+			if _, err := Decode(b[:n]); !errors.Is(err, ErrMalformed) {
+				t.Errorf("%T cut to %d bytes: %v", m, n, err)
+			}
+		}
+		if _, err := Decode(append(b, 0)); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%T with a byte too many: %v", m, err)
+		}
+	}
+	for typ := range 256 {
+		if m := newMessage(byte(typ)); m != nil && !seen[byte(typ)] {
+			t.Errorf("no sample of %T", m)
+		}
+	}
+}
+
+func TestTextIsCut(t *testing.T) {
+	m, err := Decode(Encode(nil, &Kill{Reason: strings.Repeat("x", 2*MaxText)}))
+	if err != nil || len(m.(*Kill).Reason) != MaxText {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestSocket(t *testing.T) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fds[1])
+	big := &Start{Instance: 1, Env: []string{"K=" + strings.Repeat("v", 200<<10)}}
+	buf := make([]byte, MaxInline)
+	for _, m := range []Message{big, samples[0]} {
+		packet, spill, err := Pack(nil, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		with := []int{0}
+		if spill >= 0 {
+			with = append(with, spill)
+		}
+		if _, err := Send(fds[0], packet, with, true); err != nil {
+			t.Fatal(err)
+		}
+		if spill >= 0 {
+			unix.Close(spill)
+		}
+		got, extra, err := Receive(fds[1], buf)
+		if err != nil || !reflect.DeepEqual(got, m) || len(extra) != 1 {
+			t.Errorf("%T: %v, descriptors %v", m, err, extra)
+		}
+		CloseAll(extra)
+	}
+	if _, _, err := Pack(nil, &Start{Env: []string{strings.Repeat("v", 600<<10)}}); err == nil {
+		t.Error("a body of 600 KiB was taken")
+	}
+
+	before := countFDs(t)
+	for _, bad := range [][]byte{{TypeStart, flagInFD, Version, 0}, {99, 0, Version, 0}, make([]byte, MaxInline+1)} {
+		null, err := os.Open(os.DevNull)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Send(fds[0], bad, []int{int(null.Fd()), int(null.Fd())}, true); err != nil {
+			t.Fatal(err)
+		}
+		null.Close()
+		if _, _, err := Receive(fds[1], buf); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%d bytes: %v", len(bad), err)
+		}
+	}
+	if after := countFDs(t); after != before {
+		t.Errorf("%d descriptors before, %d after", before, after)
+	}
+	unix.Close(fds[0])
+	if _, _, err := Receive(fds[1], buf); err != io.EOF {
+		t.Errorf("after the end: %v", err)
+	}
+}
+
+func countFDs(t *testing.T) int {
+	l, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(l)
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, m := range samples {
+		f.Add(Encode(nil, m))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := Decode(b)
+		if err != nil {
+			return
+		}
+		again, err := Decode(Encode(nil, m))
+		if err != nil || !reflect.DeepEqual(again, m) {
+			t.Errorf("%+v became %+v, %v", m, again, err)
+		}
+	})
+}
