@@ -44,6 +44,12 @@ type GuestError struct{ Err error }
 func (e *GuestError) Error() string { return "no proper answer: " + e.Err.Error() }
 func (e *GuestError) Unwrap() error { return e.Err }
 
+// RequestError is a request whose body could not be read to its end.
+type RequestError struct{ Err error }
+
+func (e *RequestError) Error() string { return "request body: " + e.Err.Error() }
+func (e *RequestError) Unwrap() error { return e.Err }
+
 // dialError is a stream that could not be opened: nothing of the invocation has reached the instance.
 type dialError struct{ err error }
 

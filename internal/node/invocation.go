@@ -14,6 +14,10 @@ import (
 // Invocation is one request on its way to one instance. It is an http.RoundTripper for that one request; End has to be
 // called when the answer was passed on.
 type Invocation struct {
+	// OnLimit, if set, is called when the time limit passes while the invocation still runs: what only the caller's
+	// side can interrupt is to end.
+	OnLimit func()
+
 	n        *Node
 	function string
 	arrived  time.Time
@@ -68,11 +72,11 @@ func (v *Invocation) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		var dial *dialError
 		again := errors.As(err, &dial) && v.limit.Err() == nil && attempt < dialAttempts && body.restore(req)
-		if err = v.explain(caller, err); !again {
+		if err = v.explain(caller, body, err); !again {
 			return nil, err
 		}
 		v.retire = true // a program that takes no stream is no use to anyone
-		v.letGo()
+		v.letGo(false)
 		v.failed = false
 	}
 }
@@ -94,12 +98,16 @@ func (v *Invocation) acquire(ctx context.Context) error {
 		v.pool, v.inst, v.retire = p, i, false
 		v.deadline = time.Now().Add(p.spec.Timeout)
 		v.limit, v.cancel = context.WithDeadline(ctx, v.deadline)
+		if tell, limit := v.OnLimit, v.limit; tell != nil {
+			context.AfterFunc(limit, func() {
+				if errors.Is(limit.Err(), context.DeadlineExceeded) {
+					tell()
+				}
+			})
+		}
 		return nil
 	}
 }
-
-// Limit ends with the invocation's time limit; nil before there is an instance.
-func (v *Invocation) Limit() context.Context { return v.limit }
 
 // Timing is known once RoundTrip has returned an answer.
 func (v *Invocation) Timing() Timing { return v.timing }
@@ -133,7 +141,7 @@ func (p *pool) claimBoot(i *instance, arrived time.Time) bool {
 }
 
 // explain finds out why an instance gave no answer.
-func (v *Invocation) explain(ctx context.Context, err error) error {
+func (v *Invocation) explain(ctx context.Context, sent *body, err error) error {
 	v.failed = true
 	if ctx.Err() != nil {
 		return ctx.Err() // the caller is gone
@@ -142,6 +150,9 @@ func (v *Invocation) explain(ctx context.Context, err error) error {
 		v.expired()
 		return &TimeoutError{v.pool.spec.Timeout}
 	}
+	if bad := sent.failure.Load(); bad != nil {
+		return &RequestError{*bad}
+	}
 	// A stream that breaks is often the first sign that the instance ends.
 	t := time.NewTimer(explainWait)
 	defer t.Stop()
@@ -149,7 +160,7 @@ func (v *Invocation) explain(ctx context.Context, err error) error {
 	case <-v.inst.guest.Done():
 		return &CrashError{v.inst.guest.Exit()}
 	case <-v.limit.Done():
-		return v.explain(ctx, err)
+		return v.explain(ctx, sent, err)
 	case <-t.C:
 		return &GuestError{err}
 	}
@@ -187,18 +198,18 @@ func (v *Invocation) End(failed bool) {
 	if v.failed && v.late() {
 		v.expired()
 	}
-	v.letGo()
+	v.letGo(true)
 }
 
 // late reports whether it was the time limit that ended the invocation.
 func (v *Invocation) late() bool { return v.limit.Err() != nil && !time.Now().Before(v.deadline) }
 
-func (v *Invocation) letGo() {
+func (v *Invocation) letGo(counts bool) {
 	if v.failed && !v.retire && v.limit.Err() != nil {
 		v.pool.watch(v.inst, v.deadline)
 	}
 	v.cancel()
-	v.pool.release(v.inst, !v.failed, v.retire)
+	v.pool.release(v.inst, outcome{counts: counts, answered: !v.failed, retire: v.retire})
 	v.inst = nil
 }
 
@@ -206,6 +217,7 @@ func (v *Invocation) letGo() {
 type body struct {
 	io.ReadCloser
 	touched atomic.Bool
+	failure atomic.Pointer[error] // of reading it from the caller
 }
 
 func guardBody(req *http.Request) *body {
@@ -218,7 +230,11 @@ func guardBody(req *http.Request) *body {
 
 func (b *body) Read(p []byte) (int, error) {
 	b.touched.Store(true)
-	return b.ReadCloser.Read(p)
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		b.failure.CompareAndSwap(nil, &err)
+	}
+	return n, err
 }
 
 // Close leaves the body open for another attempt; the HTTP server closes it after the request.

@@ -73,7 +73,6 @@ func (n *Node) Apply(spec Spec) {
 		f = &served{}
 		n.functions[spec.Function] = f
 	} else {
-		f.past.add(f.pool.counted())
 		n.retire(f.pool, nil)
 	}
 	f.pool = newPool(n, spec)
@@ -111,6 +110,9 @@ func (n *Node) retire(p *pool, then func()) {
 		p.drain(ctx, false)
 		n.mu.Lock()
 		delete(n.replaced, p)
+		if f := n.functions[p.spec.Function]; f != nil {
+			f.past.add(p.counted())
+		}
 		n.mu.Unlock()
 		if then != nil {
 			then()

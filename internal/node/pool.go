@@ -48,7 +48,7 @@ type grant struct {
 
 // Stats counts what a pool has done.
 type Stats struct {
-	Invocations int64 // given to an instance
+	Invocations int64 // over, well or not
 	Cold        int64 // of these, ones that waited for an instance to be made
 	Crashes     int64 // instances that ended by themselves
 	Timeouts    int64
@@ -116,7 +116,7 @@ func (p *pool) acquire(ctx context.Context) (*instance, error) {
 	}
 	p.mu.Unlock()
 	if g := <-w.ready; g.inst != nil {
-		p.release(g.inst, false, false)
+		p.release(g.inst, outcome{})
 	}
 	return nil, err
 }
@@ -136,24 +136,33 @@ func (p *pool) pick() *instance {
 // give counts an invocation in. Preconditions: mu is held, i is ready.
 func (p *pool) give(i *instance) {
 	i.inflight++
-	i.invocations++
-	p.stats.Invocations++
 	if p.spec.Fresh {
 		i.state = retired // nobody else gets it
 	}
 }
 
-// release counts an invocation out. With retire the instance gets no further one.
-func (p *pool) release(i *instance, answered, retire bool) {
+// outcome is how an instance got on with an invocation.
+type outcome struct {
+	counts   bool // it was one: the request was not given to another instance instead
+	answered bool // in full
+	retire   bool // the instance is to get no further one
+}
+
+// release counts an invocation out.
+func (p *pool) release(i *instance, o outcome) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	i.inflight--
-	if answered {
+	if o.counts {
+		i.invocations++
+		p.stats.Invocations++
+	}
+	if o.answered {
 		i.answers++
 	}
 	i.used = time.Now()
 	p.used, p.crashes = i.used, 0
-	if retire {
+	if o.retire {
 		i.state = retired
 	}
 	if i.state == retired {
@@ -364,7 +373,7 @@ func (p *pool) ended(i *instance, bootErr error) {
 		}
 	case !i.ending:
 		// A program that crashes by itself must not be started again and again for nothing but Scale.Min.
-		if i.invocations == 0 {
+		if i.invocations+int64(i.inflight) == 0 {
 			p.crashes++
 		}
 	}

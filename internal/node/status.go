@@ -94,6 +94,11 @@ func (n *Node) Function(function string) FunctionStatus {
 		return FunctionStatus{}
 	}
 	p, past := f.pool, f.past
+	for old := range n.replaced {
+		if old.spec.Function == function {
+			past.add(old.counted())
+		}
+	}
 	n.mu.RUnlock()
 	p.mu.Lock()
 	s := FunctionStatus{Ready: p.count(ready), Booting: p.count(booting), Waiting: len(p.queue), Stats: p.stats}

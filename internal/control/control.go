@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package control keeps what functions there are: it checks deployments, makes revisions of them, stores them, and has
+// the node serve the current one. It does not know how instances are run nor what requests look like.
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"unifaas.dev/internal/control/store"
+	"unifaas.dev/internal/image"
+	"unifaas.dev/internal/logs"
+	"unifaas.dev/internal/node"
+)
+
+// ErrNotFound is a function that is not deployed.
+var ErrNotFound = node.ErrNoFunction
+
+// Images is what control needs of the image store.
+type Images interface {
+	Manifest(ref string) (image.Manifest, error)
+}
+
+// Control is the control plane of one node.
+type Control struct {
+	store  store.Store
+	images Images
+	node   *node.Node
+	logs   *logs.Book
+
+	changing sync.Mutex // one change at a time, from reading a record to applying it
+
+	mu        sync.RWMutex
+	functions map[string]*entry
+
+	stop  context.CancelFunc
+	watch sync.WaitGroup
+}
+
+// entry is a function as the store has it. The Function is never changed, only replaced.
+type entry struct {
+	*Function
+	version uint64
+}
+
+// New reads what is deployed and has the node serve it. damaged lists records that could not be read; their functions
+// are not served until they are deployed again or removed.
+func New(ctx context.Context, s store.Store, images Images, n *node.Node, l *logs.Book) (c *Control, damaged []error, err error) {
+	c = &Control{store: s, images: images, node: n, logs: l, functions: map[string]*entry{}}
+	watching, stop := context.WithCancel(context.Background())
+	events := s.Watch(watching, store.Functions) // before List: nothing is missed between the two
+	entries, damaged, err := s.List(ctx, store.Functions)
+	if err != nil {
+		stop()
+		return nil, nil, err
+	}
+	for _, e := range entries {
+		f, err := decode(e)
+		if err != nil {
+			damaged = append(damaged, fmt.Errorf("record of function %s is damaged: %w", e.Key.Name, err))
+			continue
+		}
+		c.apply(f, e.Version)
+	}
+	c.stop = stop
+	c.watch.Go(func() {
+		for e := range events {
+			c.changed(e)
+		}
+	})
+	return c, damaged, nil
+}
+
+// Close stops to follow the store.
+func (c *Control) Close() {
+	c.stop()
+	c.watch.Wait()
+}
+
+func decode(e store.Entry) (*Function, error) {
+	f := new(Function)
+	if err := json.Unmarshal(e.Value, f); err != nil {
+		return nil, err
+	}
+	return f, f.check(e.Key.Name)
+}
+
+// changed follows a change that may have been made elsewhere; one of our own is applied already. The event only says
+// that something happened: by the time it is looked at, the store may know better.
+func (c *Control) changed(e store.Event) {
+	c.changing.Lock()
+	defer c.changing.Unlock()
+	now, err := c.store.Get(context.Background(), e.Entry.Key)
+	if errors.Is(err, store.ErrNotFound) {
+		c.forget(e.Entry.Key.Name)
+	}
+	if err != nil {
+		return
+	}
+	if f, err := decode(now); err == nil {
+		c.apply(f, now.Version)
+	}
+}
+
+// apply has a function served, unless a newer version is. Preconditions: changing is held, or nobody else is there yet.
+func (c *Control) apply(f *Function, version uint64) {
+	c.mu.Lock()
+	if old := c.functions[f.Name]; old != nil && old.version >= version && !old.Created.Before(f.Created) {
+		c.mu.Unlock()
+		return
+	}
+	c.functions[f.Name] = &entry{f, version}
+	c.mu.Unlock()
+	c.node.Apply(f.spec())
+}
+
+// forget stops to serve a function. Preconditions: changing is held.
+func (c *Control) forget(name string) {
+	c.mu.Lock()
+	_, known := c.functions[name]
+	delete(c.functions, name)
+	c.mu.Unlock()
+	if !known {
+		return
+	}
+	c.node.Remove(name, func() {
+		c.mu.RLock()
+		_, again := c.functions[name]
+		c.mu.RUnlock()
+		if !again {
+			c.logs.Remove(name)
+		}
+	})
+}
+
+// Deploy makes a function, or a new revision of it if anything about its instances changes. created reports which.
+func (c *Control) Deploy(ctx context.Context, d Deployment) (f *Function, created bool, err error) {
+	if err := CheckName(d.Name); err != nil {
+		return nil, false, err
+	}
+	c.changing.Lock()
+	defer c.changing.Unlock()
+	old, version, err := c.stored(ctx, d.Name)
+	if err != nil {
+		return nil, false, err
+	}
+	if old == nil && d.Image == "" {
+		return nil, false, invalid("function %s is not deployed yet: say which image or program it is", d.Name)
+	}
+	config, scale := d.onto(old)
+	if d.Image != "" {
+		m, err := c.images.Manifest(d.Image)
+		if err != nil {
+			if errors.Is(err, image.ErrNotFound) {
+				return nil, false, &InvalidError{err.Error()}
+			}
+			return nil, false, err
+		}
+		config.Image, config.ImageName = m.Digest, d.Image
+	}
+	if err := check(d.Name, config, scale); err != nil {
+		return nil, false, err
+	}
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	f = &Function{Name: d.Name, Created: now, Scale: scale, Labels: d.Labels, Annotations: d.Annotations}
+	next := Revision{Number: 1, Created: now, Config: config}
+	if old != nil {
+		f.Created, f.Revisions = old.Created, slices.Clone(old.Revisions)
+		next.Number = old.Current().Number + 1
+		if d.Image == "" && d.Labels == nil {
+			f.Labels = old.Labels
+		}
+		if d.Image == "" && d.Annotations == nil {
+			f.Annotations = old.Annotations
+		}
+	}
+	if old == nil || !old.Current().equal(config) {
+		f.Revisions = append(f.Revisions, next)
+	}
+	if extra := len(f.Revisions) - keepRevisions; extra > 0 {
+		f.Revisions = f.Revisions[extra:]
+	}
+	return f, old == nil, c.save(ctx, f, version)
+}
+
+// SetScale changes the number of instances that are kept. Max grows with it where it has to.
+func (c *Control) SetScale(ctx context.Context, name string, instances int) (*Function, error) {
+	c.changing.Lock()
+	defer c.changing.Unlock()
+	old, version, err := c.stored(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if old == nil {
+		return nil, ErrNotFound
+	}
+	f := *old
+	f.Scale = node.Scale{Min: instances, Max: max(old.Scale.Max, instances, 1)}
+	if err := checkScale(f.Scale); err != nil {
+		return nil, invalid("%d instances: choose from 0 to %d", instances, MaxInstances)
+	}
+	if err := c.save(ctx, &f, version); err != nil {
+		return nil, err
+	}
+	c.node.Scale(name, f.Scale)
+	return &f, nil
+}
+
+// stored reads a function's record; nil if there is none, or a damaged one, which is to be replaced.
+func (c *Control) stored(ctx context.Context, name string) (*Function, uint64, error) {
+	e, err := c.store.Get(ctx, store.Key{Kind: store.Functions, Name: name})
+	var damaged *store.DamagedError
+	switch {
+	case errors.Is(err, store.ErrNotFound), errors.As(err, &damaged):
+		return nil, 0, nil
+	case err != nil:
+		return nil, 0, err
+	}
+	f, err := decode(e)
+	if err != nil {
+		return nil, e.Version, nil
+	}
+	return f, e.Version, nil
+}
+
+// save stores a function and has it served. Preconditions: changing is held.
+func (c *Control) save(ctx context.Context, f *Function, version uint64) error {
+	value, err := json.Marshal(f)
+	if err != nil {
+		return err
+	}
+	version, err = c.store.Put(ctx, store.Key{Kind: store.Functions, Name: f.Name}, value, version)
+	if err != nil {
+		return err
+	}
+	c.apply(f, version)
+	return nil
+}
+
+// Remove takes a function away; its instances end when they have finished what they run.
+func (c *Control) Remove(ctx context.Context, name string) error {
+	if CheckName(name) != nil {
+		return ErrNotFound
+	}
+	c.changing.Lock()
+	defer c.changing.Unlock()
+	err := c.store.Delete(ctx, store.Key{Kind: store.Functions, Name: name})
+	if errors.Is(err, store.ErrNotFound) {
+		return ErrNotFound
+	}
+	if err != nil {
+		return err
+	}
+	c.forget(name)
+	return nil
+}
+
+// Get gives a function. Callers must not change it.
+func (c *Control) Get(name string) (*Function, error) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if e := c.functions[name]; e != nil {
+		return e.Function, nil
+	}
+	return nil, ErrNotFound
+}
+
+// List gives all functions by name. Callers must not change them.
+func (c *Control) List() []*Function {
+	c.mu.RLock()
+	list := make([]*Function, 0, len(c.functions))
+	for _, e := range c.functions {
+		list = append(list, e.Function)
+	}
+	c.mu.RUnlock()
+	slices.SortFunc(list, func(a, b *Function) int { return strings.Compare(a.Name, b.Name) })
+	return list
+}
+
+// Invoke starts an invocation of a function that arrived at a time.
+func (c *Control) Invoke(function string, arrived time.Time) *node.Invocation {
+	return c.node.Invoke(function, arrived)
+}
+
+// Status says how a function does on this node.
+func (c *Control) Status(function string) node.FunctionStatus { return c.node.Function(function) }
+
+// Instances lists the instances of a function, or of all with an empty name.
+func (c *Control) Instances(ctx context.Context, function string, usage bool) []node.InstanceStatus {
+	return c.node.Instances(ctx, function, usage)
+}
+
+// Runtime names what instances run in.
+func (c *Control) Runtime() string { return c.node.Runtime() }
+
+// Logs gives lines of a function's log.
+func (c *Control) Logs(function string, q logs.Query) []logs.Line { return c.logs.Read(function, q) }
+
+// FollowLogs gives lines of a function's log as they come.
+func (c *Control) FollowLogs(ctx context.Context, function string, q logs.Query, emit func([]logs.Line) error) error {
+	return c.logs.Follow(ctx, function, q, emit)
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package control
+
+import (
+	"maps"
+	"time"
+
+	"unifaas.dev/internal/node"
+	"unifaas.dev/internal/units"
+)
+
+// What a deployment that does not say gets.
+const (
+	DefaultMemory      = 256 * units.MiB
+	DefaultTimeout     = 30 * time.Second
+	DefaultConcurrency = 16
+	DefaultMax         = 4
+
+	defaultPort = 8080
+)
+
+// Deployment is what a user asks for. Fields that are nil or empty are not given: with an Image they get their default,
+// without one they stay as they are.
+type Deployment struct {
+	Name        string
+	Image       string // name or digest in the image store
+	Contract    string
+	Isolation   string
+	Memory      *int64
+	Timeout     *time.Duration
+	Concurrency *int
+	Min, Max    *int
+	Env         map[string]string // nil: not given
+	Labels      map[string]string
+	Annotations map[string]string
+}
+
+// onto applies d to what is there, or to the defaults.
+func (d *Deployment) onto(old *Function) (Config, node.Scale) {
+	c := Config{Contract: ContractHTTP, Isolation: IsolationReuse, Memory: DefaultMemory, Timeout: DefaultTimeout}
+	scale := node.Scale{Max: DefaultMax}
+	if d.Image == "" && old != nil {
+		c, scale = old.Current().Config, old.Scale
+		c.Env = maps.Clone(c.Env)
+	}
+	set(&c.Memory, d.Memory)
+	set(&c.Timeout, d.Timeout)
+	set(&c.Concurrency, d.Concurrency)
+	set(&scale.Min, d.Min)
+	if d.Max == nil && d.Min != nil {
+		scale.Max = max(scale.Max, scale.Min)
+	}
+	set(&scale.Max, d.Max)
+	if d.Contract != "" {
+		c.Contract = d.Contract
+	}
+	if d.Isolation != "" {
+		if c.Isolation != d.Isolation && d.Concurrency == nil {
+			c.Concurrency = 0 // its default depends on the isolation
+		}
+		c.Isolation = d.Isolation
+	}
+	if d.Env != nil {
+		c.Env = maps.Clone(d.Env)
+	}
+	if c.Concurrency == 0 && d.Concurrency == nil {
+		c.Concurrency = DefaultConcurrency
+		if c.Isolation == IsolationFresh {
+			c.Concurrency = 1
+		}
+	}
+	// The sandbox's memory comes in units of 2 MiB.
+	if rest := c.Memory % (2 * units.MiB); rest > 0 && c.Memory >= MinMemory && c.Memory < MaxMemory {
+		c.Memory += 2*units.MiB - rest
+	}
+	return c, scale
+}
+
+func set[T any](to *T, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package control
+
+import (
+	"fmt"
+	"maps"
+	"strconv"
+	"time"
+
+	"unifaas.dev/internal/node"
+)
+
+// keepRevisions is how many revisions of a function are remembered.
+const keepRevisions = 10
+
+// Function is what a user deployed.
+type Function struct {
+	Name        string            `json:"name"`
+	Created     time.Time         `json:"created"`
+	Scale       node.Scale        `json:"scale"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+	Revisions   []Revision        `json:"revisions"` // oldest first; the last one is served
+}
+
+// Current is the revision that is served.
+func (f *Function) Current() *Revision { return &f.Revisions[len(f.Revisions)-1] }
+
+// Revision is one immutable version of a function.
+type Revision struct {
+	Number  int       `json:"number"`
+	Created time.Time `json:"created"`
+	Config
+}
+
+// Config is what a revision consists of.
+type Config struct {
+	Image       string            `json:"image"`     // digest
+	ImageName   string            `json:"imageName"` // what it was called at deploy
+	Contract    string            `json:"contract"`
+	Isolation   string            `json:"isolation"`
+	Memory      int64             `json:"memory"`
+	Timeout     time.Duration     `json:"timeout"` // ns
+	Concurrency int               `json:"concurrency"`
+	Env         map[string]string `json:"env,omitempty"`
+}
+
+func (c Config) equal(o Config) bool {
+	return c.Image == o.Image && c.ImageName == o.ImageName && c.Contract == o.Contract && c.Isolation == o.Isolation &&
+		c.Memory == o.Memory && c.Timeout == o.Timeout && c.Concurrency == o.Concurrency && maps.Equal(c.Env, o.Env)
+}
+
+// RevisionName is what a revision is called in listings and in its own environment.
+func RevisionName(function string, number int) string {
+	return fmt.Sprintf("%s-%05d", function, number)
+}
+
+// spec is what a node has to know to serve the function.
+func (f *Function) spec() node.Spec {
+	r := f.Current()
+	port := defaultPort
+	if p, err := strconv.Atoi(r.Env["PORT"]); err == nil {
+		port = p
+	}
+	return node.Spec{
+		Function: f.Name, Revision: RevisionName(f.Name, r.Number), Image: r.Image, Memory: r.Memory, Timeout: r.Timeout,
+		Concurrency: r.Concurrency, Env: r.Env, Port: port, Fresh: r.Isolation == IsolationFresh, Scale: f.Scale,
+	}
+}
+
+// check refuses a stored record that could not be served. Preconditions: none: it comes from a file.
+func (f *Function) check(name string) error {
+	if f.Name != name {
+		return fmt.Errorf("it is the record of %q", f.Name)
+	}
+	if len(f.Revisions) == 0 {
+		return fmt.Errorf("it has no revision")
+	}
+	r := f.Current()
+	return check(name, r.Config, f.Scale)
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package control
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"unifaas.dev/internal/node"
+	"unifaas.dev/internal/units"
+)
+
+// Contracts and kinds of isolation.
+const (
+	ContractHTTP   = "http"
+	ContractLambda = "lambda"
+	ContractStdio  = "stdio"
+
+	IsolationReuse  = "reuse"
+	IsolationRewind = "rewind"
+	IsolationFresh  = "fresh"
+)
+
+// Limits.
+const (
+	MaxName        = 63
+	MinMemory      = 16 * units.MiB
+	MaxMemory      = 16 * units.GiB
+	MinTimeout     = 10 * time.Millisecond
+	MaxTimeout     = time.Hour
+	MaxConcurrency = 1000
+	MaxInstances   = 10000
+	maxEnv         = 128 << 10 // bytes of all of it: it has to fit the boot block
+)
+
+// InvalidError is a request that says something that cannot be.
+type InvalidError struct{ msg string }
+
+func (e *InvalidError) Error() string { return e.msg }
+
+func invalid(format string, args ...any) error { return &InvalidError{fmt.Sprintf(format, args...)} }
+
+var nameForm = regexp.MustCompile(`^[-a-zA-Z_0-9.]+$`)
+
+// CheckName says in one line what is wrong with the name of a function.
+func CheckName(name string) error {
+	if !nameForm.MatchString(name) || len(name) > MaxName || strings.Trim(name, ".") == "" {
+		return invalid("function name %q: use letters, digits, '-', '_' and '.', at most %d of them", clip(name), MaxName)
+	}
+	return nil
+}
+
+func clip(s string) string {
+	if len(s) > 80 {
+		return s[:80] + "…"
+	}
+	return s
+}
+
+// check says in one line what is wrong with a configuration.
+func check(name string, c Config, s node.Scale) error {
+	if err := CheckName(name); err != nil {
+		return err
+	}
+	switch c.Contract {
+	case ContractHTTP:
+	case ContractLambda, ContractStdio:
+		return invalid("contract %s is not supported in this version: use http, a program that serves HTTP on $PORT", c.Contract)
+	default:
+		return invalid("contract %q: use http", clip(c.Contract))
+	}
+	switch c.Isolation {
+	case IsolationReuse:
+	case IsolationFresh:
+		if c.Concurrency != 1 {
+			return invalid("concurrency %d: with isolation fresh an instance gets one invocation", c.Concurrency)
+		}
+	case IsolationRewind:
+		return invalid("isolation rewind is not supported in this version: use reuse or fresh")
+	default:
+		return invalid("isolation %q: use reuse or fresh", clip(c.Isolation))
+	}
+	switch {
+	case c.Memory < MinMemory || c.Memory > MaxMemory:
+		return invalid("memory %s: choose from %s to %s", units.FormatBytes(c.Memory), units.FormatBytes(MinMemory), units.FormatBytes(MaxMemory))
+	case c.Timeout < MinTimeout || c.Timeout > MaxTimeout:
+		return invalid("timeout %s: choose from %s to %s", units.FormatDuration(c.Timeout), units.FormatDuration(MinTimeout), units.FormatDuration(MaxTimeout))
+	case c.Concurrency < 1 || c.Concurrency > MaxConcurrency:
+		return invalid("concurrency %d: choose from 1 to %d", c.Concurrency, MaxConcurrency)
+	}
+	if err := checkEnv(c.Env); err != nil {
+		return err
+	}
+	return checkScale(s)
+}
+
+func checkScale(s node.Scale) error {
+	switch {
+	case s.Min < 0 || s.Min > MaxInstances:
+		return invalid("min %d: choose from 0 to %d", s.Min, MaxInstances)
+	case s.Max < 1 || s.Max > MaxInstances:
+		return invalid("max %d: choose from 1 to %d", s.Max, MaxInstances)
+	case s.Min > s.Max:
+		return invalid("min %d is more than max %d", s.Min, s.Max)
+	}
+	return nil
+}
+
+func checkEnv(env map[string]string) error {
+	total := 0
+	for k, v := range env {
+		if k == "" || strings.ContainsAny(k, "=\x00") || strings.ContainsRune(v, 0) {
+			return invalid("environment variable %q: a name has no '=', and neither name nor value a NUL byte", clip(k))
+		}
+		total += len(k) + len(v) + 2
+	}
+	if total > maxEnv {
+		return invalid("environment of %d bytes, at most %d", total, maxEnv)
+	}
+	if p, ok := env["PORT"]; ok {
+		if n, err := strconv.Atoi(p); err != nil || n < 1 || n > 65535 {
+			return invalid("environment variable PORT is %q, not a port from 1 to 65535", clip(p))
+		}
+	}
+	return nil
+}
