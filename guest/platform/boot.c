@@ -58,7 +58,6 @@ static void first_thread(void *arg)
 {
 	char **argv = string_vector(BOOT->argv, BOOT->argc), **envp = string_vector(BOOT->envp, BOOT->envc);
 	const char *program = (const char *)BOOT + BOOT->program;
-	fs_init();
 	console_open_std(curproc()->files);
 	CTL->tsc_exec = rdtsc();
 	long r = exec_program(program, argv, BOOT->argc, envp, BOOT->envc);
@@ -82,6 +81,7 @@ void boot_main(void)
 	current()->kstack_top = (u64)boot_stack_top; /* for reports of faults during boot */
 	queue_init();
 	net_init();
+	fs_init(); /* before process 1, which has a working directory */
 	process_start_init(first_thread);
 	panic("the scheduler came back");
 }
