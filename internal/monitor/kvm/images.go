@@ -17,10 +17,12 @@ import (
 // costs every sandbox a shadow fault at first use (2 to 30 µs here), but nothing is held twice.
 const imageCopyMax = 64 << 20
 
-// imageKey names the content of an image file, as long as nobody writes to it.
+// imageKey names the content of an image file, as long as nobody writes to it. The time is there because the number of a
+// deleted file is used again.
 type imageKey struct {
 	dev, ino uint64
 	size     int64
+	changed  unix.Timespec
 }
 
 // images holds each image once for all sandboxes of a Monitor. What was mapped stays until the Monitor is closed: a tender has one
@@ -40,7 +42,7 @@ func (im *images) get(f *os.File, size int64) (*guestmem.Area, error) {
 	if st.Size < size {
 		return nil, fmt.Errorf("image %s: %d bytes, expected %d: build it again", f.Name(), st.Size, size)
 	}
-	key := imageKey{dev: st.Dev, ino: st.Ino, size: size}
+	key := imageKey{dev: st.Dev, ino: st.Ino, size: size, changed: st.Ctim}
 	im.mu.Lock()
 	defer im.mu.Unlock()
 	if a := im.area[key]; a != nil {

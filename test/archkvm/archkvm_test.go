@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package archkvm
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"unifaas.dev/internal/monitor/monitortest"
+)
+
+// enable says that these tests are wanted: they download a kernel and take a minute.
+const enable = "UNIFAAS_TEST_ARCHKVM"
+
+// setup gives a kernel and a folder with a static init.
+func setup(t *testing.T) (*Kernel, string) {
+	t.Helper()
+	if os.Getenv(enable) == "" {
+		t.Skipf("set %s=1 to run tests inside QEMU", enable)
+	}
+	if _, err := exec.LookPath("qemu-system-x86_64"); err != nil {
+		t.Fatal("qemu-system-x86_64 is missing: apt-get install qemu-system-x86")
+	}
+	cache, err := CacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := FetchKernel(cache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	goBuild(t, "build", "-o", filepath.Join(dir, "init"), "unifaas.dev/test/archkvm/init")
+	return k, dir
+}
+
+// goBuild runs the go command for a static binary.
+func goBuild(t *testing.T, args ...string) {
+	t.Helper()
+	cmd := exec.Command("go", args...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("go %v: %v\n%s", args, err, out)
+	}
+}
+
+// The go command does not know what these tests build and run: pass -count=1.
+
+// TestMonitor runs the KVM monitor's own tests where SYSCALL enters CPL0, page tables are nested and nothing is shadowed.
+func TestMonitor(t *testing.T) {
+	k, dir := setup(t)
+	test, payload := filepath.Join(dir, "kvm.test"), filepath.Join(dir, "payload.elf")
+	goBuild(t, "test", "-c", "-o", test, "unifaas.dev/internal/monitor/kvm")
+	if err := monitortest.Build(payload); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	out, status, err := Run(ctx, k, filepath.Join(dir, "init"), Machine{
+		Files:   map[string]File{"bin/kvm.test": {Host: test}, "payload.elf": {Host: payload}},
+		Command: []string{"/bin/kvm.test", "-test.v", "-test.run", "^TestMonitor$", "-test.timeout", "4m"},
+		Env:     []string{monitortest.PayloadEnv + "=/payload.elf", "UNIFAAS_TEST_SLOW=10", "UNIFAAS_TEST_NEED_KVM=1"},
+	})
+	t.Log(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status != 0 {
+		t.Errorf("exit status %d", status)
+	}
+}
