@@ -8,7 +8,7 @@
  *   A  mov $nr,%eax ; syscall     the five bytes of the mov become the jump. The syscall stays, so that code which
  *                                 jumps straight to it still works (and a restarted call runs it).
  *   B  syscall ; cmp $-4095,%rax  (or -4096) the first five of eight bytes become the jump; the comparison moves to
- *                                 the stub. Only if nothing near jumps to the comparison.
+ *                                 the stub. Only if no direct branch leads to the comparison.
  *
  * Stubs are 32 bytes, in a page range within reach of the site; its first 8 bytes hold the libos's entry address.
  *
@@ -23,7 +23,6 @@
 
 #define STUB 32
 #define STUB_PAGES 4
-#define BRANCH_WINDOW (128UL << 10)
 
 struct arena { u64 base, used, size; struct mm *mm; };
 /* Stub ranges of all address spaces; a copy of an address space by fork has them at the same place. */
@@ -131,71 +130,127 @@ static void patch_b(struct mm *mm, struct arena *a, u64 site, const u8 *code)
 /* A contiguous view of code as the program will see it. */
 struct view { const u8 *bytes; u64 va; size_t len; };
 
-/* Does any direct branch near lead to va? Bytes that only look like a branch count too: then the site just traps. */
-static bool branch_to(const struct view *v, u64 va)
+/* Sites of form B in one view, and which of their comparisons something may jump to. */
+#define CANDIDATES 128
+struct candidates {
+	u32 n;
+	u64 filter[16];          /* bit (offset & 1023) of each comparison: keeps the scan from searching */
+	u32 off[CANDIDATES];     /* of the comparison in the view */
+	bool reached[CANDIDATES];
+};
+static struct candidates cand;
+
+static void reached(u64 off)
 {
-	u64 lo = va - v->va > BRANCH_WINDOW ? va - v->va - BRANCH_WINDOW : 0;
-	u64 hi = MIN(v->len, va - v->va + BRANCH_WINDOW);
-	for (u64 i = lo; i + 6 <= hi; i++) {
-		u8 b = v->bytes[i];
-		u64 here = v->va + i;
-		if (((b & 0xf0) == 0x70 || b == 0xeb || (b & 0xfc) == 0xe0) && here + 2 + (s64)(signed char)v->bytes[i + 1] == va)
-			return true;
-		s32 rel;
-		if (b == 0xe9 || b == 0xe8) {
-			memcpy(&rel, v->bytes + i + 1, 4);
-			if (here + 5 + (s64)rel == va)
-				return true;
-		} else if (b == 0x0f && (v->bytes[i + 1] & 0xf0) == 0x80) {
-			memcpy(&rel, v->bytes + i + 2, 4);
-			if (here + 6 + (s64)rel == va)
-				return true;
-		}
-	}
-	return false;
+	if (likely(!(cand.filter[off >> 6 & 15] & 1ULL << (off & 63))))
+		return;
+	for (u32 i = 0; i < cand.n; i++)
+		if (cand.off[i] == off)
+			cand.reached[i] = true;
 }
 
-static void patch_site(struct mm *mm, const struct view *v, size_t i)
+static s32 load32(const u8 *p)
 {
-	const u8 *c = v->bytes + i;
-	u64 site = v->va + i;
-	struct arena *a;
-	u32 nr;
-	if (i >= 5 && c[-5] == 0xb8) {
-		memcpy(&nr, c - 4, 4);
-		/* A prefix byte would make the mov something else (REX.B: mov to r8d). */
-		if (nr < 1024 && (i < 6 || (c[-6] & 0xf0) != 0x40 || branch_to(v, site - 5))) {
-			if ((a = arena_for(mm, v->va, v->va + v->len)))
-				patch_a(mm, a, site - 5, c - 5);
-			return;
+	s32 v;
+	memcpy(&v, p, 4);
+	return v;
+}
+
+static bool has_byte(u64 w, u8 b)
+{
+	const u64 ones = 0x0101010101010101ULL;
+	w ^= ones * b;
+	return (w - ones) & ~w & (ones << 7);
+}
+
+/* Near jumps, conditional or not. Bytes that only look like one count too: then the site just traps. */
+static void long_branches(const struct view *v)
+{
+	const u8 *c = v->bytes;
+	for (size_t i = 0; i + 14 <= v->len; i += 8) {
+		u64 w;
+		memcpy(&w, c + i, 8);
+		if (!has_byte(w, 0xe9) && !has_byte(w, 0x0f))
+			continue;
+		for (size_t k = i; k < i + 8; k++) {
+			if (c[k] == 0xe9)
+				reached(k + 5 + (s64)load32(c + k + 1));
+			else if (c[k] == 0x0f && (c[k + 1] & 0xf0) == 0x80)
+				reached(k + 6 + (s64)load32(c + k + 2));
 		}
 	}
-	if (i + 8 <= v->len && c[2] == 0x48 && c[3] == 0x3d && (c[4] == 0 || c[4] == 1) && c[5] == 0xf0 && c[6] == 0xff && c[7] == 0xff &&
-	    !branch_to(v, site + 2)) {
-		if ((a = arena_for(mm, v->va, v->va + v->len)))
-			patch_b(mm, a, site, c);
+}
+
+/* Short ones reach 128 bytes, so only what is around a candidate matters. */
+static void short_branches(const struct view *v)
+{
+	for (u32 n = 0; n < cand.n; n++) {
+		size_t to = cand.off[n], lo = to > 130 ? to - 130 : 0, hi = MIN(to + 130, v->len - 1);
+		for (size_t k = lo; k < hi; k++) {
+			u8 b = v->bytes[k];
+			if (((b & 0xf0) == 0x70 || b == 0xeb || (b & 0xfc) == 0xe0) && k + 2 + (s64)(signed char)v->bytes[k + 1] == to)
+				cand.reached[n] = true;
+		}
+	}
+}
+
+static bool is_form_a(const u8 *c, size_t i)
+{
+	/* A REX prefix before it would make the mov one to another register. Where that byte only ends the instruction
+	 * before, the site traps. */
+	return i >= 6 && c[-5] == 0xb8 && load32(c - 4) >= 0 && load32(c - 4) < 1024 && (c[-6] & 0xf0) != 0x40;
+}
+
+static bool is_form_b(const u8 *c, size_t left)
+{
+	return left >= 8 && c[2] == 0x48 && c[3] == 0x3d && c[4] <= 1 && c[5] == 0xf0 && c[6] == 0xff && c[7] == 0xff;
+}
+
+static void found_site(struct mm *mm, const struct view *v, size_t i)
+{
+	const u8 *c = v->bytes + i;
+	if (is_form_a(c, i)) {
+		struct arena *a = arena_for(mm, v->va, v->va + v->len);
+		if (a)
+			patch_a(mm, a, v->va + i - 5, c - 5);
+	} else if (is_form_b(c, v->len - i) && cand.n < CANDIDATES) {
+		u32 off = i + 2;
+		cand.filter[off >> 6 & 15] |= 1ULL << (off & 63);
+		cand.reached[cand.n] = false;
+		cand.off[cand.n++] = off;
 	}
 }
 
 /* Find 0f 05. Words without a byte 05 are skipped eight bytes at a time. */
-static void patch_view(struct mm *mm, const struct view *v)
+static void find_sites(struct mm *mm, const struct view *v)
 {
-	const u64 ones = 0x0101010101010101ULL;
-	size_t i = 1;
-	while (i < v->len) {
+	for (size_t i = 1; i < v->len;) {
+		u64 w;
 		if (i + 8 <= v->len) {
-			u64 w;
 			memcpy(&w, v->bytes + i, 8);
-			w ^= ones * 5;
-			if (!((w - ones) & ~w & (ones << 7))) {
+			if (!has_byte(w, 5)) {
 				i += 8;
 				continue;
 			}
 		}
-		size_t end = MIN(v->len, i + 8);
-		for (; i < end; i++)
+		for (size_t end = MIN(v->len, i + 8); i < end; i++)
 			if (v->bytes[i] == 5 && v->bytes[i - 1] == 0x0f)
-				patch_site(mm, v, i - 1);
+				found_site(mm, v, i - 1);
+	}
+}
+
+static void patch_view(struct mm *mm, const struct view *v)
+{
+	memset(&cand, 0, offsetof(struct candidates, off));
+	find_sites(mm, v);
+	if (!cand.n)
+		return;
+	long_branches(v);
+	short_branches(v);
+	for (u32 i = 0; i < cand.n; i++) {
+		struct arena *a = cand.reached[i] ? NULL : arena_for(mm, v->va, v->va + v->len);
+		if (a)
+			patch_b(mm, a, v->va + cand.off[i] - 2, v->bytes + cand.off[i] - 2);
 	}
 }
 

@@ -13,17 +13,20 @@ typedef long (*handler)(u64, u64, u64, u64, u64, u64);
 #define FULL(name) long sys_##name(u64, u64, u64, u64, u64, u64);
 #define PARTIAL(name) FULL(name)
 #define ABSENT(name)
+#define PROBED(name)
 #define SYS(nr, name, state, note) state(name)
 #include "table.def"
 #undef SYS
 #undef FULL
 #undef PARTIAL
 #undef ABSENT
+#undef PROBED
 
 #define NR_MAX 470
 #define FULL(name) sys_##name
 #define PARTIAL(name) sys_##name
 #define ABSENT(name) NULL
+#define PROBED(name) NULL
 #define SYS(nr, name, state, note) [nr] = state(name),
 static const handler table[NR_MAX] = {
 #include "table.def"
@@ -34,9 +37,11 @@ static const struct { u16 nr; const char *name; } absent_names[] = {
 #undef FULL
 #undef PARTIAL
 #undef ABSENT
+#undef PROBED
 #define FULL(nr, name)
 #define PARTIAL(nr, name)
 #define ABSENT(nr, name) { nr, #name },
+#define PROBED(nr, name) { nr, NULL }, /* programs try it and do without: not worth a line */
 #define SYS(nr, name, state, note) state(nr, name)
 #include "table.def"
 #undef SYS
@@ -53,7 +58,8 @@ static long absent(u64 nr)
 		for (size_t i = 0; i < ARRAY_SIZE(absent_names); i++)
 			if (absent_names[i].nr == nr)
 				name = absent_names[i].name;
-		klog("system call %lu (%s) is not implemented", (unsigned long)nr, name);
+		if (name)
+			klog("system call %lu (%s) is not implemented", (unsigned long)nr, name);
 	}
 	return -ENOSYS;
 }

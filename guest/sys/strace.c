@@ -7,6 +7,7 @@ static const char *const names[] = {
 #define FULL(nr, name) [nr] = #name,
 #define PARTIAL(nr, name) FULL(nr, name)
 #define ABSENT(nr, name) FULL(nr, name)
+#define PROBED(nr, name) FULL(nr, name)
 #define SYS(nr, name, state, note) state(nr, name)
 #include "table.def"
 };
