@@ -12,6 +12,7 @@ import (
 
 	"unifaas.dev/abi"
 	"unifaas.dev/internal/monitor"
+	"unifaas.dev/internal/monitor/kvm"
 	"unifaas.dev/internal/tender"
 	"unifaas.dev/internal/tender/server"
 	"unifaas.dev/internal/tender/tendertest"
@@ -21,7 +22,10 @@ import (
 func TestMain(m *testing.M) {
 	addHostile(programs)
 	if len(os.Args) > 1 && os.Args[1] == "tender" {
-		os.Exit(server.Main(func(name string, _ *os.File) (monitor.Monitor, error) {
+		os.Exit(server.Main(func(name string, device *os.File) (monitor.Monitor, error) {
+			if name == "kvm" {
+				return &kvm.Monitor{Device: device}, nil
+			}
 			if name == "broken" {
 				return nil, errors.New("/dev/kvm is missing:\nload the kvm module")
 			}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tender_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"unifaas.dev/internal/image"
+	"unifaas.dev/internal/monitor"
+	"unifaas.dev/internal/tender"
+	"unifaas.dev/internal/testkit"
+)
+
+// startKVM starts a tender whose guests are real: an HTTP server on port 8080.
+func startKVM(t testing.TB, program string) *tender.Tender {
+	t.Helper()
+	testkit.NeedKVM(t)
+	libos, err := os.ReadFile(testkit.Built(t, "guest/libos.elf", "libos"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, size, m, err := image.FromELF(testkit.Built(t, "build/examples/"+program, "examples"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	tn, err := tender.Start(context.Background(), tender.StartOptions{Monitor: "kvm", Libos: libos, Image: f, ImageSize: size, Memory: 64 << 20,
+		Boot: monitor.Boot{Program: m.Program, Args: m.Args, Env: append(m.Env, "PORT=8080"), Cwd: "/", MaxFiles: 1024, OverlayMax: 16 << 20}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { tn.Close() })
+	return tn
+}
+
+func client(i *tender.Instance) *http.Client {
+	return &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{
+		MaxIdleConnsPerHost: 100,
+		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return i.Dial(ctx, 8080) },
+	}}
+}
+
+func get(c *http.Client) error {
+	r, err := c.Get("http://function/")
+	if err != nil {
+		return err
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	if err == nil && (r.StatusCode != 200 || len(b) == 0) {
+		err = fmt.Errorf("%s, %q", r.Status, b)
+	}
+	return err
+}
+
+func TestKVMRequests(t *testing.T) {
+	for _, program := range []string{"c-hello", "go-hello"} {
+		t.Run(program, func(t *testing.T) {
+			tn := startKVM(t, program)
+			i := boot(t, tn)
+			c := client(i)
+			if err := get(c); err != nil { // dialled before it listens
+				t.Fatal(err)
+			}
+			timing, err := i.WaitListen(t.Context(), 8080)
+			if err != nil || timing.Total <= 0 || timing.Boot <= 0 {
+				t.Errorf("%+v, %v", timing, err)
+			}
+			t.Logf("spawn %v, %+v", tn.SpawnTime(), timing)
+			var wg sync.WaitGroup
+			for range 20 {
+				wg.Go(func() {
+					for range 50 {
+						if err := get(c); err != nil {
+							t.Error(err)
+							return
+						}
+					}
+				})
+			}
+			wg.Wait()
+			s, err := i.Stats(t.Context())
+			t.Logf("%+v, %v", s, err)
+			i.Kill("done")
+			if e := exit(t, i); e.Kind != tender.Killed {
+				t.Errorf("got %+v", e)
+			}
+		})
+	}
+}
+
+func BenchmarkKVMBoot(b *testing.B) {
+	tn := startKVM(b, "c-hello")
+	for b.Loop() {
+		i, err := tn.Boot(b.Context(), "i", "h", nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		c, err := i.Dial(b.Context(), 8080)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := exchange(c, bufio.NewReader(c)); err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		c.Close()
+		i.Kill("done")
+		<-i.Done()
+		b.StartTimer()
+	}
+}
+
+func exchange(c net.Conn, r *bufio.Reader) error {
+	if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		return err
+	}
+	resp, err := http.ReadResponse(r, nil)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, resp.Body)
+	return err
+}
+
+// BenchmarkKVMWarm is one request on a stream that is open.
+func BenchmarkKVMWarm(b *testing.B) {
+	for _, program := range []string{"c-hello", "go-hello"} {
+		b.Run(program, func(b *testing.B) {
+			tn := startKVM(b, program)
+			i, err := tn.Boot(b.Context(), "i", "h", nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			c, err := i.Dial(b.Context(), 8080)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer c.Close()
+			r := bufio.NewReader(c)
+			if err := exchange(c, r); err != nil {
+				b.Fatal(err)
+			}
+			before, _ := i.Stats(b.Context())
+			for b.Loop() {
+				if err := exchange(c, r); err != nil {
+					b.Fatal(err)
+				}
+			}
+			s, _ := i.Stats(b.Context())
+			n := float64(b.N)
+			b.ReportMetric(float64(s.Exits-before.Exits)/n, "exits/op")
+			b.ReportMetric(float64(s.Ticks-before.Ticks)/n, "ticks/op")
+			b.ReportMetric(float64(s.Preempts-before.Preempts)/n, "preempts/op")
+			b.ReportMetric(float64(s.Syscalls-before.Syscalls)/n, "syscalls/op")
+		})
+	}
+}
