@@ -164,9 +164,15 @@ func (c *Control) Deploy(ctx context.Context, d Deployment) (f *Function, create
 			return nil, false, err
 		}
 		config.Image, config.ImageName = m.Digest, d.Image
+		if d.ImageName != "" {
+			config.ImageName = d.ImageName
+		}
 	}
 	if err := check(d.Name, config, scale); err != nil {
 		return nil, false, err
+	}
+	if err := image.CheckName(config.ImageName); err != nil && config.ImageName != config.Image {
+		return nil, false, &InvalidError{err.Error()}
 	}
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	f = &Function{Name: d.Name, Created: now, Scale: scale, Labels: d.Labels, Annotations: d.Annotations}

@@ -25,6 +25,7 @@ const (
 type Deployment struct {
 	Name        string
 	Image       string // name or digest in the image store
+	ImageName   string // what listings show; empty: Image
 	Contract    string
 	Isolation   string
 	Memory      *int64

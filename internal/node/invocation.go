@@ -65,7 +65,8 @@ func (v *Invocation) RoundTrip(req *http.Request) (*http.Response, error) {
 		resp, err := v.inst.transport.RoundTrip(out)
 		if err == nil {
 			if resp.StatusCode == http.StatusSwitchingProtocols {
-				context.AfterFunc(v.limit, func() { resp.Body.Close() }) // the transport has let go of it
+				upgraded := resp.Body
+				context.AfterFunc(v.limit, func() { upgraded.Close() }) // the transport has let go of it
 			}
 			v.measure(sent)
 			return resp, nil
@@ -143,12 +144,12 @@ func (p *pool) claimBoot(i *instance, arrived time.Time) bool {
 // explain finds out why an instance gave no answer.
 func (v *Invocation) explain(ctx context.Context, sent *body, err error) error {
 	v.failed = true
-	if ctx.Err() != nil {
-		return ctx.Err() // the caller is gone
-	}
-	if v.late() {
+	if v.late() { // first: the caller's context may end for the very same reason
 		v.expired()
 		return &TimeoutError{v.pool.spec.Timeout}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err() // the caller is gone
 	}
 	if bad := sent.failure.Load(); bad != nil {
 		return &RequestError{*bad}

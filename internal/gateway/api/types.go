@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package api has the JSON of the node's own management interface, /unifaas/v1, for the two sides of it.
+package api
+
+import "time"
+
+// Headers of invocations.
+const (
+	HeaderCallID   = "X-Call-Id"
+	HeaderStart    = "X-Start-Time"
+	HeaderServedBy = "X-Served-By"
+	HeaderInternal = "X-OpenFaaS-Internal" // on errors of the gateway itself
+	HeaderTiming   = "X-Unifaas-Timing"    // request: "1"; answer: a Timing
+	HeaderInstance = "X-Unifaas-Instance"
+)
+
+// Error is the body of an answer other than 2xx.
+type Error struct {
+	Error string `json:"error"`
+}
+
+// Timing says where the time of an invocation went, in microseconds.
+type Timing struct {
+	Cold      bool   `json:"cold"`
+	Instance  string `json:"instance"`
+	Queue     int64  `json:"queue_us"`
+	Tender    int64  `json:"tender_us"`
+	VM        int64  `json:"vm_us"`
+	Libos     int64  `json:"libos_us"`
+	Program   int64  `json:"program_us"`
+	FirstByte int64  `json:"first_byte_us"`
+	Total     int64  `json:"total_us"`
+}
+
+// Info is what GET /unifaas/v1/info answers.
+type Info struct {
+	Version   string `json:"version"`
+	Runtime   string `json:"runtime"` // what instances run in: auto, kvm, process, process-plain
+	PID       int    `json:"pid"`
+	Functions int    `json:"functions"`
+}
+
+// DeployRequest is the body of PUT /unifaas/v1/functions/NAME. What is not there gets its default if there is an image,
+// else it stays as it is.
+type DeployRequest struct {
+	Image       string            `json:"image,omitempty"`
+	ImageName   string            `json:"imageName,omitempty"` // shown instead of Image
+	Contract    string            `json:"contract,omitempty"`
+	Isolation   string            `json:"isolation,omitempty"`
+	Memory      *int64            `json:"memory,omitempty"`
+	TimeoutMS   *int64            `json:"timeoutMs,omitempty"`
+	Concurrency *int              `json:"concurrency,omitempty"`
+	Min         *int              `json:"min,omitempty"`
+	Max         *int              `json:"max,omitempty"`
+	Env         map[string]string `json:"env,omitempty"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+}
+
+// DeployReply answers it.
+type DeployReply struct {
+	Created  bool     `json:"created"`
+	Changed  bool     `json:"changed"` // there is a new revision
+	Function Function `json:"function"`
+}
+
+// ScaleRequest is the body of POST /unifaas/v1/functions/NAME/scale.
+type ScaleRequest struct {
+	Instances int `json:"instances"`
+}
+
+// Function is a function in listings.
+type Function struct {
+	Name        string            `json:"name"`
+	URL         string            `json:"url"` // path on the gateway
+	Created     time.Time         `json:"created"`
+	Min         int               `json:"min"`
+	Max         int               `json:"max"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+	Revision    Revision          `json:"revision"` // the one that is served
+	Ready       int               `json:"ready"`
+	Booting     int               `json:"booting"`
+	Waiting     int               `json:"waiting"`
+	Invocations int64             `json:"invocations"` // since the node started, like what follows
+	Cold        int64             `json:"cold"`
+	Crashes     int64             `json:"crashes"`
+	Timeouts    int64             `json:"timeouts"`
+	Refused     int64             `json:"refused"`
+}
+
+// Description is a function with all there is to say.
+type Description struct {
+	Function
+	Revisions []Revision `json:"revisions"` // newest first
+	Instances []Instance `json:"instances"`
+}
+
+// Revision is one immutable version of a function.
+type Revision struct {
+	Name        string            `json:"name"`
+	Number      int               `json:"number"`
+	Created     time.Time         `json:"created"`
+	Image       string            `json:"image"`
+	Digest      string            `json:"digest"`
+	Contract    string            `json:"contract"`
+	Isolation   string            `json:"isolation"`
+	Memory      int64             `json:"memory"`
+	TimeoutMS   int64             `json:"timeoutMs"`
+	Concurrency int               `json:"concurrency"`
+	Env         map[string]string `json:"env,omitempty"`
+}
+
+// Instance is an instance in listings.
+type Instance struct {
+	ID          string    `json:"id"`
+	Function    string    `json:"function"`
+	Revision    string    `json:"revision"`
+	State       string    `json:"state"`
+	Inflight    int       `json:"inflight"`
+	Invocations int64     `json:"invocations"`
+	Created     time.Time `json:"created"`
+	BootUS      int64     `json:"boot_us"`
+	TenderPID   int       `json:"tenderPid"`
+	Memory      int64     `json:"memory"` // bytes of host memory behind it
+	CPUMS       int64     `json:"cpu_ms"`
+}
+
+// Image is an image in listings.
+type Image struct {
+	Name    string    `json:"name"`
+	Digest  string    `json:"digest"`
+	Size    int64     `json:"size"`
+	Program string    `json:"program"`
+	Created time.Time `json:"created"`
+}
+
+// LogLine is a line of a log; the first five are OpenFaaS's.
+type LogLine struct {
+	Name      string    `json:"name"`
+	Namespace string    `json:"namespace"`
+	Instance  string    `json:"instance"`
+	Timestamp time.Time `json:"timestamp"`
+	Text      string    `json:"text"`
+	Stream    string    `json:"stream"`
+}

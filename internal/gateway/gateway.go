@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package gateway is what the outside talks to over HTTP: invocations at /function/NAME, the management interface of
+// OpenFaaS at /system as far as it goes, and the node's own at /unifaas/v1.
+//
+// It turns requests into calls of the control plane and results into statuses; it keeps no state.
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"unifaas.dev/internal/control"
+	"unifaas.dev/internal/gateway/api"
+	"unifaas.dev/internal/image"
+)
+
+// Limits of what a caller may send.
+const (
+	maxHeader     = 256 << 10
+	maxBody       = 256 << 20 // of an invocation
+	maxManagement = 1 << 20
+	maxUpload     = 4 << 30
+	smallBody     = 64 << 10 // read before an instance is taken, so that a slow caller holds none
+
+	headTimeout = 10 * time.Second  // for the head of a request
+	bodyTimeout = 30 * time.Second  // for a small body
+	idleTimeout = 180 * time.Second // of a kept-alive connection
+)
+
+// Images is what the gateway needs of the image store.
+type Images interface {
+	Import(ctx context.Context, src, name string) (image.Manifest, error)
+	List() ([]image.Entry, error)
+}
+
+// Options are a gateway's settings.
+type Options struct {
+	Version string
+	TempDir string // for uploads
+	// Closing ends streams that would never end by themselves.
+	Closing <-chan struct{}
+}
+
+// Gateway is the handler.
+type Gateway struct {
+	control *control.Control
+	images  Images
+	opts    Options
+	system  *http.ServeMux
+	served  string // X-Served-By
+}
+
+// New makes the handler.
+func New(c *control.Control, images Images, o Options) *Gateway {
+	g := &Gateway{control: c, images: images, opts: o, system: http.NewServeMux(), served: "unifaas/" + o.Version}
+	g.system.HandleFunc("GET /healthz", g.healthz)
+	g.routeOwn()
+	g.routeOpenFaaS()
+	g.system.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		fail(w, http.StatusNotFound, "nothing at %s: functions are at /function/NAME", r.URL.Path)
+	})
+	return g
+}
+
+// NewServer makes the server around it.
+func NewServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: headTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          log.New(io.Discard, "", 0), // broken connections of callers, mostly
+	}
+}
+
+const functionPrefix = "/function/"
+
+// ServeHTTP serves everything. Invocations go around the mux, which would redirect paths that only the function may judge.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case strings.HasPrefix(r.URL.Path, functionPrefix):
+		g.invoke(w, r)
+	case strings.HasPrefix(r.URL.Path, "/async-function/"):
+		fail(w, http.StatusNotImplemented, "asynchronous invocations are not supported in this version: use /function/NAME")
+	default:
+		if origin := r.Header.Get("Origin"); origin != "" && r.Method != http.MethodGet && !sameOrigin(r, origin) {
+			// There are no passwords yet: a page that a browser on this machine happens to show must not deploy functions.
+			fail(w, http.StatusForbidden, "requests from pages of %s are not allowed", origin)
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxUpload)
+		g.system.ServeHTTP(w, r)
+	}
+}
+
+func sameOrigin(r *http.Request, origin string) bool {
+	_, host, ok := strings.Cut(origin, "://")
+	return ok && host == r.Host
+}
+
+func (g *Gateway) healthz(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	io.WriteString(w, "ok\n")
+}
+
+func (g *Gateway) info() api.Info {
+	return api.Info{Version: g.opts.Version, Runtime: g.control.Runtime(), PID: os.Getpid(), Functions: len(g.control.List())}
+}
+
+// reply writes JSON.
+func reply(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(v)
+}
+
+// fail writes an error of the gateway itself.
+func fail(w http.ResponseWriter, status int, format string, args ...any) {
+	w.Header().Set(api.HeaderInternal, "proxy")
+	reply(w, status, api.Error{Error: fmt.Sprintf(format, args...)})
+}
+
+// failWith writes an error of the control plane.
+func failWith(w http.ResponseWriter, name string, err error) {
+	var bad *control.InvalidError
+	switch {
+	case errors.Is(err, control.ErrNotFound):
+		fail(w, http.StatusNotFound, "function %s is not deployed", name)
+	case errors.As(err, &bad):
+		fail(w, http.StatusBadRequest, "%v", err)
+	default:
+		fail(w, http.StatusInternalServerError, "%v", err)
+	}
+}
+
+// read parses a JSON body; it has answered when it returns false.
+func read(w http.ResponseWriter, r *http.Request, v any) bool {
+	http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
+	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxManagement)).Decode(v)
+	if err != nil {
+		fail(w, http.StatusBadRequest, "request body: %v", err)
+	}
+	return err == nil
+}
+
+func arch() string {
+	if runtime.GOARCH == "amd64" {
+		return "x86_64"
+	}
+	return runtime.GOARCH
+}
+
+// IsLoopback reports whether an address to listen on is reached from this machine only.
+func IsLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"unifaas.dev/internal/control"
+	"unifaas.dev/internal/gateway/api"
+	"unifaas.dev/internal/node"
+)
+
+// call is one invocation as the gateway sees it.
+type call struct {
+	g        *Gateway
+	w        http.ResponseWriter
+	r        *http.Request
+	function string
+	path     string // escaped, as the function is to see it
+	id       string
+	start    string // unix ns
+	inv      *node.Invocation
+	streamed bool // the body comes while the function runs
+	late     atomic.Bool
+}
+
+func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request) {
+	arrived := time.Now()
+	c := &call{g: g, w: w, r: r, id: r.Header.Get(api.HeaderCallID), start: strconv.FormatInt(arrived.UnixNano(), 10)}
+	if c.id == "" || len(c.id) > 128 {
+		c.id = newCallID()
+	}
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+	default:
+		c.fail(http.StatusMethodNotAllowed, "method "+r.Method+" is not supported")
+		return
+	}
+	name, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), functionPrefix), "/")
+	c.path = "/" + rest
+	var err error
+	if c.function, err = url.PathUnescape(name); err == nil {
+		c.function, err = g.resolve(c.function)
+	}
+	if err != nil {
+		c.fail(http.StatusNotFound, fmt.Sprintf("function %q is not deployed", c.function))
+		return
+	}
+	if !c.readBody() {
+		return
+	}
+	c.inv = g.control.Invoke(c.function, arrived)
+	c.inv.OnLimit = c.limit
+	done := false
+	defer func() {
+		c.inv.End(!done) // after a panic of the proxy: the answer broke off
+		if done && c.late.Load() {
+			http.NewResponseController(w).SetWriteDeadline(time.Time{}) // the connection may have another request
+		}
+	}()
+	proxy := httputil.ReverseProxy{
+		Rewrite:        c.rewrite,
+		Transport:      c.inv,
+		ModifyResponse: c.answer,
+		ErrorHandler:   c.failed,
+		FlushInterval:  -1, // an answer is passed on as it comes
+		BufferPool:     buffers,
+		ErrorLog:       silent,
+	}
+	proxy.ServeHTTP(w, r)
+	done = true
+}
+
+var silent = log.New(io.Discard, "", 0)
+
+// resolve finds the function that a name in a path means: its own, or with the namespace behind the last dot.
+func (g *Gateway) resolve(name string) (string, error) {
+	if _, err := g.control.Get(name); err == nil {
+		return name, nil
+	}
+	if short, ok := strings.CutSuffix(name, "."+namespace); ok {
+		if _, err := g.control.Get(short); err == nil {
+			return short, nil
+		}
+	}
+	return name, control.ErrNotFound
+}
+
+// readBody takes a small body off the connection before an instance is asked for. It has answered when it returns false.
+func (c *call) readBody() bool {
+	switch n := c.r.ContentLength; {
+	case n > maxBody:
+		c.w.Header().Set("Connection", "close")
+		c.fail(http.StatusRequestEntityTooLarge, fmt.Sprintf("request body of %d bytes, at most %d", n, maxBody))
+		return false
+	case n == 0:
+		c.r.Body = http.NoBody
+	case n > 0 && n <= smallBody:
+		rc := http.NewResponseController(c.w)
+		rc.SetReadDeadline(time.Now().Add(bodyTimeout))
+		body := make([]byte, n)
+		if _, err := io.ReadFull(c.r.Body, body); err != nil {
+			c.w.Header().Set("Connection", "close")
+			status := http.StatusBadRequest
+			var timeout net.Error
+			if errors.As(err, &timeout) && timeout.Timeout() {
+				status = http.StatusRequestTimeout
+			}
+			c.fail(status, fmt.Sprintf("request body: %v", err))
+			return false
+		}
+		rc.SetReadDeadline(time.Time{})
+		c.r.Body = io.NopCloser(bytes.NewReader(body))
+		c.r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	default:
+		c.streamed = true
+		c.r.Body = http.MaxBytesReader(c.w, c.r.Body, maxBody)
+		http.NewResponseController(c.w).EnableFullDuplex()
+	}
+	return true
+}
+
+// limit interrupts what hangs on the caller when the time limit passes: a body that does not come, an answer not taken.
+func (c *call) limit() {
+	c.late.Store(true)
+	rc := http.NewResponseController(c.w)
+	if c.streamed {
+		rc.SetReadDeadline(time.Now())
+	}
+	rc.SetWriteDeadline(time.Now().Add(time.Second))
+}
+
+// rewrite makes the request that the function sees.
+func (c *call) rewrite(p *httputil.ProxyRequest) {
+	out := p.Out
+	out.URL.Scheme, out.URL.Host = "http", "instance"
+	out.URL.RawPath = c.path
+	out.URL.Path, _ = url.PathUnescape(c.path)
+	out.URL.RawQuery = p.In.URL.RawQuery // also what net/url would not parse
+	out.GetBody = c.r.GetBody
+	h := out.Header
+	h.Del("Expect") // the gateway has answered it
+	if prior := p.In.Header["X-Forwarded-For"]; len(prior) > 0 {
+		h["X-Forwarded-For"] = prior
+	}
+	p.SetXForwarded()
+	h.Set(api.HeaderCallID, c.id)
+	h.Set(api.HeaderStart, c.start)
+}
+
+// answer completes the head of the function's answer.
+func (c *call) answer(resp *http.Response) error {
+	c.head(resp.Header)
+	t := c.inv.Timing()
+	resp.Header.Set(api.HeaderInstance, t.Instance)
+	if c.r.Header.Get(api.HeaderTiming) != "" {
+		text, err := json.Marshal(api.Timing(t))
+		if err != nil {
+			return err
+		}
+		resp.Header.Set(api.HeaderTiming, string(text))
+	}
+	return nil
+}
+
+func (c *call) head(h http.Header) {
+	h.Set(api.HeaderCallID, c.id)
+	h.Set(api.HeaderStart, c.start)
+	h.Set(api.HeaderServedBy, c.g.served)
+}
+
+// failed turns what went wrong into a status.
+func (c *call) failed(w http.ResponseWriter, r *http.Request, err error) {
+	var (
+		timeout *node.TimeoutError
+		start   *node.StartError
+		crash   *node.CrashError
+		guest   *node.GuestError
+		exit    *node.ExitError
+		body    *node.RequestError
+		large   *http.MaxBytesError
+	)
+	if c.streamed {
+		// Nothing more is read from the caller. Closing the body waits for a read that is under way.
+		http.NewResponseController(w).SetReadDeadline(time.Now())
+		w.Header().Set("Connection", "close")
+	}
+	status, retry := http.StatusInternalServerError, false
+	text := err.Error()
+	switch {
+	case errors.Is(err, context.Canceled):
+		panic(http.ErrAbortHandler) // nobody is there to be told
+	case errors.Is(err, node.ErrNoFunction):
+		status, text = http.StatusNotFound, "is not deployed"
+	case errors.Is(err, node.ErrBusy):
+		status, retry = http.StatusTooManyRequests, true
+	case errors.Is(err, node.ErrWait), errors.Is(err, node.ErrClosing):
+		status, retry = http.StatusServiceUnavailable, true
+	case errors.As(err, &timeout):
+		status = http.StatusGatewayTimeout
+	case errors.As(err, &start):
+		status = http.StatusServiceUnavailable
+		if errors.As(err, &exit) {
+			status = http.StatusBadGateway
+		}
+	case errors.As(err, &crash), errors.As(err, &guest):
+		status = http.StatusBadGateway
+	case errors.As(err, &large):
+		status, text = http.StatusRequestEntityTooLarge, fmt.Sprintf("request body is larger than %d bytes", large.Limit)
+	case errors.As(err, &body):
+		status = http.StatusBadRequest
+	}
+	if retry {
+		w.Header().Set("Retry-After", "1")
+	}
+	c.fail(status, "function "+c.function+": "+text)
+}
+
+// fail writes an error of the gateway's own as one line of text: callers of functions are people and scripts.
+func (c *call) fail(status int, text string) {
+	h := c.w.Header()
+	c.head(h)
+	h.Set(api.HeaderInternal, "proxy")
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	text = strings.Join(strings.Fields(text), " ") + "\n"
+	h.Set("Content-Length", strconv.Itoa(len(text)))
+	c.w.WriteHeader(status)
+	if c.r.Method != http.MethodHead {
+		io.WriteString(c.w, text)
+	}
+}
+
+// newCallID makes a random UUID.
+func newCallID() string {
+	var b [16]byte
+	rand.Read(b[:])
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// bufferPool lends the proxy its copy buffers.
+type bufferPool struct{ sync.Pool }
+
+var buffers = &bufferPool{sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}}
+
+func (p *bufferPool) Get() []byte  { return *p.Pool.Get().(*[]byte) }
+func (p *bufferPool) Put(b []byte) { p.Pool.Put(&b) }

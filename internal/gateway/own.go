@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"unifaas.dev/internal/control"
+	"unifaas.dev/internal/gateway/api"
+	"unifaas.dev/internal/image"
+)
+
+// routeOwn is the node's own management interface, the one that the command line uses.
+func (g *Gateway) routeOwn() {
+	g.system.HandleFunc("GET /unifaas/v1/info", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, g.info()) })
+	g.system.HandleFunc("GET /unifaas/v1/images", g.listImages)
+	g.system.HandleFunc("POST /unifaas/v1/images", g.importImage)
+	g.system.HandleFunc("GET /unifaas/v1/functions", g.listFunctions)
+	g.system.HandleFunc("GET /unifaas/v1/functions/{name}", g.describe)
+	g.system.HandleFunc("PUT /unifaas/v1/functions/{name}", g.deploy)
+	g.system.HandleFunc("DELETE /unifaas/v1/functions/{name}", g.remove)
+	g.system.HandleFunc("POST /unifaas/v1/functions/{name}/scale", g.scale)
+	g.system.HandleFunc("GET /unifaas/v1/instances", g.listInstances)
+	g.system.HandleFunc("GET /unifaas/v1/logs", g.logs)
+}
+
+func (g *Gateway) listFunctions(w http.ResponseWriter, _ *http.Request) {
+	list := []api.Function{}
+	for _, f := range g.control.List() {
+		list = append(list, g.function(f))
+	}
+	reply(w, http.StatusOK, list)
+}
+
+func (g *Gateway) describe(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("name")
+	f, err := g.control.Get(name)
+	if err != nil {
+		failWith(w, name, err)
+		return
+	}
+	d := api.Description{Function: g.function(f), Instances: g.instances(r.Context(), name)}
+	for _, rev := range slices.Backward(f.Revisions) {
+		d.Revisions = append(d.Revisions, revision(name, rev))
+	}
+	reply(w, http.StatusOK, d)
+}
+
+func (g *Gateway) function(f *control.Function) api.Function {
+	s := g.control.Status(f.Name)
+	return api.Function{
+		Name: f.Name, URL: functionPrefix + f.Name, Created: f.Created, Min: f.Scale.Min, Max: f.Scale.Max,
+		Labels: f.Labels, Annotations: f.Annotations, Revision: revision(f.Name, *f.Current()),
+		Ready: s.Ready, Booting: s.Booting, Waiting: s.Waiting, Invocations: s.Stats.Invocations, Cold: s.Stats.Cold,
+		Crashes: s.Stats.Crashes, Timeouts: s.Stats.Timeouts, Refused: s.Stats.Refused,
+	}
+}
+
+func revision(function string, r control.Revision) api.Revision {
+	return api.Revision{
+		Name: control.RevisionName(function, r.Number), Number: r.Number, Created: r.Created, Image: r.ImageName, Digest: r.Image,
+		Contract: r.Contract, Isolation: r.Isolation, Memory: r.Memory, TimeoutMS: r.Timeout.Milliseconds(), Concurrency: r.Concurrency, Env: r.Env,
+	}
+}
+
+func (g *Gateway) deploy(w http.ResponseWriter, r *http.Request) {
+	var q api.DeployRequest
+	if !read(w, r, &q) {
+		return
+	}
+	d := control.Deployment{
+		Name: r.PathValue("name"), Image: q.Image, ImageName: q.ImageName, Contract: q.Contract, Isolation: q.Isolation, Memory: q.Memory,
+		Concurrency: q.Concurrency, Min: q.Min, Max: q.Max, Env: q.Env, Labels: q.Labels, Annotations: q.Annotations,
+	}
+	if q.TimeoutMS != nil {
+		t := time.Duration(min(*q.TimeoutMS, int64(control.MaxTimeout/time.Millisecond)+1)) * time.Millisecond
+		d.Timeout = &t
+	}
+	before := 0
+	if f, err := g.control.Get(d.Name); err == nil {
+		before = f.Current().Number
+	}
+	f, created, err := g.control.Deploy(r.Context(), d)
+	if err != nil {
+		failWith(w, d.Name, err)
+		return
+	}
+	reply(w, http.StatusOK, api.DeployReply{Created: created, Changed: f.Current().Number != before, Function: g.function(f)})
+}
+
+func (g *Gateway) remove(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("name")
+	if err := g.control.Remove(r.Context(), name); err != nil {
+		failWith(w, name, err)
+		return
+	}
+	reply(w, http.StatusOK, struct{}{})
+}
+
+func (g *Gateway) scale(w http.ResponseWriter, r *http.Request) {
+	var q api.ScaleRequest
+	if !read(w, r, &q) {
+		return
+	}
+	name := r.PathValue("name")
+	f, err := g.control.SetScale(r.Context(), name, q.Instances)
+	if err != nil {
+		failWith(w, name, err)
+		return
+	}
+	reply(w, http.StatusOK, g.function(f))
+}
+
+func (g *Gateway) listInstances(w http.ResponseWriter, r *http.Request) {
+	name := r.URL.Query().Get("function")
+	if name != "" {
+		if _, err := g.control.Get(name); err != nil {
+			failWith(w, name, err)
+			return
+		}
+	}
+	reply(w, http.StatusOK, g.instances(r.Context(), name))
+}
+
+func (g *Gateway) instances(ctx context.Context, function string) []api.Instance {
+	list := []api.Instance{}
+	for _, s := range g.control.Instances(ctx, function, true) {
+		list = append(list, api.Instance{
+			ID: s.ID, Function: s.Function, Revision: s.Revision, State: s.State, Inflight: s.Inflight, Invocations: s.Invocations,
+			Created: s.Created, BootUS: s.Boot.Microseconds(), TenderPID: s.Tender, Memory: s.Usage.Memory, CPUMS: s.Usage.CPU.Milliseconds(),
+		})
+	}
+	return list
+}
+
+func (g *Gateway) listImages(w http.ResponseWriter, _ *http.Request) {
+	entries, err := g.images.List()
+	if err != nil {
+		fail(w, http.StatusInternalServerError, "%v", err)
+		return
+	}
+	list := []api.Image{}
+	for _, e := range entries {
+		list = append(list, api.Image{Name: e.Name, Digest: e.Manifest.Digest, Size: e.Manifest.Size, Program: e.Manifest.Program, Created: e.Created})
+	}
+	reply(w, http.StatusOK, list)
+}
+
+// importImage makes an image of the program in the request's body. ?name= names it, ?program= is what the file is called.
+func (g *Gateway) importImage(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	program := filepath.Base(query.Get("program"))
+	if program == "." || program == "/" || program == ".." || len(program) > 200 || strings.ContainsRune(program, 0) {
+		program = "program"
+	}
+	name := query.Get("name")
+	if name != "" {
+		if err := image.CheckName(name); err != nil {
+			fail(w, http.StatusBadRequest, "%v", err)
+			return
+		}
+	}
+	dir, err := os.MkdirTemp(g.opts.TempDir, "upload-")
+	if err != nil {
+		fail(w, http.StatusInternalServerError, "cannot store the upload: %v", err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	src := filepath.Join(dir, program)
+	if err := receive(src, w, r); err != nil {
+		var large *http.MaxBytesError
+		switch {
+		case errors.As(err, &large):
+			fail(w, http.StatusRequestEntityTooLarge, "upload is larger than %d bytes", large.Limit)
+		case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+			fail(w, http.StatusInsufficientStorage, "the disk of the node is full: make room below its data folder")
+		default:
+			fail(w, http.StatusBadRequest, "upload: %v", err)
+		}
+		return
+	}
+	m, err := g.images.Import(r.Context(), src, name)
+	if err != nil {
+		// The path is the node's own; the caller knows the program by the name it gave.
+		fail(w, http.StatusBadRequest, "%s", strings.ReplaceAll(err.Error(), src, program))
+		return
+	}
+	reply(w, http.StatusOK, api.Image{Name: name, Digest: m.Digest, Size: m.Size, Program: m.Program, Created: time.Now().UTC()})
+}
+
+// receive stores a body that keeps coming: each part has bodyTimeout.
+func receive(path string, w http.ResponseWriter, r *http.Request) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o700)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	rc := http.NewResponseController(w)
+	for {
+		rc.SetReadDeadline(time.Now().Add(bodyTimeout))
+		_, err := io.CopyN(f, r.Body, 1<<20)
+		if err == io.EOF {
+			rc.SetReadDeadline(time.Time{}) // or the request would end while the image is made
+			return f.Close()
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
