@@ -60,7 +60,7 @@ func restrictCPUID(c *kvmabi.CPUID, nativeFSGSBASE bool) (features, error) {
 	}
 	kept := c.Entries[:0]
 	for _, e := range c.Entries[:c.Nent] {
-		if restrictLeaf(&e, f.xcr0) {
+		if restrictLeaf(&e, f.xcr0) && (e.EAX|e.EBX|e.ECX|e.EDX != 0 || e.Function == 0xb) { // absent ones read as zeros anyway
 			kept = append(kept, e)
 		}
 	}

@@ -22,7 +22,8 @@ type host struct {
 	runSize int
 	cpuid   kvmabi.CPUID // what guests get to see
 	features
-	ticker *ticker
+	enforcePV bool // KVM can be told to refuse its own paravirtual registers and calls
+	ticker    *ticker
 }
 
 // openHost opens /dev/kvm, or takes over file, and checks that it can do what the monitor needs.
@@ -63,6 +64,9 @@ func openHost(file *os.File) (_ *host, err error) {
 		}
 	}
 	h := &host{file: file}
+	if r, err := ioctl(fd, kvmabi.CheckExtension, kvmabi.CapEnforcePV); err == nil && r > 0 {
+		h.enforcePV = true
+	}
 	if h.runSize, err = ioctl(fd, kvmabi.GetVCPUMmapSize, 0); err != nil {
 		return nil, fmt.Errorf("%s: KVM_GET_VCPU_MMAP_SIZE: %w", file.Name(), err)
 	}

@@ -79,6 +79,13 @@ func (v *vcpu) setup(h *host, l *elfx.Libos) error {
 	if _, err := ioctlPtr(fd, kvmabi.SetCPUID2, &h.cpuid); err != nil {
 		return fmt.Errorf("KVM_SET_CPUID2: %w", err)
 	}
+	// A hostile guest can get to CPL0. It finds no paravirtual interface of KVM there, as CPUID names none.
+	if h.enforcePV {
+		c := kvmabi.Cap{Cap: kvmabi.CapEnforcePV, Args: [4]uint64{1}}
+		if _, err := ioctlPtr(fd, kvmabi.EnableCap, &c); err != nil {
+			return fmt.Errorf("KVM_CAP_ENFORCE_PV_FEATURE_CPUID: %w", err)
+		}
+	}
 	x := kvmabi.XCRs{NrXCRs: 1}
 	x.XCRs[0].Value = h.xcr0
 	if _, err := ioctlPtr(fd, kvmabi.SetXCRs, &x); err != nil {

@@ -6,7 +6,9 @@ import (
 	"bytes"
 	"errors"
 	"math/rand/v2"
+	"strings"
 	"testing"
+	"time"
 
 	"unifaas.dev/abi"
 	"unifaas.dev/internal/monitor"
@@ -126,4 +128,24 @@ func (s *suite) hostileIndices(t *testing.T) {
 			t.Errorf("head %d: %v, %v", delta, ok, err)
 		}
 	}
+}
+
+// hostileKernel: a guest that got itself to CPL0 can do no more than end, or loop until it is stopped.
+func (s *suite) hostileKernel(t *testing.T) {
+	for n := range uint32(deeds) {
+		b := s.start(t, doKernel, n)
+		after(t, time.Duration(s.o.Slow)*50*time.Millisecond, b.Kick)
+		e := b.run()
+		switch {
+		case e.Kind == monitor.ExitKick, e.Kind == monitor.ExitFault && e.Report != "":
+		case n == deedBell && e.Kind == monitor.ExitDone && e.Value == 3<<8:
+		case e.Kind == monitor.ExitDone && e.Value == vector(e.Value>>8): // its own handler ended it
+		default:
+			t.Errorf("deed %d: %+v", n, e)
+		}
+		reason, _, _ := strings.Cut(e.Report, "\n")
+		t.Logf("deed %d: kind %d, value 0x%x, %s", n, e.Kind, e.Value, reason)
+	}
+	// The host is none the worse for it.
+	s.start(t, doExit, 5<<8).expect(monitor.ExitDone, 5<<8)
 }

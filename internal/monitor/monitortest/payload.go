@@ -46,6 +46,7 @@ const (
 	doCPU
 	doClock
 	doFaults
+	doKernel
 )
 
 // Faults of doException and doTriple, the order of `faults` in payload.S.
@@ -62,6 +63,12 @@ const (
 	faultRDMSR
 	faultNonCanonical
 	faultCLI
+)
+
+// deeds is the number of things that doKernel can do at CPL0, the length of `deeds` in payload.S; one of them is honest.
+const (
+	deeds    = 18
+	deedBell = 13
 )
 
 // Where the payload leaves its results in the shared area.

@@ -63,6 +63,7 @@ func Run(t *testing.T, m monitor.Monitor, o Options) {
 		{"Echo", s.echo, false},
 		{"HostileStorm", s.hostileStorm, false},
 		{"HostileScribble", s.hostileScribble, false},
+		{"HostileKernel", s.hostileKernel, o.NoTraps},
 		{"HostileIndices", s.hostileIndices, false},
 		{"Refused", s.refused, false},
 		{"Close", s.close, false},

@@ -42,6 +42,7 @@ const (
 	GetTSCKHz     = iocNone | 0xa3
 	SetXCRs       = iocWrite | 392<<16 | 0xa7
 	SetDeviceAttr = iocWrite | 24<<16 | 0xe1
+	EnableCap     = iocWrite | 104<<16 | 0xa3
 )
 
 // Flags of a memory region.
@@ -72,6 +73,7 @@ const (
 	CapImmediateExit  = 136
 	CapVCPUAttributes = 127
 	CapVCPUEvents     = 41
+	CapEnforcePV      = 190
 )
 
 // Exit reasons.

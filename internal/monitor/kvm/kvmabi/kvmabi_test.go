@@ -39,6 +39,8 @@ func constants() map[string]uint64 {
 		"KVM_GET_TSC_KHZ":                           GetTSCKHz,
 		"KVM_SET_XCRS":                              SetXCRs,
 		"KVM_SET_DEVICE_ATTR":                       SetDeviceAttr,
+		"KVM_ENABLE_CAP":                            EnableCap,
+		"KVM_CAP_ENFORCE_PV_FEATURE_CPUID":          CapEnforcePV,
 		"KVM_MEM_LOG_DIRTY_PAGES":                   MemLogDirtyPages,
 		"KVM_MEM_READONLY":                          MemReadonly,
 		"KVM_SYNC_X86_REGS":                         SyncRegsBit,
@@ -120,6 +122,7 @@ func structs() map[string]reflect.Type {
 		"kvm_xcr":                     reflect.TypeFor[XCR](),
 		"kvm_xcrs":                    reflect.TypeFor[XCRs](),
 		"kvm_device_attr":             reflect.TypeFor[DeviceAttr](),
+		"kvm_enable_cap":              reflect.TypeFor[Cap](),
 	}
 }
 

@@ -193,3 +193,11 @@ type DeviceAttr struct {
 	Attr  uint64
 	Addr  uint64
 }
+
+// Cap is struct kvm_enable_cap.
+type Cap struct {
+	Cap   uint32
+	Flags uint32
+	Args  [4]uint64
+	Pad   [64]uint8
+}

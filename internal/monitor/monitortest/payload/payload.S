@@ -209,6 +209,96 @@ t_faults:
 	mov	$0x7000000, %esi
 	jmp	program_faults
 
+	/* A program that made itself CPL0: it owns the descriptor tables. gid says what it does there. */
+t_kernel:
+	cmp	$(deeds_end - deeds) / 8, %r12d
+	jae	bad
+	call	fill_idt
+	lea	deeds(%rip), %rsi
+	mov	(%rsi,%r12,8), %rsi
+	lea	idt(%rip), %rdi            /* INT3's gate leads to the deed */
+	mov	%esi, %edx
+	and	$0xffff, %edx
+	or	$UFS_KERNEL_CS << 16, %edx
+	movl	%edx, 48(%rdi)
+	mov	%esi, %edx
+	and	$0xffff0000, %edx
+	or	$0xee01, %edx
+	movl	%edx, 52(%rdi)
+	int3
+
+k_hlt:	hlt
+k_cli:	cli
+	hlt
+k_loop:	cli
+1:	jmp	1b
+k_out:	out	%al, $0x80
+1:	jmp	1b
+k_in:	in	$0x60, %al
+1:	jmp	1b
+k_pvmsr: mov	$0x4b564d01, %ecx          /* KVM's own registers: clock, steal time, async faults */
+	movabs	$UFS_SHARED_GPA, %rax
+	mov	%rax, %rdx
+	shr	$32, %rdx
+	or	$1, %eax
+	wrmsr
+	mov	$0x4b564d03, %ecx
+	wrmsr
+	mov	$0x4b564d02, %ecx
+	wrmsr
+1:	jmp	1b
+k_msr:	mov	$0xc0000080, %ecx          /* EFER to nonsense */
+	mov	$-1, %eax
+	mov	$-1, %edx
+	wrmsr
+1:	jmp	1b
+k_vmcall: mov	$5, %eax
+	vmcall
+	mov	$9, %eax
+	vmmcall
+1:	jmp	1b
+k_cr0:	xor	%eax, %eax                 /* paging off */
+	mov	%rax, %cr0
+1:	jmp	1b
+k_cr3:	movabs	$0xfffffffff000, %rax
+	mov	%rax, %cr3
+1:	jmp	1b
+k_cr4:	xor	%eax, %eax
+	mov	%rax, %cr4
+1:	jmp	1b
+k_cr8:	mov	$15, %eax
+	mov	%rax, %cr8
+1:	jmp	1b
+k_gdt:	lea	1b(%rip), %rax
+	lgdt	(%rax)
+	lidt	(%rax)
+	int3
+1:	jmp	1b
+k_bell:	movabs	$UFS_DOORBELL_VA, %rax     /* the very doorbell: as good as from CPL3 */
+	movl	$0x300, UFS_BELL_EXIT(%rax)
+1:	jmp	1b
+k_dr:	mov	$-1, %eax
+	mov	%rax, %dr7
+1:	jmp	1b
+k_nested: mov	$0xc0000080, %ecx          /* EFER.SVME, then VMRUN; or VMXON */
+	rdmsr
+	or	$0x1000, %eax
+	wrmsr
+	xor	%eax, %eax
+	vmrun
+1:	jmp	1b
+k_apic:	mov	$0x1b, %ecx
+	mov	$0xfee00d00, %eax
+	xor	%edx, %edx
+	wrmsr
+	mov	$0x830, %ecx
+	wrmsr
+1:	jmp	1b
+k_stack: xor	%esp, %esp
+	movabs	$0x8000000000000000, %rsp
+	push	%rax
+1:	jmp	1b
+
 	/* In library OS text: only flagged. */
 t_flagged:
 	movabs	$UFS_SHARED_VA, %rdi
@@ -452,10 +542,13 @@ t_clock:
 	.balign 8
 table:	.quad	t_exit, t_bells, t_loop, t_panic, t_oom, t_preempt, t_flagged, t_exception
 	.quad	t_triple, t_syscall, t_badbell, t_hole, t_storm, t_scribble, t_lie, t_echo
-	.quad	t_touch, t_image, t_cpu, t_clock, t_faults
+	.quad	t_touch, t_image, t_cpu, t_clock, t_faults, t_kernel
 table_end:
 faults:	.quad	f_ud2, f_hlt, f_cr3, f_out, f_jump, f_write, f_text, f_int3, f_div, f_rdmsr, f_noncanon, f_cli
 faults_end:
+deeds:	.quad	k_hlt, k_cli, k_loop, k_out, k_in, k_pvmsr, k_msr, k_vmcall, k_cr0, k_cr3, k_cr4, k_cr8
+	.quad	k_gdt, k_bell, k_dr, k_nested, k_apic, k_stack
+deeds_end:
 exc_target: .quad exc_entry
 
 f_ud2:	ud2
