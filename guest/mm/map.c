@@ -6,6 +6,7 @@
 
 #define RLIMIT_DATA 2
 #define RLIMIT_AS 9
+#define EAGER_HEAP (132UL << 10)
 #define LOW_END 0x80000000UL /* MAP_32BIT: below 2 GiB, as addresses are signed */
 
 #ifndef MAP_FIXED_NOREPLACE
@@ -312,8 +313,9 @@ static bool grow_heap(struct mm *mm, u64 from, u64 to, u64 brk)
 	v->name = "[heap]";
 	vma_insert(mm, v);
 	vma_merge(mm, from, to);
-	if (mm->default_flags & VM_LOCKED)
-		mm_populate(mm, from, to - from, true);
+	/* An allocator that asks for little uses it at once; a fault costs more than these pages. */
+	if (!memory_scarce())
+		mm_populate(mm, from, mm->default_flags & VM_LOCKED ? to - from : MIN(to - from, EAGER_HEAP), true);
 	return true;
 }
 
