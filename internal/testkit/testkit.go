@@ -55,9 +55,12 @@ func Built(t testing.TB, path, target string) string {
 	return p
 }
 
-// Unifaas is the path of the built command.
+// Unifaas is the path of the built command; UNIFAAS_BIN names another one.
 func Unifaas(t testing.TB) string {
 	t.Helper()
+	if p := os.Getenv("UNIFAAS_BIN"); p != "" {
+		return p
+	}
 	return Built(t, "bin/unifaas", "build")
 }
 

@@ -41,6 +41,7 @@ int main(int argc, char **argv)
 	if (argc > 1 && !strcmp(argv[1], "child"))
 		return child(argc, argv);
 	if (argc > 1 && !strcmp(argv[1], "self")) {
+		start();
 		/* exec in process 1 itself. */
 		execve("/proc/self/exe", args, env);
 		return 98;

@@ -112,6 +112,7 @@ int main(void)
 	T("splice", splice(p[0], NULL, q[1], NULL, 100, 0));
 	T("read spliced", read(q[0], buf, 100));
 	write(p[1], "tee", 3);
+	fcntl(q[0], F_SETFL, O_NONBLOCK);
 	T("tee", tee(p[0], q[1], 10, 0));
 	T("read tee", read(q[0], buf, 100));
 	T("read original", read(p[0], buf, 100));

@@ -7,7 +7,7 @@
 
 #define PG 4096UL
 static sigjmp_buf back;
-static volatile int sig, code;
+static volatile int sig, code, armed;
 static void *volatile addr;
 
 static void on_fault(int s, siginfo_t *si, void *uc)
@@ -15,12 +15,18 @@ static void on_fault(int s, siginfo_t *si, void *uc)
 	sig = s;
 	code = si->si_code;
 	addr = si->si_addr;
+	if (!armed) {
+		printf("unexpected signal %d code %d\n", s, code);
+		_exit(1);
+	}
 	siglongjmp(back, 1);
 }
 
 #define FAULT(name, stmt, where) do { \
 	sig = 0; \
+	armed = 1; \
 	if (!sigsetjmp(back, 1)) { stmt; } \
+	armed = 0; \
 	printf("%s: signal %d code %d addr %s\n", name, sig, code, !sig ? "none" : addr == (void *)(where) ? "right" : "wrong"); \
 	code = 0; } while (0)
 
@@ -120,6 +126,7 @@ int main(void)
 	sa.sa_flags |= SA_ONSTACK;
 	sigaction(SIGSEGV, &sa, NULL);
 	sig = 0;
+	armed = 1;
 	if (!sigsetjmp(back, 1))
 		overflow();
 	printf("stack overflow: signal %d, deep %s\n", sig, depth > 1000 ? "yes" : "no");

@@ -82,7 +82,7 @@ int main(void)
 
 	pthread_create(&t, NULL, client, NULL);
 	len = sizeof(pa);
-	T("accept", c = accept(ls, (struct sockaddr *)&pa, &len));
+	W("accept", c = accept(ls, (struct sockaddr *)&pa, &len));
 	OK("from loopback", pa.sin_addr.s_addr == htonl(INADDR_LOOPBACK) && len == sizeof(pa));
 	T("read", read(c, buf, 100));
 	T("read eof", read(c, buf, 100));

@@ -6,6 +6,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"runtime/debug"
 	"sync"
 )
 
@@ -24,6 +25,7 @@ func main() {
 		mu.Lock()
 		mu.Lock()
 	case "overflow":
+		debug.SetMaxStack(16 << 20) // well inside the guest's memory
 		var f func(int) int
 		f = func(i int) int { return f(i+1) + 1 }
 		f(0)
