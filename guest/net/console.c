@@ -99,7 +99,7 @@ static long console_read(struct file *f, struct iter *it, u64 *pos)
 		if (r)
 			return r;
 	}
-	long n = sbuf_get(&c->x.rx, it, it->left, false);
+	long n = bytes_get(&c->x.rx, it, it->left, false);
 	if (n > 0)
 		xs_taken(&c->x, n);
 	return n;

@@ -73,7 +73,7 @@ static long push(struct sock *sk, struct smsg *m)
 		return 0;
 	}
 	u64 start = p->rx_pos + p->x.rx.len;
-	n = sbuf_put(&p->x.rx, &m->it, room);
+	n = bytes_put(&p->x.rx, &m->it, room);
 	if (n <= 0)
 		return n;
 	sk->nospace = m->it.left > 0;
@@ -204,10 +204,10 @@ long stream_recv(struct sock *sk, struct smsg *m)
 			size_t n = MIN((size_t)sk->x.rx.len, want - done);
 			struct scm *s = scm_at(sk, &n);
 			if (discard && !peek) {
-				sbuf_drop(&sk->x.rx, n);
+				bytes_drop(&sk->x.rx, n);
 				r = n;
 			} else {
-				r = discard ? (long)n : sbuf_get(&sk->x.rx, &m->it, n, peek);
+				r = discard ? (long)n : bytes_get(&sk->x.rx, &m->it, n, peek);
 			}
 			if (r < 0)
 				break;
@@ -325,7 +325,7 @@ void stream_release(struct sock *sk)
 	sk->state = SS_DEAD;
 	sk->peer = NULL;
 	sock_put(p);
-	sbuf_drop(&sk->x.rx, sk->x.rx.len);
+	bytes_drop(&sk->x.rx, sk->x.rx.len);
 	while (!list_empty(&sk->scms))
 		scm_free(list_first(&sk->scms, struct scm, link));
 }

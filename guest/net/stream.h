@@ -5,7 +5,7 @@
 #include "ufs.h"
 #include "fs.h"
 #include "net.h"
-#include "sbuf.h"
+#include "bytes.h"
 
 /* Payload of a message where it lies in the ring: at most two pieces. */
 struct spans { const u8 *p; u32 n; const u8 *p2; u32 n2; };
@@ -28,7 +28,7 @@ struct xstream {
 	u32 credit;              /* bytes that we may still send */
 	u32 window;              /* bytes that the monitor may still send */
 	u32 taken;               /* bytes read since we last gave credit */
-	struct sbuf rx;
+	struct bytes rx;
 	struct room_waiter room;
 };
 void xs_init(struct xstream *x, u32 conn, struct waitq *wq);

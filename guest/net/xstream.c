@@ -14,7 +14,7 @@ void xs_init(struct xstream *x, u32 conn, struct waitq *wq)
 
 void xs_free(struct xstream *x)
 {
-	sbuf_drop(&x->rx, x->rx.len);
+	bytes_drop(&x->rx, x->rx.len);
 	list_del(&x->room.link);
 }
 
@@ -45,9 +45,9 @@ int xs_receive(struct xstream *x, const struct spans *s)
 	u32 n = s->n + s->n2;
 	if (n > x->window)
 		return -EPROTO;
-	int r = sbuf_add(&x->rx, s->p, s->n);
+	int r = bytes_add(&x->rx, s->p, s->n);
 	if (!r)
-		r = sbuf_add(&x->rx, s->p2, s->n2);
+		r = bytes_add(&x->rx, s->p2, s->n2);
 	x->window -= n;
 	return r;
 }

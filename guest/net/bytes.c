@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sbuf.c: byte buffer of a stream: a chain of pages, none while it is empty. */
-#include "sbuf.h"
+/* bytes.c: byte buffer of a stream: a chain of pages, none while it is empty. */
+#include "bytes.h"
 #include "mm.h"
 #include "errno.h"
 
@@ -8,7 +8,7 @@ struct chunk { struct chunk *next; u32 off, end; u8 data[]; };
 #define CHUNK_DATA ((u32)(PAGE_SIZE - sizeof(struct chunk)))
 
 /* The chunk to append to; NULL when out of memory. */
-static struct chunk *tail(struct sbuf *b)
+static struct chunk *tail(struct bytes *b)
 {
 	struct chunk *c = b->last;
 	if (c && c->end < CHUNK_DATA)
@@ -26,7 +26,7 @@ static struct chunk *tail(struct sbuf *b)
 	return c;
 }
 
-static void drop_first(struct sbuf *b)
+static void drop_first(struct bytes *b)
 {
 	struct chunk *c = b->first;
 	b->first = c->next;
@@ -35,7 +35,7 @@ static void drop_first(struct sbuf *b)
 	page_put(c);
 }
 
-long sbuf_put(struct sbuf *b, struct iter *it, size_t n)
+long bytes_put(struct bytes *b, struct iter *it, size_t n)
 {
 	size_t done = 0;
 	long r = 0;
@@ -62,7 +62,7 @@ long sbuf_put(struct sbuf *b, struct iter *it, size_t n)
 	return done ? (long)done : r;
 }
 
-int sbuf_add(struct sbuf *b, const void *p, size_t n)
+int bytes_add(struct bytes *b, const void *p, size_t n)
 {
 	while (n) {
 		struct chunk *c = tail(b);
@@ -78,7 +78,7 @@ int sbuf_add(struct sbuf *b, const void *p, size_t n)
 	return 0;
 }
 
-void sbuf_drop(struct sbuf *b, size_t n)
+void bytes_drop(struct bytes *b, size_t n)
 {
 	n = MIN(n, (size_t)b->len);
 	b->len -= n;
@@ -93,7 +93,7 @@ void sbuf_drop(struct sbuf *b, size_t n)
 	}
 }
 
-long sbuf_get(struct sbuf *b, struct iter *it, size_t n, bool keep)
+long bytes_get(struct bytes *b, struct iter *it, size_t n, bool keep)
 {
 	size_t done = 0;
 	n = MIN(MIN(n, it->left), (size_t)b->len);
@@ -109,6 +109,6 @@ long sbuf_get(struct sbuf *b, struct iter *it, size_t n, bool keep)
 			break;
 	}
 	if (!keep)
-		sbuf_drop(b, done);
+		bytes_drop(b, done);
 	return done;
 }
