@@ -225,12 +225,14 @@ SYSCALL(fallocate)
 	struct file *file = fd_peek((int)a);
 	long r;
 
-	if (!file || !file_writable(file))
+	if (!file || (file->flags & O_PATH))
 		return -EBADF;
 	if ((s64)c < 0 || (s64)d <= 0)
 		return -EINVAL;
 	if ((b & FALLOC_FL_PUNCH_HOLE) && !(b & FALLOC_FL_KEEP_SIZE))
 		return -EOPNOTSUPP;
+	if (!file_writable(file))
+		return -EBADF;
 	if (file->ino && S_ISFIFO(file->ino->mode))
 		return -ESPIPE;
 	if (file->ino && S_ISDIR(file->ino->mode))

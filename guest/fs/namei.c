@@ -14,16 +14,21 @@ static int may_change(struct inode *dir) { return inode_may(dir, MAY_WRITE | MAY
 /* The place for a new name: w->dir and w->name. dir: a trailing slash is fine. */
 static int new_name(struct walk **w, int dfd, const char *upath, bool dir)
 {
-	int r = walk_user(w, dfd, upath, W_MISSING);
+	struct inode *ino;
+	int r = walk_user(w, dfd, upath, W_PARENT);
 
 	if (r)
 		return r;
-	if ((*w)->ino || (*w)->last != LAST_NORM)
+	if ((*w)->last == LAST_NORM) {
+		ino = (*w)->dir->ops->lookup((*w)->dir, (*w)->name, (*w)->len);
+		r = IS_ERR(ino) ? (int)PTR_ERR(ino) : -EEXIST;
+		if (!IS_ERR(ino))
+			inode_put(ino);
+		if (r == -ENOENT)
+			r = (*w)->slash && !dir ? -ENOENT : may_change((*w)->dir);
+	} else {
 		r = -EEXIST;
-	else if ((*w)->slash && !dir)
-		r = -ENOENT;
-	else
-		r = may_change((*w)->dir);
+	}
 	if (r)
 		walk_put(*w);
 	return r;
@@ -166,20 +171,28 @@ SYSCALL(rmdir) { return remove_at(AT_FDCWD, a, true); }
 SYSCALL(unlink) { return remove_at(AT_FDCWD, a, false); }
 SYSCALL(unlinkat) { return c & ~(u64)AT_REMOVEDIR ? -EINVAL : remove_at(IN_USER(a), b, c & AT_REMOVEDIR); }
 
-/* A trailing slash asks for a directory. */
-static int check_slashes(struct walk *o, struct walk *n, u32 flags)
+/* What Linux checks first: that there is what must be there, then that a trailing slash asks for a directory. */
+static int check_names(struct walk *o, struct walk *n, u32 flags)
 {
-	struct inode *ino;
-	bool dir;
+	struct inode *from = o->dir->ops->lookup(o->dir, o->name, o->len), *to;
+	bool fdir, tdir;
 
-	if (!o->slash && !n->slash)
-		return 0;
-	ino = o->dir->ops->lookup(o->dir, o->name, o->len);
-	if (IS_ERR(ino))
-		return PTR_ERR(ino);
-	dir = S_ISDIR(ino->mode);
-	inode_put(ino);
-	return dir || (!o->slash && (flags & RENAME_EXCHANGE)) ? 0 : -ENOTDIR;
+	if (IS_ERR(from))
+		return PTR_ERR(from);
+	fdir = S_ISDIR(from->mode);
+	inode_put(from);
+	to = n->dir->ops->lookup(n->dir, n->name, n->len);
+	if (IS_ERR(to) && (PTR_ERR(to) != -ENOENT || (flags & RENAME_EXCHANGE)))
+		return PTR_ERR(to);
+	if (!IS_ERR(to)) {
+		tdir = S_ISDIR(to->mode);
+		inode_put(to);
+		if (flags & RENAME_NOREPLACE)
+			return -EEXIST;
+		if ((flags & RENAME_EXCHANGE) && !tdir && n->slash)
+			return -ENOTDIR;
+	}
+	return !fdir && (o->slash || (n->slash && !(flags & RENAME_EXCHANGE))) ? -ENOTDIR : 0;
 }
 
 static long rename_at(int odfd, u64 uold, int ndfd, u64 unew, u32 flags)
@@ -204,7 +217,7 @@ static long rename_at(int odfd, u64 uold, int ndfd, u64 unew, u32 flags)
 	else if (!o->dir->ops->rename)
 		r = no_op(o->dir);
 	else
-		r = check_slashes(o, n, flags);
+		r = check_names(o, n, flags);
 	if (!r)
 		r = may_change(o->dir);
 	if (!r)

@@ -64,7 +64,7 @@ static int check_existing(struct walk *w, u32 flags)
 	int need = mask[flags & O_ACCMODE] | (flags & O_TRUNC ? MAY_WRITE : 0);
 
 	if (S_ISLNK(ino->mode))
-		return -ELOOP; /* O_NOFOLLOW */
+		return flags & O_DIRECTORY ? -ENOTDIR : -ELOOP; /* O_NOFOLLOW */
 	if (S_ISDIR(ino->mode) && ((need & MAY_WRITE) || (flags & O_CREAT)))
 		return -EISDIR;
 	if ((flags & O_DIRECTORY) && !S_ISDIR(ino->mode))
@@ -82,8 +82,6 @@ static int create_last(struct walk *w, u32 mode)
 	struct thread *t = current();
 	int r;
 
-	if (w->slash)
-		return -EISDIR;
 	if (!dir->ops->create)
 		return dir->dev == DEV_SYSFS ? -EROFS : -EACCES;
 	r = inode_may(dir, MAY_WRITE | MAY_EXEC);

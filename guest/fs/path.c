@@ -233,6 +233,9 @@ static int walk_from(struct walk *w, struct inode *cur, int flags)
 			w->len = len;
 			return 0;
 		}
+		r = -EISDIR;
+		if (last && w->slash && (flags & W_MISSING))
+			goto fail;
 		next = cur->ops->lookup(cur, name, len);
 		if (IS_ERR(next)) {
 			r = PTR_ERR(next);
@@ -377,8 +380,6 @@ struct inode *path_mknod_kernel(const char *path, u32 mode, u64 rdev)
 		r = walk_path(w, AT_FDCWD, W_MISSING);
 	if (!r && (w->ino || w->last != LAST_NORM))
 		r = -EEXIST;
-	if (!r && w->slash)
-		r = -ENOENT;
 	if (!r)
 		r = w->dir->ops->create ? inode_may(w->dir, MAY_WRITE | MAY_EXEC) : -EROFS;
 	if (!r) {

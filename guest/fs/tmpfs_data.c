@@ -72,7 +72,7 @@ static bool free_tree(struct tnode *t, void *p, u32 height, u64 base, u64 first,
 
 static void free_range(struct tnode *t, u64 first, u64 last)
 {
-	if (t->root && free_tree(t, t->root, t->height, 0, first, last)) {
+	if (t->root && (t->height || !first) && free_tree(t, t->root, t->height, 0, first, last)) {
 		t->root = NULL;
 		t->height = 0;
 	}

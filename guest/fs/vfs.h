@@ -70,7 +70,7 @@ long file_size_limit(u64 off, u64 n);
 /* ---- path.c ---- */
 #define W_FOLLOW 1     /* follow a symbolic link in the last component */
 #define W_PARENT 2     /* stop before the last component */
-#define W_MISSING 4    /* the last component need not exist */
+#define W_MISSING 4    /* the last component need not exist (O_CREAT: it may not end in a slash either) */
 #define W_EMPTY 8      /* an empty path names the descriptor itself */
 #define W_DIRECTORY 16 /* the result must be a directory */
 enum walk_last { LAST_NORM, LAST_DOT, LAST_DOTDOT, LAST_ROOT, LAST_MAGIC };

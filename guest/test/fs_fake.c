@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fs_fake.c: see fs_fake.h. */
+#include "fs_fake.h"
+#include "../proc/stack.h"
+
+struct percpu percpu;
+struct list process_list = LIST_INIT(process_list);
+struct process *init_process;
+int fake_signal;
+long fake_pages, fake_fail_after = -1;
+
+static struct process process;
+static struct thread thread;
+
+static bool fail(void) { return fake_fail_after >= 0 && fake_fail_after-- <= 0 && !(fake_fail_after = 0); }
+
+size_t strlcpy(char *d, const char *s, size_t n)
+{
+	size_t len = strlen(s);
+
+	if (n) {
+		size_t k = MIN(len, n - 1);
+		memcpy(d, s, k);
+		d[k] = 0;
+	}
+	return len;
+}
+
+/* ---- memory ---- */
+
+void *kmalloc(size_t n) { return fail() ? NULL : malloc(n); }
+void *kzalloc(size_t n) { return fail() ? NULL : calloc(1, n); }
+void *krealloc(void *p, size_t n) { return fail() ? NULL : realloc(p, n); }
+void kfree(void *p) { free(p); }
+
+/* A page stands behind a page that holds its count and where the block began. */
+struct head { void *block; u32 refs; u32 pages; };
+static struct head *head(void *page) { return (struct head *)((u64)page - sizeof(struct head)); }
+
+void *page_alloc(unsigned order, unsigned flags)
+{
+	size_t n = PAGE_SIZE << order;
+	u8 *block = fail() ? NULL : malloc(n + 2 * PAGE_SIZE), *page;
+
+	if (!block)
+		return NULL;
+	page = (u8 *)ALIGN_UP((u64)block + sizeof(struct head), PAGE_SIZE);
+	memset(page, flags & PG_ZERO ? 0 : 0xa5, n);
+	*head(page) = (struct head){ block, 1, 1U << order };
+	fake_pages += 1L << order;
+	return page;
+}
+
+void page_get(void *page)
+{
+	if ((u64)page < UFS_IMAGE_VA || (u64)page >= UFS_IMAGE_VA + FAKE_IMAGE_MAX)
+		head(page)->refs++;
+}
+
+void page_put(void *page)
+{
+	if ((u64)page >= UFS_IMAGE_VA && (u64)page < UFS_IMAGE_VA + FAKE_IMAGE_MAX)
+		return;
+	CHECK(head(page)->refs > 0);
+	if (--head(page)->refs)
+		return;
+	fake_pages -= head(page)->pages;
+	free(head(page)->block);
+}
+
+unsigned page_refs(void *page) { return head(page)->refs; }
+u64 page_free_bytes(void) { return 1UL << 30; }
+u64 page_total_bytes(void) { return 1UL << 31; }
+
+/* ---- the program's memory: addresses below a page are bad ---- */
+
+static bool bad(const void *p, size_t n) { return n && (u64)p < PAGE_SIZE; }
+
+int copy_from_user(void *dst, const void *src, size_t n)
+{
+	if (bad(src, n))
+		return -EFAULT;
+	memmove(dst, src, n);
+	return 0;
+}
+
+int copy_to_user(void *dst, const void *src, size_t n)
+{
+	if (bad(dst, n))
+		return -EFAULT;
+	memmove(dst, src, n);
+	return 0;
+}
+
+long strncpy_from_user(char *dst, const char *src, size_t n)
+{
+	size_t len;
+
+	if (bad(src, 1))
+		return -EFAULT;
+	len = strnlen(src, n);
+	if (len == n)
+		return -ENAMETOOLONG;
+	memcpy(dst, src, len + 1);
+	return len;
+}
+
+void iter_user(struct iter *it, void *buf, size_t n)
+{
+	it->one = (struct iovec){ buf, n };
+	it->iov = &it->one;
+	it->niov = 1;
+	it->off = 0;
+	it->left = n;
+	it->kernel = false;
+}
+
+void iter_kernel(struct iter *it, void *buf, size_t n) { iter_user(it, buf, n); }
+
+int iter_iov(struct iter *it, const struct iovec *iov, size_t niov)
+{
+	*it = (struct iter){ .iov = iov, .niov = niov };
+	for (size_t i = 0; i < niov; i++)
+		it->left += iov[i].iov_len;
+	return 0;
+}
+
+static long iter_move(struct iter *it, u8 *kernel, size_t n, bool put)
+{
+	size_t done = 0;
+
+	n = MIN(n, it->left);
+	while (done < n) {
+		size_t k = MIN(n - done, it->iov->iov_len - it->off);
+		u8 *u = (u8 *)it->iov->iov_base + it->off;
+		if (bad(u, k))
+			return done ? (long)done : -EFAULT;
+		if (put && kernel)
+			memcpy(u, kernel + done, k);
+		else if (put)
+			memset(u, 0, k);
+		else
+			memcpy(kernel + done, u, k);
+		done += k;
+		it->off += k;
+		it->left -= k;
+		if (it->off == it->iov->iov_len && it->left) {
+			it->iov++;
+			it->off = 0;
+		}
+	}
+	return done;
+}
+
+long iter_put(struct iter *it, const void *src, size_t n) { return iter_move(it, (u8 *)src, n, true); }
+long iter_get(struct iter *it, void *dst, size_t n) { return iter_move(it, dst, n, false); }
+long iter_zero(struct iter *it, size_t n) { return iter_move(it, NULL, n, true); }
+
+/* ---- processes: nothing ever sleeps here ---- */
+
+int thread_block(u64 deadline, bool interruptible) { return -ERESTARTSYS; }
+bool signal_pending(void) { return false; }
+void waiter_init(struct waiter *w) { list_init(&w->link); }
+void waitq_add(struct waitq *q, struct waiter *w) { list_add_tail(&w->link, &q->waiters); }
+void waitq_remove(struct waiter *w) { list_del(&w->link); }
+void waitq_wake(struct waitq *q, u32 events) {}
+void waitq_wake_one(struct waitq *q, u32 events) {}
+void poll_wait(struct poll_table *pt, struct waitq *q) {}
+void epoll_file_gone(struct file *f) {}
+struct process *process_find(int pid) { return pid == 1 ? &process : NULL; }
+struct thread *thread_find(int tid) { return tid == 1 ? &thread : NULL; }
+u64 process_cpu_ns(struct process *p) { return 0; }
+
+int signal_send_thread(struct thread *t, const struct ksiginfo *si)
+{
+	fake_signal = si->signo;
+	return 0;
+}
+
+size_t stack_auxv(const u64 **v)
+{
+	*v = NULL;
+	return 0;
+}
+
+void mm_each(struct mm *mm, void (*fn)(const struct mapinfo *, void *), void *arg) {}
+void mm_stat(struct mm *mm, struct mmstat *st) { memset(st, 0, sizeof(*st)); }
+
+u64 now_ns(void)
+{
+	static u64 t;
+	return t += 1000;
+}
+u64 real_ns(void) { return 1700000000 * NSEC + now_ns(); }
+
+void klog(const char *fmt, ...) {}
+
+void panic(const char *fmt, ...)
+{
+	char line[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	printf("panic: %s\n", line);
+	host_exit(3);
+}
+
+void fake_boot(u64 image_size, u64 overlay_max)
+{
+	struct ufs_boot *boot = (struct ufs_boot *)BOOT;
+
+	boot->size = sizeof(*boot);
+	boot->image_size = image_size;
+	boot->overlay_max = overlay_max;
+	list_init(&process.threads);
+	list_init(&process.all);
+	list_add(&process.all, &process_list);
+	list_add(&thread.siblings, &process.threads);
+	process.pid = 1;
+	process.nthreads = 1;
+	for (int i = 0; i < 16; i++)
+		process.rlim[i] = (struct rlimit_k){ ~0UL, ~0UL };
+	process.rlim[RLIMIT_NOFILE].cur = 1024;
+	thread.proc = &process;
+	thread.tid = 1;
+	strlcpy(thread.name, "test", sizeof(thread.name));
+	init_process = &process;
+	percpu.current = &thread;
+	fs_init();
+	process.files = fdtable_create();
+	process.fs = fsctx_create();
+	CHECK(process.files && process.fs);
+}
