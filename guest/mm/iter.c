@@ -9,6 +9,8 @@
 /* niov 0 means the buffer in `one`, so that an iterator can be copied. */
 static void iter_one(struct iter *it, void *buf, size_t n, bool kernel)
 {
+	if (!kernel && !access_ok(buf, n))
+		buf = (void *)UFS_WINDOW_VA; /* as a whole, even if only its end is bad */
 	*it = (struct iter){ .left = kernel ? n : MIN(n, IO_MAX), .kernel = kernel, .one = { buf, n } };
 }
 

@@ -334,6 +334,8 @@ long mm_brk(struct mm *mm, u64 addr)
 long mm_find_near(struct mm *mm, u64 lo, u64 hi, u64 len)
 {
 	const u64 reach = 1945UL << 20; /* 1.9 GiB */
+	lo = ALIGN_DOWN(lo, PAGE_SIZE);
+	hi = ALIGN_UP(hi, PAGE_SIZE);
 	u64 floor = hi > reach + MMAP_MIN ? hi - reach : MMAP_MIN;
 	len = ALIGN_UP(len, PAGE_SIZE);
 	/* Below first: above the program its heap wants to grow. */
