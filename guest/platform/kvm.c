@@ -18,11 +18,13 @@ void doorbell(u32 off, u32 value)
 void platform_idle(u64 next_timer)
 {
 	CTL->next_timer = next_timer;
+	CTL->traps = trap_count;
 	doorbell(UFS_BELL_IDLE, 0);
 }
 
 _Noreturn void platform_exit(int wait_status)
 {
+	CTL->traps = trap_count;
 	for (;;)
 		doorbell(UFS_BELL_EXIT, wait_status);
 }

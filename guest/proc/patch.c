@@ -10,12 +10,14 @@
  *   B  syscall ; cmp $-4095,%rax  (or -4096) the first five of eight bytes become the jump; the comparison moves to
  *                                 the stub. Only if no direct branch leads to the comparison.
  *
+ * A site must begin an instruction: the same bytes inside an immediate are data (insn.c).
+ *
  * Stubs are 32 bytes, in a page range within reach of the site; its first 8 bytes hold the libos's entry address.
  *
  *   A  mov $nr,%eax; movabs $site_end,%rcx; jmp *entry
  *   B  lea 1f(%rip),%rcx; jmp *entry; 1: cmp ...; jmp site_end
  */
-#include "ufs.h"
+#include "insn.h"
 #include "mm.h"
 #include "platform.h"
 #include "proc.h"
@@ -196,9 +198,7 @@ static void short_branches(const struct view *v)
 
 static bool is_form_a(const u8 *c, size_t i)
 {
-	/* A REX prefix before it would make the mov one to another register. Where that byte only ends the instruction
-	 * before, the site traps. */
-	return i >= 6 && c[-5] == 0xb8 && load32(c - 4) >= 0 && load32(c - 4) < 1024 && (c[-6] & 0xf0) != 0x40;
+	return i >= 5 && c[-5] == 0xb8 && load32(c - 4) >= 0 && load32(c - 4) < 1024;
 }
 
 static bool is_form_b(const u8 *c, size_t left)
@@ -209,11 +209,14 @@ static bool is_form_b(const u8 *c, size_t left)
 static void found_site(struct mm *mm, const struct view *v, size_t i)
 {
 	const u8 *c = v->bytes + i;
+	/* The bytes may be part of an immediate, as in a program that makes code. */
 	if (is_form_a(c, i)) {
+		if (!insn_starts(v->bytes, v->len, i - 5))
+			return;
 		struct arena *a = arena_for(mm, v->va, v->va + v->len);
 		if (a)
 			patch_a(mm, a, v->va + i - 5, c - 5);
-	} else if (is_form_b(c, v->len - i) && cand.n < CANDIDATES) {
+	} else if (is_form_b(c, v->len - i) && cand.n < CANDIDATES && insn_starts(v->bytes, v->len, i)) {
 		u32 off = i + 2;
 		cand.filter[off >> 6 & 15] |= 1ULL << (off & 63);
 		cand.reached[cand.n] = false;

@@ -79,6 +79,8 @@ int syscall_dispatch(struct regs *r)
 	u64 rsp = r->rsp;
 	u32 k = t->last_pos++ % ARRAY_SIZE(t->last_nr);
 	CTL->syscalls++;
+	if (unlikely(r->orig_rax == ~0ULL))
+		r->orig_rax--; /* -1 marks registers that no call left behind */
 	t->last_nr[k] = (u32)r->orig_rax + 1;
 	if (unlikely(BOOT->flags & UFS_BOOT_STRACE))
 		strace_enter(r);

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* insn.c: lengths of x86-64 instructions (Intel SDM volume 2, chapter 2 and appendix A). */
+#include "insn.h"
+
+/* One bit an opcode, 16 a row. */
+typedef u16 opmap[16];
+
+static bool in(const opmap m, u8 op)
+{
+	return m[op >> 4] >> (op & 15) & 1;
+}
+
+/* One-byte opcodes. */
+static const opmap modrm1 = { 0x0f0f, 0x0f0f, 0x0f0f, 0x0f0f, 0, 0, 0x0a08, 0, 0xfffb, 0, 0, 0, 0x00c3, 0xff0f, 0, 0xc0c0 };
+static const opmap imm8_1 = { 0x1010, 0x1010, 0x1010, 0x1010, 0, 0, 0x0c00, 0xffff, 0x0009, 0, 0x0100, 0x00ff, 0x2043, 0, 0x08ff, 0 };
+static const opmap immz_1 = { 0x2020, 0x2020, 0x2020, 0x2020, 0, 0, 0x0300, 0, 0x0002, 0, 0x0200, 0, 0x0080, 0, 0x0300, 0 };
+static const opmap bad_1 = { 0x40c0, 0xc0c0, 0x8080, 0x8080, 0, 0, 0x0003, 0, 0x0004, 0x0400, 0, 0, 0x4000, 0x0070, 0x0400, 0 };
+/* Two-byte opcodes, 0f xx. */
+static const opmap plain2 = { 0x4be0, 0, 0, 0x00bf, 0, 0, 0, 0x0080, 0xffff, 0, 0x0707, 0, 0xff00, 0, 0, 0 };
+static const opmap imm8_2 = { 0x8000, 0, 0, 0, 0, 0, 0, 0x000f, 0, 0, 0x1010, 0x0400, 0x0074, 0, 0, 0 };
+static const opmap bad_2 = { 0x1410, 0, 0x00f0, 0xfa40, 0, 0, 0, 0, 0, 0, 0x00c0, 0, 0, 0, 0, 0 };
+
+struct cursor { const u8 *p, *end; bool cut; };
+
+static u8 next(struct cursor *c)
+{
+	if (c->p == c->end) {
+		c->cut = true;
+		return 0;
+	}
+	return *c->p++;
+}
+
+static void skip(struct cursor *c, size_t n)
+{
+	if ((size_t)(c->end - c->p) < n)
+		c->cut = true;
+	else
+		c->p += n;
+}
+
+/* ModRM byte, SIB, displacement; returns the ModRM byte. */
+static u8 operand(struct cursor *c)
+{
+	u8 m = next(c), mod = m >> 6, rm = m & 7;
+	if (mod == 3)
+		return m;
+	bool wide = mod == 2 || (mod == 0 && rm == 5);
+	if (rm == 4) {
+		u8 sib = next(c);
+		wide |= mod == 0 && (sib & 7) == 5;
+	}
+	skip(c, wide ? 4 : mod);
+	return m;
+}
+
+/* After VEX or EVEX: opcode, operand, immediate; map 1 is 0f, 2 is 0f 38, 3 is 0f 3a. */
+static bool vector(struct cursor *c, unsigned map, bool vex)
+{
+	u8 op = next(c);
+	if (map < 1 || (map > 3 && (vex || map > 6)))
+		return false;
+	if (map == 1 && op == 0x77 && vex)
+		return true;
+	operand(c);
+	if (map == 3 || (map == 1 && in(imm8_2, op)))
+		skip(c, 1);
+	return true;
+}
+
+static bool two_byte(struct cursor *c)
+{
+	u8 op = next(c);
+	if (op == 0x38 || op == 0x3a) {
+		next(c);
+		operand(c);
+		skip(c, op == 0x3a);
+		return true;
+	}
+	if (in(bad_2, op))
+		return false;
+	if (!in(plain2, op))
+		operand(c);
+	if ((op & 0xf0) == 0x80)
+		skip(c, 4);
+	else if (in(imm8_2, op))
+		skip(c, 1);
+	return true;
+}
+
+static bool one_byte(struct cursor *c, u8 op, bool rex_w, bool opsize, bool addrsize)
+{
+	size_t immz = opsize && !rex_w ? 2 : 4;
+	u8 m = in(modrm1, op) ? operand(c) : 0;
+	if ((op & 0xfc) == 0xa0)
+		skip(c, addrsize ? 4 : 8);
+	else if ((op & 0xf8) == 0xb8)
+		skip(c, rex_w ? 8 : immz);
+	else if (op == 0xc2 || op == 0xca)
+		skip(c, 2);
+	else if (op == 0xc8)
+		skip(c, 3);
+	else if ((op & 0xfe) == 0xf6)
+		skip(c, m >> 3 & 6 ? 0 : op == 0xf6 ? 1 : immz);
+	else if (op == 0xe8 || op == 0xe9)
+		skip(c, 4);
+	else if (in(imm8_1, op))
+		skip(c, 1);
+	else if (in(immz_1, op))
+		skip(c, immz);
+	return !in(bad_1, op);
+}
+
+static bool decode(struct cursor *c)
+{
+	bool opsize = false, addrsize = false, rex_w = false;
+	u8 op;
+	for (;;) {
+		op = next(c);
+		if (op == 0x66)
+			opsize = true;
+		else if (op == 0x67)
+			addrsize = true;
+		else if (op != 0xf2 && op != 0xf3 && op != 0xf0 && op != 0x2e && op != 0x36 && op != 0x3e && op != 0x26 && op != 0x64 && op != 0x65)
+			break;
+		if (c->cut)
+			return false;
+	}
+	if ((op & 0xf0) == 0x40) {
+		rex_w = op & 8;
+		op = next(c);
+	}
+	if (op == 0x0f)
+		return two_byte(c);
+	if (op == 0xc5) {
+		next(c);
+		return vector(c, 1, true);
+	}
+	if (op == 0xc4) {
+		u8 b = next(c);
+		next(c);
+		return vector(c, b & 31, true);
+	}
+	if (op == 0x62) {
+		u8 b = next(c);
+		skip(c, 2);
+		return vector(c, b & 7, false);
+	}
+	return one_byte(c, op, rex_w, opsize, addrsize);
+}
+
+unsigned insn_len(const u8 *p, size_t n)
+{
+	struct cursor c = { p, p + MIN(n, 15UL), false };
+	return decode(&c) && !c.cut ? (unsigned)(c.p - p) : 0;
+}
+
+#define STARTS 12   /* decodings from consecutive bytes */
+#define RUN_UP 24   /* the nearest of them begins this far before */
+#define AGREE 9
+
+bool insn_starts(const u8 *code, size_t n, size_t off)
+{
+	unsigned tried = 0, hits = 0;
+	for (size_t back = RUN_UP; back < RUN_UP + STARTS; back++) {
+		size_t at = off > back ? off - back : 0;
+		bool dead = false;
+		while (at < off && !dead) {
+			unsigned len = insn_len(code + at, n - at);
+			/* Padding and data decode to nothing; such a start says nothing. */
+			dead = !len;
+			at += len;
+		}
+		tried += !dead;
+		hits += !dead && at == off;
+		if (off <= back)
+			return hits && hits == tried; /* from the first byte of the code: the only start that is certain */
+	}
+	return hits * STARTS >= tried * AGREE && hits >= 3;
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* insn.h: lengths of x86-64 instructions. */
+#ifndef UFS_INSN_H
+#define UFS_INSN_H
+#include "ufs.h"
+/* Length of the instruction at p, of which n bytes may be read; 0: none that is valid in 64-bit mode, or cut off. */
+unsigned insn_len(const u8 *p, size_t n);
+/* Is off in code[0..n) the start of an instruction? Judged by decoding from many places before it: streams of
+ * instructions fall into step within a few, so nearly all agree. */
+bool insn_starts(const u8 *code, size_t n, size_t off);
+#endif
