@@ -37,14 +37,15 @@ void kfree(void *p);                 /* NULL is fine */
 struct mm;                           /* page tables, mappings, brk; shared by threads; refcounted */
 struct mm *mm_create(void);          /* libos window included; NULL when out of memory */
 void mm_get(struct mm *mm);
-void mm_put(struct mm *mm);
+void mm_put(struct mm *mm);          /* before the last one other page tables must be in force */
 extern struct mm *mm_boot;           /* page tables the monitor made, adopted for process 1 */
 /* Called once, with the PML4 that the monitor made; sets mm_boot. Later address spaces share its libos window. */
 struct mm *mm_boot_adopt(u64 pml4_pa);
 /* A copy for fork: private pages are copied when written; NULL when out of memory. */
 struct mm *mm_fork(struct mm *src);
 u64 mm_cr3(struct mm *mm);
-/* The file changed under its mappings: bytes [from,to) were cut off (gone) or moved to other pages. */
+/* The file changed under its mappings: bytes [from,to) were cut off (gone), or are about to move to other pages (to be
+ * called before the file lets go of the old ones). */
 void mm_file_changed(struct inode *ino, u64 from, u64 to, bool gone);
 /* At a restore: MADV_WIPEONFORK regions of all address spaces read as zero again. */
 void mm_wipe(void);
