@@ -53,3 +53,16 @@ func epollWait(epfd int, events []unix.EpollEvent, timeout time.Duration) (int, 
 	}
 	return int(n), 0
 }
+
+// timerSet makes a timerfd expire once after d.
+func timerSet(fd int, d time.Duration) {
+	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(d))}
+	_, _, _ = unix.RawSyscall6(unix.SYS_TIMERFD_SETTIME, uintptr(fd), 0, uintptr(unsafe.Pointer(&spec)), 0, 0, 0)
+}
+
+// timerExpired takes the expiry of a non-blocking timerfd; false if there is none yet.
+func timerExpired(fd uintptr) bool {
+	var n uint64
+	_, _, e := unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&n)), 8)
+	return e != unix.EAGAIN && e != unix.EINTR
+}

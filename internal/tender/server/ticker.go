@@ -3,6 +3,7 @@
 package server
 
 import (
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,9 +22,12 @@ const (
 // ticker looks at guests that run for long: it moves their bytes and preempts them. A guest that runs for less than a tick,
 // as for most requests, never meets it, and while no guest runs it sleeps.
 //
-// It waits on a timerfd rather than a Go timer because arming it must not wake a thread: that is on the way of a request.
+// It waits on a timerfd rather than a Go timer because arming it must not wake a thread: that is on the way of a request. It
+// waits in the runtime's poller rather than in read because a thread that blocks in a system call keeps the runtime's
+// monitor thread busy, which costs more than the looks.
 type ticker struct {
 	fd     int
+	file   *os.File
 	asleep atomic.Bool
 	done   chan struct{} // closed when the loop has ended
 
@@ -33,20 +37,17 @@ type ticker struct {
 }
 
 func newTicker() (*ticker, error) {
-	fd, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC)
+	fd, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)
 	if err != nil {
 		return nil, err
 	}
-	t := &ticker{fd: fd, done: make(chan struct{})}
+	t := &ticker{fd: fd, file: os.NewFile(uintptr(fd), "timer"), done: make(chan struct{})}
 	t.asleep.Store(true)
 	go t.loop()
 	return t, nil
 }
 
-func (t *ticker) set(d time.Duration) {
-	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(d))}
-	_ = unix.TimerfdSettime(t.fd, 0, &spec, nil)
-}
+func (t *ticker) set(d time.Duration) { timerSet(t.fd, d) }
 
 // arm makes sure that a look comes. The vCPU thread calls it on every entry.
 func (t *ticker) arm() {
@@ -82,39 +83,49 @@ func (t *ticker) stop() {
 	t.asleep.Store(false)
 	t.set(1)
 	<-t.done
-	unix.Close(t.fd)
+	t.file.Close()
 }
 
 func (t *ticker) loop() {
 	defer close(t.done)
-	var expired [8]byte
+	conn, err := t.file.SyscallConn()
+	if err != nil {
+		return
+	}
 	for {
-		if _, err := unix.Read(t.fd, expired[:]); err != nil && err != unix.EINTR {
+		if err := conn.Read(timerExpired); err != nil {
 			return
 		}
-		t.mu.Lock()
-		if t.stopping {
-			t.mu.Unlock()
+		next, active, stopping := t.pass()
+		if stopping {
 			return
-		}
-		next, active := time.Duration(0), false
-		for _, in := range t.instances {
-			if d, ok := in.tick(); ok && (!active || d < next) {
-				next, active = d, true
-			}
-		}
-		if !active {
-			t.asleep.Store(true)
-			// A guest may have been entered after its look and before the line above.
-			for _, in := range t.instances {
-				if in.running.Load() && t.asleep.CompareAndSwap(true, false) {
-					next, active = tickShort, true
-				}
-			}
 		}
 		if active {
 			t.set(next)
 		}
-		t.mu.Unlock()
 	}
+}
+
+// pass looks at every guest, and says when to look again.
+func (t *ticker) pass() (next time.Duration, active, stopping bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.stopping {
+		return 0, false, true
+	}
+	for _, in := range t.instances {
+		if d, ok := in.tick(); ok && (!active || d < next) {
+			next, active = d, true
+		}
+	}
+	if !active {
+		t.asleep.Store(true)
+		// A guest may have been entered after its look and before the line above.
+		for _, in := range t.instances {
+			if in.running.Load() && t.asleep.CompareAndSwap(true, false) {
+				next, active = tickShort, true
+			}
+		}
+	}
+	return next, active, false
 }
