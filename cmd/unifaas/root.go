@@ -38,7 +38,18 @@ unikernel: the program and a small library OS, alone in a virtual machine.`,
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(
+		newUpCmd(),
 		newRunCmd(),
+		newBuildCmd(),
+		newDeployCmd(),
+		newInvokeCmd(),
+		newLsCmd(),
+		newDescribeCmd(),
+		newLogsCmd(),
+		newPsCmd(),
+		newScaleCmd(),
+		newRmCmd(),
+		newDoctorCmd(),
 	)
 	return root
 }

@@ -111,7 +111,7 @@ func (h *tenderHolder) currentPID() int {
 // environ is what the program finds in its environment: the image's, then what the platform promises (the Knative
 // names), then what the user chose. Later ones win.
 func environ(m image.Manifest, spec Spec) []string {
-	vars := map[string]string{"HOME": "/", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+	vars := map[string]string{"HOME": "/root", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 	for _, kv := range m.Env {
 		if k, v, ok := strings.Cut(kv, "="); ok {
 			vars[k] = v

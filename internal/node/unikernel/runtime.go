@@ -18,8 +18,8 @@ import (
 	"unifaas.dev/internal/units"
 )
 
-// maxFiles is RLIMIT_NOFILE of programs: enough for every server, small enough for programs that walk all of them.
-const maxFiles = 4096
+// maxFiles is RLIMIT_NOFILE of programs, the same as with "unifaas run".
+const maxFiles = 20000
 
 // Runtime starts tenders.
 type Runtime struct {

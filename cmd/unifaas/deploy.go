@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"unifaas.dev/internal/client"
+	"unifaas.dev/internal/control"
+	"unifaas.dev/internal/gateway/api"
+	"unifaas.dev/internal/image"
+	"unifaas.dev/internal/units"
+)
+
+// deployFlags are the options of deploy as they were typed.
+type deployFlags struct {
+	gatewayFlag
+	image, memory, timeout string
+	env, secrets           []string
+	min, max, concurrency  int
+	request                api.DeployRequest
+}
+
+func newDeployCmd() *cobra.Command {
+	var o deployFlags
+	cmd := &cobra.Command{
+		Use:   "deploy NAME [SOURCE | --image IMAGE] [flags]",
+		Short: "Make a function of a program or an image, or change one",
+		Long: `Make a function of a program or an image. SOURCE is a static x86-64 ELF file that serves HTTP on the port in $PORT; IMAGE
+is one that 'unifaas build' made in the node's data folder.
+
+With a SOURCE or an IMAGE the function is exactly what the options say. Without both, the options change a function that
+is there, and what they do not name stays as it is.`,
+		Example: `  unifaas deploy hello ./hello
+  unifaas deploy hello --image hello:v2 --memory 64M --timeout 5s --env MODE=fast
+  unifaas deploy hello --max 10                change one thing and keep the rest`,
+		Args:              cobra.RangeArgs(1, 2),
+		ValidArgsFunction: o.completeArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.parse(cmd, args); err != nil {
+				return &usageError{err}
+			}
+			c, err := o.client()
+			if err != nil {
+				return err
+			}
+			if len(args) == 2 {
+				if err := o.upload(cmd.Context(), c, args[0], args[1]); err != nil {
+					return err
+				}
+			}
+			r, err := c.Deploy(cmd.Context(), args[0], o.request)
+			if err != nil {
+				return err
+			}
+			what := "unchanged"
+			switch {
+			case r.Created:
+				what = "deployed"
+			case r.Changed:
+				what = "changed"
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, revision %s, at %s\n", r.Function.Name, what, r.Function.Revision.Name, r.Function.URL)
+			return err
+		},
+	}
+	o.gatewayFlag.add(cmd)
+	f := cmd.Flags()
+	f.StringVar(&o.image, "image", "", "`IMAGE` in the node's store, by name or digest")
+	f.StringVar(&o.request.Contract, "contract", "", "how the program is called: http (default http)")
+	f.StringVar(&o.request.Isolation, "isolation", "", "between invocations: reuse, or fresh for a new instance each (default reuse)")
+	f.StringVar(&o.memory, "memory", "", "memory of an instance, 16M to 16G (default "+units.FormatBytes(control.DefaultMemory)+")")
+	f.StringVar(&o.timeout, "timeout", "", "time limit of an invocation (default "+units.FormatDuration(control.DefaultTimeout)+")")
+	f.StringArrayVarP(&o.env, "env", "e", nil, "environment variable `K=V` of the program; may be repeated")
+	f.IntVar(&o.min, "min", 0, "instances kept when idle")
+	f.IntVar(&o.max, "max", control.DefaultMax, "instances made under load")
+	f.IntVar(&o.concurrency, "concurrency", control.DefaultConcurrency, "invocations at once in one instance")
+	f.StringArrayVar(&o.secrets, "secret", nil, "secret `NAME` of the function (not in this version)")
+	return cmd
+}
+
+func (o *deployFlags) completeArgs(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	if len(args) == 1 {
+		return nil, cobra.ShellCompDirectiveDefault // a file
+	}
+	return o.complete(false)(cmd, args, prefix)
+}
+
+// parse makes a request of the options that were given.
+func (o *deployFlags) parse(cmd *cobra.Command, args []string) error {
+	given := cmd.Flags().Changed
+	q := &o.request
+	if err := control.CheckName(args[0]); err != nil {
+		return err
+	}
+	if len(o.secrets) > 0 {
+		return fmt.Errorf("--secret is not supported in this version: use --env for what may be seen")
+	}
+	if len(args) == 2 && o.image != "" {
+		return fmt.Errorf("give SOURCE or --image, not both")
+	}
+	q.Image = o.image
+	if given("memory") {
+		n, err := units.ParseBytes(o.memory)
+		if err != nil {
+			return fmt.Errorf("--memory: %w", err)
+		}
+		q.Memory = &n
+	}
+	if given("timeout") {
+		t, err := units.ParseDuration(o.timeout)
+		if err != nil {
+			return fmt.Errorf("--timeout: %w", err)
+		}
+		ms := t.Milliseconds()
+		q.TimeoutMS = &ms
+	}
+	if given("env") {
+		q.Env = map[string]string{}
+		for _, kv := range o.env {
+			k, v, ok := strings.Cut(kv, "=")
+			if !ok || k == "" {
+				return fmt.Errorf("--env: %q is not of the form K=V", kv)
+			}
+			q.Env[k] = v
+		}
+	}
+	for name, n := range map[string]struct{ from, to any }{"min": {&o.min, &q.Min}, "max": {&o.max, &q.Max}, "concurrency": {&o.concurrency, &q.Concurrency}} {
+		if given(name) {
+			*n.to.(**int) = n.from.(*int)
+		}
+	}
+	return nil
+}
+
+// upload makes an image of a program of this machine and names it after the function.
+func (o *deployFlags) upload(ctx context.Context, c *client.Client, function, source string) error {
+	f, err := os.Open(source)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is not a file: only a static ELF program can be deployed in this version", source)
+	}
+	name := function
+	if image.CheckName(name) != nil {
+		name = ""
+	}
+	body := showProgress(os.Stderr, "upload "+filepath.Base(source), info.Size(), f)
+	img, err := c.Upload(ctx, name, filepath.Base(source), body)
+	body.Close()
+	if err != nil {
+		return err
+	}
+	o.request.Image, o.request.ImageName = img.Digest, name
+	return nil
+}

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"unifaas.dev/internal/client"
+	"unifaas.dev/internal/gateway/api"
+)
+
+type invokeFlags struct {
+	gatewayFlag
+	data, method, path, contentType string
+	headers                         []string
+	async, timing                   bool
+}
+
+func newInvokeCmd() *cobra.Command {
+	var o invokeFlags
+	cmd := &cobra.Command{
+		Use:   "invoke NAME [flags]",
+		Short: "Call a function",
+		Long: `Call a function and print the body of its answer. An answer of 400 and above is a failure: exit code 1, with the reason on
+standard error.`,
+		Example: `  unifaas invoke hello
+  unifaas invoke hello --data 'some text' --timing
+  unifaas invoke thumbnail -d @photo.jpg --path '/?w=120' > small.jpg
+  tar c . | unifaas invoke archive -d -`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: o.complete(false),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.async {
+				return usagef("--async is not supported in this version: leave it out and wait for the answer")
+			}
+			v, err := o.invocation(args[0], cmd.Flags().Changed("data"))
+			if err != nil {
+				return err
+			}
+			c, err := o.client()
+			if err != nil {
+				return err
+			}
+			r, err := c.Invoke(cmd.Context(), v)
+			if err != nil {
+				return err
+			}
+			defer r.Body.Close()
+			return o.print(cmd, args[0], r)
+		},
+	}
+	o.gatewayFlag.add(cmd)
+	f := cmd.Flags()
+	f.StringVarP(&o.data, "data", "d", "", "body of the request: `TEXT`, @FILE, or - for standard input")
+	f.StringVarP(&o.method, "method", "X", "", "method (default POST with a body, GET without)")
+	f.StringVar(&o.path, "path", "/", "path that the function sees, with query")
+	f.StringVar(&o.contentType, "content-type", "", "type of the body (default by the name of a file, else text/plain)")
+	f.StringArrayVarP(&o.headers, "header", "H", nil, "header `NAME: VALUE` of the request; may be repeated")
+	f.BoolVar(&o.timing, "timing", false, "print on standard error where the time went")
+	f.BoolVar(&o.async, "async", false, "do not wait for the answer (not in this version)")
+	return cmd
+}
+
+// invocation makes a request of the options.
+func (o *invokeFlags) invocation(function string, withData bool) (client.Invocation, error) {
+	v := client.Invocation{Function: function, Method: strings.ToUpper(o.method), Path: o.path, ContentType: o.contentType, Timing: o.timing, Header: http.Header{}}
+	for _, h := range o.headers {
+		name, value, ok := strings.Cut(h, ":")
+		if !ok || strings.TrimSpace(name) == "" {
+			return v, usagef("--header %q is not of the form NAME: VALUE", h)
+		}
+		v.Header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+	}
+	v.Method = cmp.Or(v.Method, http.MethodGet)
+	if !withData {
+		return v, nil
+	}
+	v.Method = cmp.Or(strings.ToUpper(o.method), http.MethodPost)
+	file, isFile := strings.CutPrefix(o.data, "@")
+	switch {
+	case o.data == "-":
+		v.Body, v.Length = os.Stdin, -1
+		v.ContentType = cmp.Or(v.ContentType, "application/octet-stream")
+	case isFile:
+		f, err := os.Open(file) // closed by the transport
+		if err != nil {
+			return v, err
+		}
+		info, err := f.Stat()
+		if err != nil {
+			return v, err
+		}
+		if v.Body, v.Length = f, -1; info.Mode().IsRegular() {
+			v.Length = info.Size()
+		}
+		v.ContentType = cmp.Or(v.ContentType, mime.TypeByExtension(filepath.Ext(file)), "application/octet-stream")
+	default:
+		v.Body, v.Length = strings.NewReader(o.data), int64(len(o.data))
+		v.ContentType = cmp.Or(v.ContentType, "text/plain")
+	}
+	if v.Length == 0 {
+		v.Body = http.NoBody
+	}
+	return v, nil
+}
+
+// print passes the answer on.
+func (o *invokeFlags) print(cmd *cobra.Command, function string, r *client.Result) error {
+	if r.Own {
+		text, _ := io.ReadAll(io.LimitReader(r.Body, 4096))
+		text = bytes.TrimSpace(text)
+		if len(text) == 0 {
+			text = []byte("no reason given")
+		}
+		return fmt.Errorf("%s (%d %s)", printable(string(text)), r.Status, http.StatusText(r.Status))
+	}
+	_, err := io.Copy(cmd.OutOrStdout(), r.Body)
+	if o.timing && r.Timing != nil {
+		printTiming(cmd.ErrOrStderr(), r.Timing, r.Took)
+	}
+	if err != nil {
+		return fmt.Errorf("function %s: the answer broke off: %w", function, err)
+	}
+	if r.Status >= 400 {
+		return fmt.Errorf("function %s answered %d %s", function, r.Status, http.StatusText(r.Status))
+	}
+	return nil
+}
+
+// printTiming shows where the time of an invocation went.
+func printTiming(w io.Writer, t *api.Timing, took time.Duration) {
+	ms := func(us int64) string { return fmt.Sprintf("%8.2f ms", float64(us)/1000) }
+	kind := "warm"
+	if t.Cold {
+		kind = "cold"
+	}
+	fmt.Fprintf(w, "%s start, instance %s\n", kind, printable(t.Instance))
+	line := func(what string, us int64) { fmt.Fprintf(w, "  %-14s %s\n", what, ms(us)) }
+	line("queue", t.Queue)
+	if t.Cold {
+		line("tender", t.Tender)
+		line("VM", t.VM)
+		line("libos boot", t.Libos)
+		line("program start", t.Program)
+	}
+	line("first byte", t.FirstByte)
+	line("total", t.Total)
+	line("at the caller", took.Microseconds())
+}

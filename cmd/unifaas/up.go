@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"unifaas.dev/guest"
+	"unifaas.dev/internal/monitor/kvm"
+	"unifaas.dev/internal/node"
+	"unifaas.dev/internal/up"
+)
+
+// version is what gateways call themselves.
+const version = "0.1"
+
+func newUpCmd() *cobra.Command {
+	o := up.Options{Version: version, Libos: guest.Libos(), Out: os.Stdout, Err: os.Stderr}
+	o.Probe = func() error {
+		m := &kvm.Monitor{}
+		defer m.Close()
+		return m.Probe()
+	}
+	cmd := &cobra.Command{
+		Use:   "up [flags]",
+		Short: "Run a node: gateway, control plane and the instances of functions",
+		Long: `Run a node: the gateway that takes requests, the control plane that knows the functions, and the tenders that run their
+instances. It runs until SIGTERM or SIGINT; then it finishes what runs (30 s at most) and leaves no process behind.
+What was deployed is kept in the data folder and served again by the next 'unifaas up'.
+
+There are no passwords in this version: whoever reaches the address can deploy and call functions.`,
+		Example: `  unifaas up
+  unifaas up --listen 127.0.0.1:9000 --data ./state`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.Check(); err != nil {
+				return &usageError{err}
+			}
+			return up.Run(cmd.Context(), o)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.Listen, "listen", "127.0.0.1:8080", "`ADDRESS` of the gateway")
+	f.StringVar(&o.Data, "data", "", "data `FOLDER` (default /var/lib/unifaas for root, else ~/.local/share/unifaas)")
+	f.StringVar(&o.Monitor, "monitor", "auto", "kind of sandbox: auto, kvm")
+	f.StringVar(&o.NATS, "nats", "", "`URL` of a NATS server to keep state in (not in this version)")
+	f.DurationVar(&o.Idle, "idle", node.DefaultIdle, "end an instance that is not needed after this `TIME` without a request")
+	f.StringVar(&o.Runtime, "runtime", "", "")
+	f.MarkHidden("runtime") // process-plain, for measurements
+	return cmd
+}

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package up puts a node together out of its parts, runs it until it is told to stop, and takes it apart again in the
+// right order. It decides nothing else.
+package up
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"unifaas.dev/internal/control"
+	"unifaas.dev/internal/control/filestore"
+	"unifaas.dev/internal/datadir"
+	"unifaas.dev/internal/gateway"
+	"unifaas.dev/internal/image"
+	"unifaas.dev/internal/logs"
+	"unifaas.dev/internal/node"
+	"unifaas.dev/internal/node/plain"
+	"unifaas.dev/internal/node/unikernel"
+)
+
+// drainLimit is how long what runs may go on after a signal to stop.
+const drainLimit = 30 * time.Second
+
+// RuntimePlain is the value of Options.Runtime for plain processes.
+const RuntimePlain = "process-plain"
+
+// Options are those of the verb.
+type Options struct {
+	Listen  string
+	Data    string // empty: the default
+	Monitor string // auto, kvm, process
+	NATS    string
+	Runtime string // empty: unikernels
+	Idle    time.Duration
+
+	Version string
+	Libos   []byte
+	Exe     string // of tenders; empty: this program
+	// Probe says why the monitor does not work on this machine.
+	Probe func() error
+
+	Out, Err io.Writer
+}
+
+// Check says what is wrong with the options as such.
+func (o *Options) Check() error {
+	switch o.Monitor {
+	case "auto", "kvm", "process":
+	default:
+		return fmt.Errorf("--monitor %q: use auto or kvm", o.Monitor)
+	}
+	if o.Runtime != "" && o.Runtime != RuntimePlain {
+		return fmt.Errorf("--runtime %q: use %s", o.Runtime, RuntimePlain)
+	}
+	if _, port, err := net.SplitHostPort(o.Listen); err != nil || port == "" {
+		return fmt.Errorf("--listen %q: give HOST:PORT, like 127.0.0.1:8080", o.Listen)
+	}
+	return nil
+}
+
+// runtime chooses what instances run in.
+func (o *Options) runtime(data string) (node.Runtime, error) {
+	if o.Runtime == RuntimePlain {
+		return &plain.Runtime{Dir: filepath.Join(datadir.Temp(data), "programs")}, nil
+	}
+	if o.Monitor == "process" {
+		return nil, errors.New("monitor process is not available in this version: use kvm")
+	}
+	if err := o.Probe(); err != nil {
+		return nil, err
+	}
+	return &unikernel.Runtime{Monitor: "kvm", Exe: o.Exe, Libos: o.Libos}, nil
+}
+
+// Run runs a node until SIGTERM or SIGINT, or until ctx ends.
+func Run(ctx context.Context, o Options) error {
+	ctx, stop := signal.NotifyContext(ctx, unix.SIGTERM, unix.SIGINT)
+	defer stop()
+	if o.NATS != "" {
+		return errors.New("--nats is not supported in this version: a node keeps its state in its own data folder")
+	}
+	data, err := datadir.Resolve(o.Data)
+	if err != nil {
+		return err
+	}
+	run, err := o.runtime(data)
+	if err != nil {
+		return err
+	}
+	listener, err := listen(o.Listen)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	n, err := open(ctx, &o, run, data)
+	if err != nil {
+		return err
+	}
+	closing := make(chan struct{})
+	server := gateway.NewServer(gateway.New(n.control, n.images, gateway.Options{Version: o.Version, TempDir: datadir.Temp(data), Closing: closing}))
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	o.announce(listener.Addr().String(), run.Name(), data, len(n.control.List()))
+
+	select {
+	case <-ctx.Done():
+		fmt.Fprintf(o.Err, "unifaas: stopping: no new requests, what runs has %v\n", drainLimit)
+		err = nil
+	case err = <-failed:
+		err = fmt.Errorf("gateway: %w", err)
+	}
+	stop() // a second signal ends the process at once
+	drain, cancel := context.WithTimeout(context.Background(), drainLimit)
+	defer cancel()
+	close(closing)
+	if server.Shutdown(drain) != nil {
+		server.Close()
+	}
+	n.close(drain)
+	if err == nil {
+		fmt.Fprintln(o.Err, "unifaas: stopped")
+	}
+	return err
+}
+
+func (o *Options) announce(addr, runtime, data string, functions int) {
+	if !gateway.IsLoopback(addr) {
+		fmt.Fprintf(o.Err, "unifaas: warning: %s is reached from other machines, and nobody is asked for a password: whoever reaches it can deploy and call functions\n", addr)
+	}
+	if runtime == RuntimePlain {
+		fmt.Fprintln(o.Err, "unifaas: warning: functions run as plain processes of this machine, without isolation: for measurements only")
+	}
+	fmt.Fprintf(o.Out, "unifaas is up at http://%s (instances: %s, data: %s, functions: %d)\n", addr, runtime, data, functions)
+}
+
+func listen(addr string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	switch {
+	case err == nil:
+		return l, nil
+	case errors.Is(err, unix.EADDRINUSE):
+		return nil, fmt.Errorf("cannot listen on %s: the port is taken: stop what uses it or choose another one with --listen", addr)
+	case errors.Is(err, unix.EACCES):
+		return nil, fmt.Errorf("cannot listen on %s: no permission: choose a port above 1023 with --listen", addr)
+	case errors.Is(err, unix.EADDRNOTAVAIL):
+		return nil, fmt.Errorf("cannot listen on %s: this machine has no such address: choose another one with --listen", addr)
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		err = op.Err
+	}
+	return nil, fmt.Errorf("cannot listen on %s: %w: choose another address with --listen", addr, err)
+}
+
+// parts is a node without its gateway.
+type parts struct {
+	store   *filestore.Store
+	book    *logs.Book
+	images  *image.Store
+	node    *node.Node
+	control *control.Control
+}
+
+// lines writes a node's lines into the book.
+type lines struct{ book *logs.Book }
+
+func (l lines) Line(function, instance, stream, text string, at time.Time) {
+	l.book.Append(function, logs.Line{Time: at, Instance: instance, Stream: stream, Text: text})
+}
+
+// open makes the parts, the lowest first.
+func open(ctx context.Context, o *Options, run node.Runtime, data string) (p *parts, err error) {
+	p = &parts{}
+	defer func() {
+		if err != nil {
+			p.close(ctx)
+		}
+	}()
+	warn := func(text string) {
+		fmt.Fprintf(o.Err, "unifaas: warning: %s\n", strings.Join(strings.Fields(text), " "))
+	}
+	if p.store, err = filestore.Open(data); err != nil {
+		return p, err
+	}
+	if err = os.RemoveAll(datadir.Temp(data)); err == nil {
+		err = os.MkdirAll(datadir.Temp(data), 0o700)
+	}
+	if err != nil {
+		return p, fmt.Errorf("data folder %s: %w: choose another one with --data", data, err)
+	}
+	if p.images, err = image.OpenStore(datadir.Images(data)); err != nil {
+		return p, err
+	}
+	if p.book, err = logs.Open(datadir.Logs(data), warn); err != nil {
+		return p, err
+	}
+	p.node = node.New(run, p.images, lines{p.book}, node.Options{Idle: o.Idle})
+	var damaged []error
+	if p.control, damaged, err = control.New(ctx, p.store, p.images, p.node, p.book); err != nil {
+		return p, err
+	}
+	for _, d := range damaged {
+		warn(fmt.Sprintf("%v: its function is not served: deploy it again or remove it", d))
+	}
+	return p, nil
+}
+
+// close takes the parts down, the highest first.
+func (p *parts) close(ctx context.Context) {
+	if p.control != nil {
+		p.control.Close()
+	}
+	if p.node != nil {
+		p.node.Close(ctx)
+	}
+	if p.book != nil {
+		p.book.Close()
+	}
+	if p.store != nil {
+		p.store.Close()
+	}
+}
