@@ -4,6 +4,7 @@ package archkvm
 
 import (
 	"context"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"unifaas.dev/internal/monitor/monitortest"
+	"unifaas.dev/internal/testkit"
 )
 
 // enable says that these tests are wanted: they download a kernel and take a minute.
@@ -64,6 +66,48 @@ func TestMonitor(t *testing.T) {
 		Files:   map[string]File{"bin/kvm.test": {Host: test}, "payload.elf": {Host: payload}},
 		Command: []string{"/bin/kvm.test", "-test.v", "-test.run", "^TestMonitor$", "-test.timeout", "4m"},
 		Env:     []string{monitortest.PayloadEnv + "=/payload.elf", "UNIFAAS_TEST_SLOW=10", "UNIFAAS_TEST_NEED_KVM=1"},
+	})
+	t.Log(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status != 0 {
+		t.Errorf("exit status %d", status)
+	}
+}
+
+// TestABI runs the Linux ABI programs, as test/abi does, in the library OS on architectural KVM.
+func TestABI(t *testing.T) {
+	k, dir := setup(t)
+	test := filepath.Join(dir, "abi.test")
+	goBuild(t, "test", "-c", "-trimpath", "-o", test, "unifaas.dev/test/abi") // -trimpath: it looks for go.mod from where it is
+	root := testkit.Root(t)
+	files := map[string]File{
+		"repo/go.mod":            {Content: []byte("module unifaas.dev\n")},
+		"repo/bin/unifaas":       {Host: testkit.Unifaas(t)},
+		"repo/test/abi/abi.test": {Host: test},
+		"root/.keep":             {},
+		"etc/hosts":              {Content: []byte("127.0.0.1 localhost\n")},
+	}
+	programs := testkit.Built(t, "build/abi", "abi-programs")
+	err := filepath.WalkDir(programs, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			files["repo/build/abi/"+path[len(programs)+1:]] = File{Host: path}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	files["repo/test/abi/known.txt"] = File{Host: filepath.Join(root, "test/abi/known.txt")}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	out, status, err := Run(ctx, k, filepath.Join(dir, "init"), Machine{
+		Files:   files,
+		Command: []string{"/repo/test/abi/abi.test", "-test.run", os.Getenv("UNIFAAS_TEST_ARCHKVM_RUN"), "-test.timeout", "9m", "-test.parallel", "1", "-test.v"},
+		Env:     []string{"UNIFAAS_TEST_STRICT=1", "HOME=/root"},
+		Dir:     "/repo/test/abi",
+		Memory:  2048,
 	})
 	t.Log(out)
 	if err != nil {

@@ -20,7 +20,8 @@ type Machine struct {
 	Files   map[string]File // besides init and the modules
 	Command []string        // what to run; its path is one of Files
 	Env     []string
-	Memory  int // MiB, 0: 1024
+	Dir     string // working directory, absolute; empty: the root
+	Memory  int    // MiB, 0: 1024
 }
 
 // exitLine is what init prints last.
@@ -65,7 +66,7 @@ func (m *Machine) build(k *Kernel, initBinary, file string) error {
 		"init":        {Host: initBinary},
 		"etc/command": {Content: []byte(strings.Join(m.Command, "\x00"))},
 		"etc/env":     {Content: []byte(strings.Join(m.Env, "\x00"))},
-		"etc/modules": {},
+		"etc/dir":     {Content: []byte(m.Dir)},
 	}
 	var list []string
 	for _, mod := range k.Modules {

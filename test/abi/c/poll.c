@@ -74,9 +74,9 @@ int main(void)
 	pthread_join(t, NULL);
 	read(p[0], &c, 1);
 	FD_ZERO(&rd);
-	FD_SET(77, &rd);
+	FD_SET(57, &rd); /* Linux ignores those past the table, which has 64 at least */
 	tv.tv_sec = tv.tv_usec = 0;
-	T("select bad fd", select(78, &rd, NULL, NULL, &tv));
+	T("select bad fd", select(58, &rd, NULL, NULL, &tv));
 	T("select negative", select(-1, NULL, NULL, NULL, &tv));
 	tv.tv_usec = -1;
 	T("select bad time", select(0, NULL, NULL, NULL, &tv));

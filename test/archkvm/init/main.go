@@ -25,7 +25,7 @@ func main() {
 }
 
 func run() (int, error) {
-	for _, m := range []struct{ fs, dir string }{{"devtmpfs", "/dev"}, {"proc", "/proc"}, {"sysfs", "/sys"}, {"tmpfs", "/tmp"}} {
+	for _, m := range []struct{ fs, dir string }{{"devtmpfs", "/dev"}, {"proc", "/proc"}, {"sysfs", "/sys"}, {"tmpfs", "/tmp"}, {"tmpfs", "/dev/shm"}} {
 		if err := os.MkdirAll(m.dir, 0o755); err != nil {
 			return 0, err
 		}
@@ -33,10 +33,18 @@ func run() (int, error) {
 			return 0, fmt.Errorf("mount %s: %w", m.dir, err)
 		}
 	}
+	for _, l := range []struct{ to, name string }{{"/proc/self/fd", "fd"}, {"fd/0", "stdin"}, {"fd/1", "stdout"}, {"fd/2", "stderr"}} {
+		if err := os.Symlink(l.to, "/dev/"+l.name); err != nil {
+			return 0, err
+		}
+	}
 	for _, f := range list("/etc/modules") {
 		if err := load(f); err != nil {
 			return 0, fmt.Errorf("load %s: %w", f, err)
 		}
+	}
+	if err := loopback(); err != nil {
+		return 0, fmt.Errorf("set lo up: %w", err)
 	}
 	argv := list("/etc/command")
 	if len(argv) == 0 {
@@ -44,12 +52,30 @@ func run() (int, error) {
 	}
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env = append([]string{"PATH=/bin", "HOME=/", "TMPDIR=/tmp"}, list("/etc/env")...)
+	if dir := list("/etc/dir"); len(dir) == 1 {
+		cmd.Dir = dir[0]
+	}
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stdout
 	err := cmd.Run()
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 		return exit.ExitCode(), nil
 	}
 	return 0, err
+}
+
+// loopback gives programs the one network interface that every Linux has.
+func loopback() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	r, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	r.SetUint16(unix.IFF_UP)
+	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, r)
 }
 
 // list reads a file of NUL-separated strings.
