@@ -171,45 +171,44 @@ func addHostile(programs map[string]tendertest.Program) {
 
 // TestHostile: a guest that lies ends, with a report that says how it lied, and only it.
 func TestHostile(t *testing.T) {
-	witness := map[string]*tender.Instance{}
 	for name, h := range hostile {
-		tn := start(t, name)
-		i := boot(t, tn)
-		if c, err := i.Dial(t.Context(), 8080); err == nil {
-			defer c.Close()
-		}
-		e := exit(t, i)
-		if e.Kind != tender.Protocol || !strings.Contains(e.Report, h.report) || !strings.Contains(e.Reason, "guest ") {
-			t.Errorf("%s: got %+v", name, e)
-		}
-		select {
-		case <-tn.Done():
-			t.Errorf("%s: took its tender with it", name)
-		default:
-		}
-		witness[name] = i
-		tn.Close()
-	}
-	if len(witness) != len(hostile) {
-		t.Error("not all were tried")
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tn := start(t, name)
+			i := boot(t, tn)
+			if c, err := i.Dial(t.Context(), 8080); err == nil {
+				defer c.Close()
+			}
+			e := exit(t, i)
+			if e.Kind != tender.Protocol || !strings.Contains(e.Report, h.report) || !strings.Contains(e.Reason, "guest ") {
+				t.Errorf("got %+v", e)
+			}
+			select {
+			case <-tn.Done():
+				t.Errorf("took its tender with it")
+			default:
+			}
+		})
 	}
 }
 
 // TestStubborn: guests that never rest can be killed, and noise never takes the tender down.
 func TestStubborn(t *testing.T) {
 	for _, name := range []string{"bells", "deaf", "liar", "loop"} {
-		tn := start(t, name)
-		i := boot(t, tn)
-		if c, err := i.Dial(t.Context(), 8080); err == nil {
-			defer c.Close()
-			_, _ = c.Write([]byte("hello"))
-		}
-		time.Sleep(30 * time.Millisecond)
-		begin := time.Now()
-		i.Kill("enough")
-		if e := exit(t, i); e.Kind != tender.Killed || time.Since(begin) > time.Second {
-			t.Errorf("%s: got %+v after %v", name, e, time.Since(begin))
-		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			i := boot(t, start(t, name))
+			if c, err := i.Dial(t.Context(), 8080); err == nil {
+				defer c.Close()
+				_, _ = c.Write([]byte("hello"))
+			}
+			time.Sleep(30 * time.Millisecond)
+			begin := time.Now()
+			i.Kill("enough")
+			if e := exit(t, i); e.Kind != tender.Killed || time.Since(begin) > time.Second {
+				t.Errorf("got %+v after %v", e, time.Since(begin))
+			}
+		})
 	}
 }
 

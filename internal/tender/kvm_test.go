@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -28,7 +30,10 @@ func startKVM(t testing.TB, program string) *tender.Tender {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, size, m, err := image.FromELF(testkit.Built(t, "build/examples/"+program, "examples"))
+	if !filepath.IsAbs(program) {
+		program = testkit.Built(t, "build/examples/"+program, "examples")
+	}
+	f, size, m, err := image.FromELF(program)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,6 +100,44 @@ func TestKVMRequests(t *testing.T) {
 				t.Errorf("got %+v", e)
 			}
 		})
+	}
+}
+
+// TestKVMStreams moves much through many streams of a real guest.
+func TestKVMStreams(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "echo")
+	if out, err := exec.Command(testkit.NeedTool(t, "gcc"), "-O1", "-static", "-pthread", "-o", program, "testdata/echo.c").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	i := boot(t, startKVM(t, program))
+	for _, n := range []int{0, 1, 65536, 65537, 8 << 20} {
+		c, err := i.Dial(t.Context(), 8080)
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin := time.Now()
+		if err := echo(c, random(n)); err != nil {
+			t.Errorf("%d bytes: %v", n, err)
+		}
+		t.Logf("%d bytes there and back in %v", n, time.Since(begin))
+	}
+	var wg sync.WaitGroup
+	for range 100 {
+		wg.Go(func() {
+			c, err := i.Dial(t.Context(), 8080)
+			if err == nil {
+				err = echo(c, random(200<<10))
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	s, err := i.Stats(t.Context())
+	t.Logf("%+v, %v", s, err)
+	if s.Streams != 0 {
+		t.Errorf("%d streams are left", s.Streams)
 	}
 }
 

@@ -144,8 +144,10 @@ func (t *Tender) Close() error {
 	t.mu.Lock()
 	first := !t.closing
 	t.closing = true
+	idle := len(t.instances) == 0
 	t.mu.Unlock()
-	if first && t.send(&wire.Stop{}) == nil {
+	// Without an instance nothing is left to be said.
+	if first && !idle && t.send(&wire.Stop{}) == nil {
 		select {
 		case <-t.done:
 		case <-time.After(closeGrace):
