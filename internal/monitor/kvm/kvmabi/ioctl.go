@@ -15,7 +15,7 @@ const (
 
 // Of /dev/kvm.
 const (
-	GetAPIVersion     = iocNone | 0x00
+	GetAPIVersion     = iocNone
 	CreateVM          = iocNone | 0x01
 	CheckExtension    = iocNone | 0x03
 	GetVCPUMmapSize   = iocNone | 0x04
