@@ -56,6 +56,7 @@ func openHost(file *os.File) (_ *host, err error) {
 		{kvmabi.CapXCRs, 1, "KVM_CAP_XCRS"},
 		{kvmabi.CapImmediateExit, 1, "KVM_CAP_IMMEDIATE_EXIT"},
 		{kvmabi.CapVCPUEvents, 1, "KVM_CAP_VCPU_EVENTS"},
+		{kvmabi.CapVCPUAttributes, 1, "KVM_CAP_VCPU_ATTRIBUTES"}, // of all these the youngest: Linux 5.16
 		{kvmabi.CapSyncRegs, kvmabi.SyncRegsBit | kvmabi.SyncSregsBit, "KVM_CAP_SYNC_REGS"},
 	} {
 		r, err := ioctl(fd, kvmabi.CheckExtension, c.nr)

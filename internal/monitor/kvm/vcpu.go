@@ -28,7 +28,6 @@ const rflagsStart = 0x202
 
 // Model-specific registers.
 const (
-	msrTSC    = 0x10
 	msrSTAR   = 0xc0000081
 	msrLSTAR  = 0xc0000082
 	msrSFMASK = 0xc0000084
@@ -102,32 +101,14 @@ func (v *vcpu) setup(h *host, l *elfx.Libos) error {
 	if n, err := ioctlPtr(fd, kvmabi.SetMSRs, &m); err != nil || n < 3 { // a CPU without RDTSCP has no TSC_AUX
 		return fmt.Errorf("KVM_SET_MSRS: %d of %d were taken: %v", n, m.NMSRs, err)
 	}
-	if err := v.alignTSC(fd); err != nil {
-		return err
+	// The guest's time stamp counter is the host's, as the clock page wants it.
+	if err := ioctlAttr(fd, kvmabi.VCPUTSCCtrl, kvmabi.VCPUTSCOffset, 0); err != nil {
+		return fmt.Errorf("KVM_VCPU_TSC_OFFSET: %w", err)
 	}
 	v.run.Sync.Sregs = startSregs(&l.Header, h.cr4)
 	v.run.Sync.Regs = kvmabi.Regs{RIP: l.Header.Entry, RFLAGS: rflagsStart}
 	v.run.DirtyRegs = kvmabi.SyncRegsBit | kvmabi.SyncSregsBit
 	v.run.ValidRegs = kvmabi.SyncRegsBit
-	return nil
-}
-
-// alignTSC makes the guest's time stamp counter the host's.
-func (v *vcpu) alignTSC(fd int) error {
-	err := ioctlAttr(fd, kvmabi.VCPUTSCCtrl, kvmabi.VCPUTSCOffset, 0)
-	if err == nil {
-		return nil
-	}
-	if !errors.Is(err, unix.ENXIO) && !errors.Is(err, unix.ENOTTY) && !errors.Is(err, unix.EINVAL) {
-		return fmt.Errorf("KVM_VCPU_TSC_OFFSET: %w", err)
-	}
-	// Kernels before 5.16: a write of the counter itself, off by the time of the call; the clock page's next refresh
-	// does not notice, so that guest time is behind by that much.
-	m := kvmabi.MSRs{NMSRs: 1}
-	m.Entries[0] = kvmabi.MSREntry{Index: msrTSC, Data: rdtsc()}
-	if n, err := ioctlPtr(fd, kvmabi.SetMSRs, &m); err != nil || n != 1 {
-		return fmt.Errorf("KVM_SET_MSRS of the TSC: %d of 1 were taken: %v", n, err)
-	}
 	return nil
 }
 
