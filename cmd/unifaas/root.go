@@ -50,6 +50,7 @@ unikernel: the program and a small library OS, alone in a virtual machine.`,
 		newScaleCmd(),
 		newRmCmd(),
 		newDoctorCmd(),
+		newBenchCmd(),
 	)
 	return root
 }
