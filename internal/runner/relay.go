@@ -5,6 +5,7 @@ package runner
 import (
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -57,6 +58,9 @@ func (r *relaying) loop(t *tender.Tender) {
 // suspend stops the tender, which is in a session of its own, and then this process, as the terminal asks.
 func suspend(t *tender.Tender) {
 	_ = unix.Kill(t.PID(), unix.SIGSTOP)
-	_ = unix.Kill(unix.Getpid(), unix.SIGSTOP)
+	// To this very thread: sent to the process, the signal may stop another first, and the next line would run too early.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	_ = unix.Tgkill(unix.Getpid(), unix.Gettid(), unix.SIGSTOP)
 	_ = unix.Kill(t.PID(), unix.SIGCONT)
 }

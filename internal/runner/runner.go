@@ -216,8 +216,10 @@ func report(w io.Writer, e tender.Exit) {
 	default:
 		fmt.Fprintf(w, "unifaas: the program was ended: %s\n", e.Reason)
 	}
-	if e.Report != "" {
-		fmt.Fprintln(w, strings.TrimRight(printable(e.Report), "\n"))
+	text := strings.Trim(printable(e.Report), "\n")
+	text = strings.TrimPrefix(text, e.Reason) // said already
+	if text = strings.TrimLeft(text, "\n"); text != "" {
+		fmt.Fprintln(w, text)
 	}
 }
 

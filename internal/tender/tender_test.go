@@ -18,7 +18,7 @@ import (
 func TestEnds(t *testing.T) {
 	for _, c := range []struct{ program, kind, reason string }{
 		{"segv", tender.Signaled, "signal 11 (SIGSEGV)"},
-		{"panic", tender.Panicked, "library OS stopped: bug in [31m mm/alloc.c"},
+		{"panic", tender.Panicked, "bug in [31m mm/alloc.c"},
 		{"oom", tender.OOM, "memory limit 64 MiB"},
 	} {
 		e := exit(t, boot(t, start(t, c.program)))

@@ -71,10 +71,10 @@ func endingOf(exit monitor.Exit, memory int64) ending {
 		e.reason = fmt.Sprintf("memory limit %d MiB", memory/units.MiB)
 	case monitor.ExitPanic:
 		e.kind = wire.KindPanic
-		e.reason = withDetail("library OS stopped", exit.Report)
+		e.reason = firstLine(exit.Report, "the library OS gave up")
 	default:
 		e.kind = wire.KindFault
-		e.reason = withDetail("sandbox stopped", exit.Report)
+		e.reason = firstLine(exit.Report, "the sandbox broke")
 	}
 	return e
 }
@@ -159,13 +159,13 @@ func (in *instance) close() {
 // oneLine makes an error fit the node's one-line messages.
 func oneLine(err error) string { return clean(err.Error()) }
 
-// withDetail adds the first line of a report, which may be the guest's own words.
-func withDetail(what, report string) string {
+// firstLine is the first line of a report, which may be the guest's own words.
+func firstLine(report, otherwise string) string {
 	line, _, _ := strings.Cut(report, "\n")
 	if line = clean(line); line != "" {
-		return what + ": " + line
+		return line
 	}
-	return what
+	return otherwise
 }
 
 // clean keeps hostile text from playing with terminals and logs.
