@@ -125,7 +125,7 @@ static void epoll_release(struct file *f)
 	kfree(ep);
 }
 
-static const struct file_ops epoll_ops = { .poll = epoll_poll, .release = epoll_release, .name = "[eventpoll]" };
+static const struct file_ops epoll_ops = { .poll = epoll_poll, .release = epoll_release, .seek = noop_seek, .name = "[eventpoll]" };
 
 static long epoll_new(bool cloexec)
 {

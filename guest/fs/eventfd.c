@@ -59,7 +59,7 @@ static u32 eventfd_poll(struct file *f, struct poll_table *pt)
 static void eventfd_release(struct file *f) { kfree(f->priv); }
 
 static const struct file_ops eventfd_ops = {
-	.read = eventfd_read, .write = eventfd_write, .poll = eventfd_poll, .release = eventfd_release, .name = "[eventfd]",
+	.read = eventfd_read, .write = eventfd_write, .poll = eventfd_poll, .release = eventfd_release, .seek = noop_seek, .name = "[eventfd]",
 };
 
 static long eventfd_new(u32 count, u32 flags)

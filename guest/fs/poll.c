@@ -11,6 +11,8 @@ void poll_wait(struct poll_table *pt, struct waitq *q)
 		pt->queue(pt, q);
 }
 
+long noop_seek(struct file *f, s64 off, int whence) { return f->pos; }
+
 /* ---- one wait ---- */
 
 struct poll_entry { struct waiter w; struct poller *p; };

@@ -43,7 +43,7 @@ static u32 signalfd_poll(struct file *f, struct poll_table *pt)
 	return signal_pending_set() & *sigset(f) ? POLL_IN : 0;
 }
 
-static const struct file_ops signalfd_ops = { .read = signalfd_read, .poll = signalfd_poll, .name = "[signalfd]" };
+static const struct file_ops signalfd_ops = { .read = signalfd_read, .poll = signalfd_poll, .seek = noop_seek, .name = "[signalfd]" };
 
 static long signalfd_do(int fd, const void *uset, u64 size, u32 flags)
 {

@@ -87,7 +87,7 @@ static void timerfd_release(struct file *f)
 }
 
 static const struct file_ops timerfd_ops = {
-	.read = timerfd_read, .poll = timerfd_poll, .release = timerfd_release, .name = "[timerfd]",
+	.read = timerfd_read, .poll = timerfd_poll, .release = timerfd_release, .seek = noop_seek, .name = "[timerfd]",
 };
 
 /* The alarm clocks only differ from the others on machines that suspend. */

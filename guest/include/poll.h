@@ -14,6 +14,8 @@ static inline u32 file_poll(struct file *f, struct poll_table *pt)
 	return f->ops->poll ? f->ops->poll(f, pt) : POLL_IN | POLL_OUT;
 }
 
+/* For file_ops.seek of files that have no position but do not mind. */
+long noop_seek(struct file *f, s64 off, int whence);
 /* Relative user timespec (NULL: none) to deadline; zero stays zero, so that nothing blocks. 0, -EFAULT, -EINVAL. */
 int poll_deadline(const void *uts, u64 *deadline);
 #endif

@@ -66,6 +66,8 @@ static long sock_read(struct file *f, struct iter *it, u64 *pos)
 {
 	struct sock *sk = f->priv;
 	struct smsg m = { .it = *it, .flags = f->flags & SOCK_NONBLOCK ? MSG_DONTWAIT : 0 };
+	if (!it->left) /* unlike recv() of nothing, which waits for something */
+		return 0;
 	long r = sk->ops->recv(sk, &m);
 	*it = m.it;
 	scm_free(m.scm);

@@ -11,6 +11,7 @@
 #define SOL_SOCKET_ 1
 #define BOOL 1
 #define BYTE 2 /* may be given as one byte */
+#define ANY (-0x7fffffff - 1), 0x7fffffff
 
 /* In the order of the OPT_ names of sock.h. */
 static const struct opt { u8 level, name, flags; s32 def, min, max; } options[OPT_COUNT] = {
@@ -20,10 +21,10 @@ static const struct opt { u8 level, name, flags; s32 def, min, max; } options[OP
 	{ 1, SO_BROADCAST, BOOL, 0, 0, 1 },
 	{ 1, SO_OOBINLINE, BOOL, 0, 0, 1 },
 	{ 1, SO_DONTROUTE, BOOL, 0, 0, 1 },
-	{ 1, SO_PRIORITY, 0, 0, 0, 6 },
+	{ 1, SO_PRIORITY, 0, 0, ANY },
 	{ 1, SO_PASSCRED, BOOL, 0, 0, 1 },
-	{ 1, SO_RCVLOWAT, 0, 1, -1, 0x7fffffff },
-	{ 1, SO_MARK, 0, 0, -0x7fffffff, 0x7fffffff },
+	{ 1, SO_RCVLOWAT, 0, 1, ANY },
+	{ 1, SO_MARK, 0, 0, ANY },
 	{ 1, SO_BUSY_POLL, 0, 0, 0, 0x7fffffff },
 	{ 1, SO_SNDBUF, 0, 212992, 0, 0x7fffffff },
 	{ 1, SO_RCVBUF, 0, 212992, 0, 0x7fffffff },
@@ -33,13 +34,13 @@ static const struct opt { u8 level, name, flags; s32 def, min, max; } options[OP
 	{ 6, TCP_KEEPINTVL, 0, 75, 1, 32767 },
 	{ 6, TCP_KEEPCNT, 0, 9, 1, 127 },
 	{ 6, TCP_SYNCNT, 0, 6, 1, 127 },
-	{ 6, TCP_LINGER2, 0, 60, -1, 0x7fffffff },
-	{ 6, TCP_DEFER_ACCEPT, 0, 0, 0, 0x7fffffff },
+	{ 6, TCP_LINGER2, 0, 60, ANY },
+	{ 6, TCP_DEFER_ACCEPT, 0, 0, ANY },
 	{ 6, TCP_QUICKACK, BOOL, 1, 0, 1 },
 	{ 6, TCP_USER_TIMEOUT, 0, 0, 0, 0x7fffffff },
 	{ 6, TCP_FASTOPEN, 0, 0, 0, 0x7fffffff },
-	{ 6, TCP_NOTSENT_LOWAT, 0, 0, -0x7fffffff - 1, 0x7fffffff },
-	{ 0, IP_TOS, BYTE, 0, 0, 255 },
+	{ 6, TCP_NOTSENT_LOWAT, 0, 0, ANY },
+	{ 0, IP_TOS, BYTE, 0, ANY },
 	{ 0, IP_TTL, BYTE, 64, 1, 255 },
 	{ 0, IP_MTU_DISCOVER, BYTE, 1, 0, 5 },
 	{ 0, IP_RECVERR, BYTE | BOOL, 0, 0, 1 },
@@ -156,8 +157,49 @@ static long set(struct sock *sk, int level, int name, u64 uval, u32 len)
 		v = !!v;
 	if (v < o->min || v > o->max)
 		return -EINVAL;
-	if (i == OPT_V6ONLY && sk->local.port)
-		return -EINVAL;
+	bool stream = sk->type == SOCK_STREAM;
+	switch (i) {
+	case OPT_PASSCRED:
+		if (sk->family != AF_UNIX)
+			return -EOPNOTSUPP;
+		break;
+	case OPT_REUSEPORT:
+		if (v && sk->family == AF_UNIX)
+			return -EOPNOTSUPP;
+		break;
+	case OPT_PRIORITY:
+	case OPT_MARK:
+		if (curproc()->euid && (i == OPT_MARK || v < 0 || v > 6))
+			return -EPERM;
+		break;
+	case OPT_RCVLOWAT:
+		v = v < 0 ? 0x7fffffff : v ? v : 1;
+		break;
+	case OPT_LINGER2:
+		v = MAX(v, -1);
+		break;
+	case OPT_DEFER_ACCEPT:
+		v = MAX(v, 0);
+		break;
+	case OPT_TOS:
+	case OPT_TCLASS:
+		if (i == OPT_TCLASS && v == -1)
+			v = 0;
+		v &= stream ? 0xfc : 0xff; /* the lowest two are the transport's */
+		break;
+	case OPT_MCAST_TTL:
+		if (stream)
+			return -EINVAL;
+		break;
+	case OPT_V6_MCAST_HOPS:
+		if (stream)
+			return -ENOPROTOOPT;
+		break;
+	case OPT_V6ONLY:
+		if (sk->local.port)
+			return -EINVAL;
+		break;
+	}
 	if ((i == OPT_TTL || i == OPT_V6_HOPS) && v == -1)
 		v = 64;
 	sk->opt[i] = v;
@@ -213,8 +255,12 @@ static long get(struct sock *sk, int level, int name, u64 uval, u64 ulen)
 		return -EFAULT;
 	if (len < 0)
 		return -EINVAL;
+	if (level != SOL_SOCKET_ && !has_level(sk, level))
+		return -EOPNOTSUPP;
 	int i = find(level, name);
-	if (i >= 0 && has_level(sk, level)) {
+	if (i >= 0) {
+		if (i == OPT_PASSCRED && sk->family != AF_UNIX)
+			return -EOPNOTSUPP;
 		v = sk->opt[i];
 		if (options[i].flags & BYTE && len && len < 4 && v >= 0 && v <= 255) {
 			u8 b = v;
@@ -222,7 +268,7 @@ static long get(struct sock *sk, int level, int name, u64 uval, u64 ulen)
 		}
 		return put_value(&v, 4, uval, ulen, len);
 	}
-	if (level == IPPROTO_TCP && has_level(sk, level)) {
+	if (level == IPPROTO_TCP) {
 		long r = get_tcp(sk, name, uval, ulen, len);
 		return r == -ENOPROTOOPT ? unknown(sk, level, name) : r;
 	}

@@ -33,11 +33,23 @@ bool stream_writable(struct sock *sk)
 	return sk->external ? xs_writable(&sk->x) : peer_room(sk) >= SOCK_LIMIT / 3;
 }
 
+/* Have both sides said that they send no more? Then TCP's connection is over, with or without descriptors. */
+static void stream_closed(struct sock *sk)
+{
+	if (sk->fin_seen && sk->shut & SHUT_SND && sk->state == SS_CONNECTED)
+		sk->state = SS_CLOSED;
+}
+
 void stream_fin(struct sock *sk, u8 shut)
 {
-	if ((sk->shut & shut) == shut)
-		return;
+	bool news = (sk->shut & shut) != shut;
 	sk->shut |= shut;
+	if (sk->type == SOCK_STREAM && sk->family != AF_UNIX) {
+		sk->fin_seen = true;
+		stream_closed(sk);
+	}
+	if (!news)
+		return;
 	waitq_wake(&sk->wq, POLL_IN | POLLRDHUP | (sk->shut == SHUT_BOTH ? POLLHUP | POLL_OUT : 0));
 }
 
@@ -60,8 +72,8 @@ static long push(struct sock *sk, struct smsg *m)
 		return n;
 	}
 	struct sock *p = sk->peer;
-	if (p->state == SS_DEAD) {
-		/* What is sent to a TCP socket that was closed goes well and is answered by a reset. */
+	if (p->state == SS_DEAD || (p->shut == SHUT_BOTH && sk->family != AF_UNIX)) {
+		/* What is sent to a TCP socket that nobody can read goes well and is answered by a reset. */
 		n = m->it.left;
 		m->it.left = 0;
 		stream_reset(sk, EPIPE);
@@ -195,12 +207,14 @@ long stream_recv(struct sock *sk, struct smsg *m)
 	long r = 0;
 	if (sk->state == SS_LISTEN || (sk->state == SS_FREE && !sk->err && !(sk->shut & SHUT_RCV)))
 		return sk->family == AF_UNIX ? -EINVAL : -ENOTCONN;
-	if (!want)
-		return 0;
+	if (m->flags & MSG_ERRQUEUE)
+		return -EAGAIN;
 	if (!sk->x.rx.len)
 		queue_poll();
-	while (done < want) {
+	for (;;) {
 		if (sk->x.rx.len) {
+			if (!want)
+				break;
 			size_t n = MIN((size_t)sk->x.rx.len, want - done);
 			struct scm *s = scm_at(sk, &n);
 			if (discard && !peek) {
@@ -227,9 +241,9 @@ long stream_recv(struct sock *sk, struct smsg *m)
 				break;
 			continue;
 		}
-		if (done && (done >= target || sk->err || sk->shut & SHUT_RCV))
+		if (done && (sk->err || sk->shut & SHUT_RCV))
 			break;
-		if (sk->err) {
+		if (sk->err && !sk->fin_seen) {
 			r = -sk->err;
 			sk->err = 0;
 			break;
@@ -299,6 +313,7 @@ int stream_shutdown(struct sock *sk, int how)
 		if (new & SHUT_RCV && sk->family == AF_UNIX)
 			stream_fin(p, SHUT_SND);
 	}
+	stream_closed(sk);
 	waitq_wake(&sk->wq, POLL_IN | POLLRDHUP | POLL_OUT | (sk->shut == SHUT_BOTH ? POLLHUP : 0));
 	return 0;
 }

@@ -149,6 +149,11 @@ void tcp_message(const struct ufs_msg *m, const struct spans *s)
 	}
 	switch (m->type) {
 	case UFS_MSG_DATA: {
+		if (sk->shut == SHUT_BOTH && !sk->fin_seen) { /* nobody can read it */
+			queue_control(UFS_MSG_RESET, m->conn, 0);
+			conn_gone(sk);
+			return;
+		}
 		int r = xs_receive(&sk->x, s);
 		if (r) {
 			klog("stream %u: %s: it is reset", m->conn, r == -ENOMEM ? "no memory for its data" : "more data than there was credit for");
@@ -161,7 +166,6 @@ void tcp_message(const struct ufs_msg *m, const struct spans *s)
 		return;
 	}
 	case UFS_MSG_EOF:
-		sk->fin_seen = true;
 		if (sk->shut & SHUT_SND)
 			conn_gone(sk);
 		stream_fin(sk, SHUT_RCV);
@@ -270,9 +274,10 @@ static int tcp_connect(struct sock *sk, const struct saddr *sa, bool nonblock)
 	case SS_CLOSED:
 		return -EISCONN;
 	}
-	if (sk->err) {
-		r = -sk->err;
+	if (sk->err || sk->in_progress) { /* how the last one ended, if nobody asked yet; the next tries again */
+		r = sk->err ? -sk->err : -ECONNABORTED;
 		sk->err = 0;
+		sk->in_progress = false;
 		return r;
 	}
 	if (!inet_local(to.a))
