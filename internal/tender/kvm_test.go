@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -23,7 +24,7 @@ import (
 )
 
 // startKVM starts a tender whose guests are real: an HTTP server on port 8080.
-func startKVM(t testing.TB, program string) *tender.Tender {
+func startKVM(t testing.TB, program string, change ...func(*tender.StartOptions)) *tender.Tender {
 	t.Helper()
 	testkit.NeedKVM(t)
 	libos, err := os.ReadFile(testkit.Built(t, "guest/libos.elf", "libos"))
@@ -38,13 +39,28 @@ func startKVM(t testing.TB, program string) *tender.Tender {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	tn, err := tender.Start(context.Background(), tender.StartOptions{Monitor: "kvm", Libos: libos, Image: f, ImageSize: size, Memory: 64 << 20,
-		Boot: monitor.Boot{Program: m.Program, Args: m.Args, Env: append(m.Env, "PORT=8080"), Cwd: "/", MaxFiles: 1024, OverlayMax: 16 << 20}})
+	o := tender.StartOptions{Monitor: "kvm", Libos: libos, Image: f, ImageSize: size, Memory: 64 << 20,
+		Boot: monitor.Boot{Program: m.Program, Args: m.Args, Env: append(m.Env, "PORT=8080"), Cwd: "/", MaxFiles: 1024, OverlayMax: 16 << 20}}
+	for _, f := range change {
+		f(&o)
+	}
+	tn, err := tender.Start(context.Background(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { tn.Close() })
 	return tn
+}
+
+// compile builds a program of testdata.
+func compile(t *testing.T, name string) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), name)
+	gcc := testkit.NeedTool(t, "gcc")
+	if out, err := exec.Command(gcc, "-O1", "-static", "-pthread", "-o", program, "testdata/"+name+".c").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return program
 }
 
 func client(i *tender.Instance) *http.Client {
@@ -105,11 +121,7 @@ func TestKVMRequests(t *testing.T) {
 
 // TestKVMStreams moves much through many streams of a real guest.
 func TestKVMStreams(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "echo")
-	if out, err := exec.Command(testkit.NeedTool(t, "gcc"), "-O1", "-static", "-pthread", "-o", program, "testdata/echo.c").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	i := boot(t, startKVM(t, program))
+	i := boot(t, startKVM(t, compile(t, "echo")))
 	for _, n := range []int{0, 1, 65536, 65537, 8 << 20} {
 		c, err := i.Dial(t.Context(), 8080)
 		if err != nil {
@@ -139,6 +151,57 @@ func TestKVMStreams(t *testing.T) {
 	if s.Streams != 0 {
 		t.Errorf("%d streams are left", s.Streams)
 	}
+}
+
+// TestKVMKill stops a guest that loops, while others of its tender answer.
+func TestKVMKill(t *testing.T) {
+	looping := make(chan tender.Output, 100)
+	tn := startKVM(t, compile(t, "loop"), func(o *tender.StartOptions) { o.OnOutput = func(l tender.Output) { looping <- l } })
+	i := boot(t, tn)
+	if l := <-looping; l.Line != "looping" || l.Stream != 1 {
+		t.Errorf("got %+v", l)
+	}
+	begin := time.Now()
+	i.Kill("timeout")
+	e := exit(t, i)
+	t.Logf("ended after %v: %+v", time.Since(begin), e)
+	if e.Kind != tender.Killed || e.Reason != "timeout" || time.Since(begin) > time.Second {
+		t.Errorf("got %+v", e)
+	}
+	j := boot(t, tn)
+	<-looping
+	if err := syscall.Kill(tn.PID(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if e := exit(t, j); e.Kind != tender.TenderDied {
+		t.Errorf("got %+v", e)
+	}
+}
+
+// TestKVMInstances has several instances in one tender.
+func TestKVMInstances(t *testing.T) {
+	tn := startKVM(t, "c-hello")
+	var wg sync.WaitGroup
+	for n := range 8 {
+		wg.Go(func() {
+			i, err := tn.Boot(t.Context(), fmt.Sprint(n), "h", nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			c := client(i)
+			for range 20 {
+				if err := get(c); err != nil {
+					t.Error(err)
+				}
+			}
+			i.Kill("done")
+			if e := i.Exit(); e.Kind != tender.Killed || e.Instance != fmt.Sprint(n) {
+				t.Errorf("got %+v", e)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func BenchmarkKVMBoot(b *testing.B) {

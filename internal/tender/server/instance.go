@@ -106,7 +106,8 @@ func (in *instance) create(cfg monitor.Config) error {
 	in.link = newLink(sb.Shared())
 	in.table = newTable(in.link, in.epfd)
 	in.console = newConsole(in.link, in.epfd, in.stdio, in.emit)
-	return nil
+	// Input that is there already, or its end, is in the ring before the guest starts: that saves it an exit.
+	return in.console.service()
 }
 
 // loop enters the guest until it has ended.
