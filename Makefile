@@ -106,7 +106,7 @@ lint:
 docs: docs/syscalls.md
 
 docs/syscalls.md: $(wildcard guest/sys/*.def) FORCE
-	@$(GO) run ./internal/tools/syscalldoc -o $@ guest/sys
+	@$(GO) run ./test/tools/syscalldoc -o $@ guest/sys
 
 clean:
 	rm -rf bin $(B) guest/libos.elf guest/vdso/vdso.so

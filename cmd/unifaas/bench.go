@@ -46,8 +46,8 @@ Suites:
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), unix.SIGTERM, unix.SIGINT)
 			defer stop()
-			done := func() {}
-			o.Progress, done = progressLine(os.Stderr)
+			show, done := progressLine(os.Stderr)
+			o.Progress = show
 			r, err := bench.Run(ctx, o)
 			done()
 			if err != nil {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package monitor is the seam between a tender and one kind of sandbox: kvm, process or qemu.
 //
 // A monitor makes sandboxes; a sandbox is guest memory, a shared area and something that runs guest code. It knows
