@@ -87,7 +87,6 @@ long dgram_recv(struct sock *sk, struct smsg *m)
 	else
 		r = m->flags & MSG_TRUNC ? msg->len : n;
 	m->out |= n < msg->len ? MSG_TRUNC : 0;
-	m->out |= sk->type == SOCK_SEQPACKET ? MSG_EOR : 0;
 	m->cred = msg->cred;
 	if (m->addr && sk->ops->from)
 		sk->ops->from(sk, msg, m->addr);

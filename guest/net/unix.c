@@ -135,8 +135,14 @@ int unix_bind(struct sock *sk, const struct saddr *sa)
 		return kind;
 	if (kind == 2)
 		return sk->name ? 0 : autobind(sk);
-	if (sk->name)
-		return -EINVAL;
+	if (sk->name) {
+		/* A path that exists is complained about first. */
+		struct inode *ino = kind == 1 ? path_lookup_kernel(path, false) : NULL;
+		if (!ino || IS_ERR(ino))
+			return -EINVAL;
+		inode_put(ino);
+		return -EADDRINUSE;
+	}
 	if (kind == 0)
 		return lookup(NULL, path, len) ? -EADDRINUSE : bind_name(sk, NULL, path, len);
 	struct inode *ino = path_mknod_kernel(path, S_IFSOCK | 0777, 0);
