@@ -20,6 +20,9 @@ import (
 	"unifaas.dev/internal/gateway/api"
 )
 
+// stdinHead is what is read of standard input before a request is sent.
+const stdinHead = 1 << 20
+
 type invokeFlags struct {
 	gatewayFlag
 	data, method, path, contentType string
@@ -90,7 +93,15 @@ func (o *invokeFlags) invocation(function string, withData bool) (client.Invocat
 	file, isFile := strings.CutPrefix(o.data, "@")
 	switch {
 	case o.data == "-":
-		v.Body, v.Length = os.Stdin, -1
+		// Not every program takes a body of unknown length: what is short enough gets one.
+		head, err := io.ReadAll(io.LimitReader(os.Stdin, stdinHead))
+		if err != nil {
+			return v, fmt.Errorf("standard input: %w", err)
+		}
+		v.Body, v.Length = bytes.NewReader(head), int64(len(head))
+		if len(head) == stdinHead {
+			v.Body, v.Length = io.MultiReader(v.Body, os.Stdin), -1
+		}
 		v.ContentType = cmp.Or(v.ContentType, "application/octet-stream")
 	case isFile:
 		f, err := os.Open(file) // closed by the transport

@@ -23,9 +23,10 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
+		Cmds:                nodeCmds(),
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("ROOT", testkit.Root(t))
-			return nil
+			return nodeEnv(e)
 		},
 	})
 }

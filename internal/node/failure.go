@@ -4,7 +4,6 @@ package node
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
 	"unifaas.dev/internal/units"
@@ -49,9 +48,3 @@ type RequestError struct{ Err error }
 
 func (e *RequestError) Error() string { return "request body: " + e.Err.Error() }
 func (e *RequestError) Unwrap() error { return e.Err }
-
-// dialError is a stream that could not be opened: nothing of the invocation has reached the instance.
-type dialError struct{ err error }
-
-func (e *dialError) Error() string { return fmt.Sprintf("connect: %v", e.err) }
-func (e *dialError) Unwrap() error { return e.err }

@@ -52,9 +52,9 @@ func newTransport(dial func(context.Context) (net.Conn, error), conns int) *http
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			c, err := dial(ctx)
 			if err != nil {
-				return nil, &dialError{err}
+				return nil, err
 			}
-			return c, nil
+			return &stream{Conn: c}, nil
 		},
 		DisableCompression:     true,
 		MaxIdleConns:           conns,

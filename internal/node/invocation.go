@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"sync/atomic"
 	"time"
 )
@@ -55,13 +56,17 @@ func (n *Node) Invoke(function string, arrived time.Time) *Invocation {
 // End. A request that cannot have reached any program is given to another instance.
 func (v *Invocation) RoundTrip(req *http.Request) (*http.Response, error) {
 	caller := req.Context()
-	for attempt := 1; ; attempt++ {
+	for n := 1; ; n++ {
 		if err := v.acquire(caller); err != nil {
 			return nil, err
 		}
 		sent := time.Now()
-		out := req.WithContext(v.limit)
-		body := guardBody(out)
+		var try attempt
+		out := req.WithContext(httptrace.WithClientTrace(v.limit, try.trace()))
+		body, err := guardBody(out)
+		if err != nil {
+			return nil, err
+		}
 		resp, err := v.inst.transport.RoundTrip(out)
 		if err == nil {
 			if resp.StatusCode == http.StatusSwitchingProtocols {
@@ -71,12 +76,14 @@ func (v *Invocation) RoundTrip(req *http.Request) (*http.Response, error) {
 			v.measure(sent)
 			return resp, nil
 		}
-		var dial *dialError
-		again := errors.As(err, &dial) && v.limit.Err() == nil && attempt < dialAttempts && body.restore(req)
-		if err = v.explain(caller, body, err); !again {
+		err = v.explain(caller, body, err)
+		if v.limit.Err() != nil || n == maxAttempts || body.touched.Load() || !try.unseen() {
 			return nil, err
 		}
-		v.retire = true // a program that takes no stream is no use to anyone
+		var guest *GuestError
+		if !errors.As(err, &guest) || try.stream == nil {
+			v.retire = true // it is gone, or takes no streams
+		}
 		v.letGo(false)
 		v.failed = false
 	}
@@ -214,19 +221,24 @@ func (v *Invocation) letGo(counts bool) {
 	v.inst = nil
 }
 
-// body is a request body that can be sent again as long as nobody has read from it.
+// body is the body of one attempt. One that is in memory (it has GetBody) is given to the transport as it is, which
+// then sends it together with the head; another one can be sent again as long as nobody has read from it.
 type body struct {
 	io.ReadCloser
 	touched atomic.Bool
 	failure atomic.Pointer[error] // of reading it from the caller
 }
 
-func guardBody(req *http.Request) *body {
+func guardBody(req *http.Request) (*body, error) {
 	b := &body{ReadCloser: req.Body}
-	if req.Body != nil && req.Body != http.NoBody {
+	var err error
+	switch {
+	case req.GetBody != nil:
+		req.Body, err = req.GetBody()
+	case req.Body != nil && req.Body != http.NoBody:
 		req.Body = b
 	}
-	return b
+	return b, err
 }
 
 func (b *body) Read(p []byte) (int, error) {
@@ -240,19 +252,3 @@ func (b *body) Read(p []byte) (int, error) {
 
 // Close leaves the body open for another attempt; the HTTP server closes it after the request.
 func (b *body) Close() error { return nil }
-
-// restore reports whether req has all of its body, fetched again if need be.
-func (b *body) restore(req *http.Request) bool {
-	if !b.touched.Load() {
-		return true
-	}
-	if req.GetBody == nil {
-		return false
-	}
-	fresh, err := req.GetBody()
-	if err != nil {
-		return false
-	}
-	req.Body = fresh
-	return true
-}

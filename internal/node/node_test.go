@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -569,6 +570,28 @@ func TestClosedKeepAlive(t *testing.T) {
 		if got, _, err := g.call("GET", "/", ""); err != nil || got != "ok" {
 			t.Fatalf("call %d: %q, %v", n, got, err)
 		}
+	}
+}
+
+// TestUnreadRequest: streams that are closed before anything was read from them cost no invocation, not even a POST.
+func TestUnreadRequest(t *testing.T) {
+	run := &nodetest.Runtime{Handler: http.HandlerFunc(echo)}
+	var n atomic.Int64
+	run.OnAccept = func(c net.Conn) bool {
+		if n.Add(1)%3 == 0 {
+			return true
+		}
+		time.Sleep(5 * time.Millisecond) // the request is there by now
+		c.Close()
+		return false
+	}
+	g := newRig(t, run, node.Options{})
+	g.Apply(spec())
+	if got, _, err := g.call("POST", "/", "x"); err != nil || got != "POST / x" {
+		t.Fatalf("%q, %v", got, err)
+	}
+	if run.Boots.Load() != 1 {
+		t.Errorf("%d boots", run.Boots.Load())
 	}
 }
 

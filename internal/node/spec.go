@@ -48,7 +48,7 @@ const (
 	backoffFirst   = 500 * time.Millisecond // between attempts to keep Scale.Min instances of a program that does not start
 	backoffMax     = time.Minute
 	idleConnLimit  = time.Second // shorter than the keep-alive time of any common server: they close first otherwise, in the middle of a request
-	dialAttempts   = 3
+	maxAttempts    = 3           // for a request that no program can have seen
 	maxHeaderBytes = 256 << 10
 )
 

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"os"
 	"os/signal"
@@ -87,6 +88,8 @@ func (o *Options) runtime(data string) (node.Runtime, error) {
 func Run(ctx context.Context, o Options) error {
 	ctx, stop := signal.NotifyContext(ctx, unix.SIGTERM, unix.SIGINT)
 	defer stop()
+	// Nobody here uses the standard logger but net/http, to complain about what functions send: they must not fill our stderr.
+	log.SetOutput(io.Discard)
 	if o.NATS != "" {
 		return errors.New("--nats is not supported in this version: a node keeps its state in its own data folder")
 	}

@@ -25,6 +25,8 @@ type Runtime struct {
 	OnBoot func(ctx context.Context, g *Guest) error
 	// OnStart, if set, can fail the start of a tender.
 	OnStart func(c node.TenderConfig) error
+	// OnAccept, if set, sees each stream first, and takes it away with false.
+	OnAccept func(net.Conn) bool
 	// IgnoreTerm lets instances survive Signal(15).
 	IgnoreTerm bool
 
@@ -130,11 +132,12 @@ type Guest struct {
 	conns chan net.Conn
 	CPU   atomic.Int64 // what Usage reports, ns
 
-	mu   sync.Mutex
-	open map[net.Conn]struct{}
-	exit node.Exit
-	once sync.Once
-	done chan struct{}
+	mu    sync.Mutex
+	open  map[net.Conn]struct{}
+	ended bool
+	exit  node.Exit
+	once  sync.Once
+	done  chan struct{}
 }
 
 type selfKey struct{}
@@ -170,6 +173,12 @@ func (g *Guest) Dial(ctx context.Context) (net.Conn, error) {
 		return nil, err
 	}
 	g.mu.Lock()
+	if g.ended {
+		// A real tender takes the stream, finds that there is no such instance, and drops it.
+		g.mu.Unlock()
+		time.AfterFunc(time.Millisecond, func() { b.Close() })
+		return a, nil
+	}
 	g.open[b] = struct{}{}
 	g.mu.Unlock()
 	select {
@@ -189,6 +198,7 @@ func (g *Guest) Dial(ctx context.Context) (net.Conn, error) {
 func (g *Guest) End(e node.Exit) {
 	g.once.Do(func() {
 		g.mu.Lock()
+		g.ended = true
 		for c := range g.open {
 			c.Close()
 		}
@@ -233,11 +243,15 @@ func (g *Guest) Usage(context.Context) (node.Usage, error) {
 type listener struct{ g *Guest }
 
 func (l listener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.g.conns:
-		return c, nil
-	case <-l.g.done:
-		return nil, net.ErrClosed
+	for {
+		select {
+		case c := <-l.g.conns:
+			if on := l.g.t.r.OnAccept; on == nil || on(c) {
+				return c, nil
+			}
+		case <-l.g.done:
+			return nil, net.ErrClosed
+		}
 	}
 }
 func (l listener) Close() error   { return nil }

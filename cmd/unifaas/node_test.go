@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// nodeEnv gives a script a free port, as LISTEN and for the verbs that talk to a node.
+func nodeEnv(e *testscript.Env) error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	e.Setenv("LISTEN", l.Addr().String())
+	e.Setenv("UNIFAAS_GATEWAY", "http://"+l.Addr().String())
+	return nil
+}
+
+// nodeCmds are commands of scripts about nodes.
+func nodeCmds() map[string]func(*testscript.TestScript, bool, []string) {
+	return map[string]func(*testscript.TestScript, bool, []string){
+		"waitup":  waitUp,
+		"load":    load,
+		"within":  within,
+		"procs":   procs,
+		"killpid": killPID,
+	}
+}
+
+// waitUp waits until the node at $LISTEN answers.
+func waitUp(ts *testscript.TestScript, neg bool, args []string) {
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		resp, err := http.Get("http://" + ts.Getenv("LISTEN") + "/healthz")
+		if err == nil {
+			resp.Body.Close()
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("node does not come up: %v", err)
+		}
+	}
+}
+
+// load FUNCTION COUNT CALLERS: invokes and fails if any answer is not 200.
+func load(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: load FUNCTION COUNT CALLERS")
+	}
+	count, _ := strconv.Atoi(args[1])
+	callers, _ := strconv.Atoi(args[2])
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: callers}}
+	defer client.CloseIdleConnections()
+	work := make(chan int)
+	var mu sync.Mutex
+	bad := map[string]int{}
+	var all sync.WaitGroup
+	for range callers {
+		all.Go(func() {
+			for n := range work {
+				resp, err := client.Post("http://"+ts.Getenv("LISTEN")+"/function/"+args[0], "text/plain", strings.NewReader(fmt.Sprint(n)))
+				text := ""
+				if err != nil {
+					text = err.Error()
+				} else {
+					resp.Body.Close()
+					if resp.StatusCode == http.StatusOK {
+						continue
+					}
+					text = resp.Status
+				}
+				mu.Lock()
+				bad[text]++
+				mu.Unlock()
+			}
+		})
+	}
+	for n := range count {
+		work <- n
+	}
+	close(work)
+	all.Wait()
+	if len(bad) > 0 {
+		ts.Fatalf("%d invocations by %d callers: failures %v", count, callers, bad)
+	}
+}
+
+// within MIN MAX METHOD URL STATUS: a request takes a time between the two and has that status.
+func within(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 5 {
+		ts.Fatalf("usage: within MIN MAX METHOD URL STATUS")
+	}
+	least, err1 := time.ParseDuration(args[0])
+	most, err2 := time.ParseDuration(args[1])
+	req, err3 := http.NewRequest(args[2], args[3], nil)
+	if err1 != nil || err2 != nil || err3 != nil {
+		ts.Fatalf("%v %v %v", err1, err2, err3)
+	}
+	start := time.Now()
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	took := time.Since(start)
+	if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	resp.Body.Close()
+	if strconv.Itoa(resp.StatusCode) != args[4] || took < least || took > most {
+		ts.Fatalf("%s after %v, want %s between %v and %v", resp.Status, took, args[4], least, most)
+	}
+}
+
+// procs [!]: processes whose environment or ancestors are this script's node: tenders, by the data folder of their parent.
+// It fails unless there is one, or with ! unless there is none, within some seconds.
+func procs(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: [!] procs REVISION")
+	}
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		n := len(tendersOf(args[0]))
+		if neg == (n == 0) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%d tenders of %s", n, args[0])
+		}
+	}
+}
+
+// killPID REVISION: SIGKILL for the tenders of a revision.
+func killPID(ts *testscript.TestScript, neg bool, args []string) {
+	pids := tendersOf(args[0])
+	if len(pids) == 0 {
+		ts.Fatalf("no tender of %s", args[0])
+	}
+	for _, pid := range pids {
+		if p, err := os.FindProcess(pid); err == nil {
+			p.Kill()
+		}
+	}
+}
+
+// tendersOf finds tender processes by their command line; scripts use revision names of their own.
+func tendersOf(revision string) (pids []int) {
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err == nil && string(text) == "unifaas\x00tender\x00"+revision+"\x00" {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(f)))
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
