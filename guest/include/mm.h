@@ -77,7 +77,8 @@ int mm_fault(struct mm *mm, u64 addr, u64 error, int *code);
 /* Calls fn for each mapping in order (for /proc/self/maps). */
 struct mapinfo { u64 start, end, off; int prot, flags; struct inode *ino; const char *name; /* "[stack]", "[heap]" or NULL */ };
 void mm_each(struct mm *mm, void (*fn)(const struct mapinfo *, void *), void *arg);
-void mm_set_name(struct mm *mm, u64 addr, const char *name);
+void mm_set_name(struct mm *mm, u64 addr, const char *name);  /* of the mapping at addr; kept by fork and merging */
+const char *mm_name(struct mm *mm, u64 addr);                  /* that pointer, or NULL */
 struct mmstat { u64 vsize, rss, data, stack, text; };
 void mm_stat(struct mm *mm, struct mmstat *st);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* space.c: an address space as a whole: made, adopted from the monitor, shared, ended, described. */
 #include "internal.h"
+#include "boot_hooks.h"
 #include "fs.h"
 
 #define WINDOW_SLOTS_FROM (UFS_WINDOW_VA >> 39)
@@ -60,6 +61,7 @@ void mm_put(struct mm *mm)
 	mm_unmap_range(mm, UFS_WINDOW_END, UFS_USER_END);
 	BUG_ON(mm->root || mm->rss);
 	list_del(&mm->all);
+	patch_forget(mm);
 	if (mm->pml4 != boot_pml4)
 		page_put(phys_to_virt(mm->pml4));
 	if (mm == mm_boot)
@@ -77,6 +79,12 @@ void mm_set_name(struct mm *mm, u64 addr, const char *name)
 	struct vma *v = vma_at(mm, addr);
 	if (v)
 		v->name = name;
+}
+
+const char *mm_name(struct mm *mm, u64 addr)
+{
+	struct vma *v = vma_at(mm, addr);
+	return v ? v->name : NULL;
 }
 
 void mm_each(struct mm *mm, void (*fn)(const struct mapinfo *, void *), void *arg)

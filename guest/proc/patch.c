@@ -27,9 +27,11 @@
 #define STUB_PAGES 4
 
 struct arena { u64 base, used, size; struct mm *mm; };
-/* Stub ranges of all address spaces; a copy of an address space by fork has them at the same place. */
+/* Ranges that still have room for stubs. What is a stub is decided by the mapping's name, which a fork copies. */
 static struct arena arenas[64];
 static u32 narenas;
+
+static const char stubs_name[] = "[stubs]";
 
 extern char syscall_entry[];
 
@@ -43,7 +45,8 @@ static struct arena *arena_for(struct mm *mm, u64 lo, u64 hi)
 {
 	for (u32 i = 0; i < narenas; i++) {
 		struct arena *a = &arenas[i];
-		if (a->mm == mm && a->used + STUB <= a->size && reaches(a->base, lo) && reaches(a->base, hi) && reaches(a->base + a->size, lo))
+		/* The program may have mapped something else there. */
+		if (a->mm == mm && mm_name(mm, a->base) == stubs_name && a->used + STUB <= a->size && reaches(a->base, lo) && reaches(a->base, hi) && reaches(a->base + a->size, lo))
 			return a;
 	}
 	if (narenas == ARRAY_SIZE(arenas))
@@ -52,7 +55,7 @@ static struct arena *arena_for(struct mm *mm, u64 lo, u64 hi)
 	long at = mm_find_near(mm, lo, hi, size);
 	if (at < 0 || mm_map(mm, at, size, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, NULL, 0) < 0)
 		return NULL;
-	mm_set_name(mm, at, "[stubs]");
+	mm_set_name(mm, at, stubs_name);
 	if (mm_poke(mm, at, &entry, sizeof(entry)))
 		return NULL;
 	struct arena *a = &arenas[narenas++];
@@ -63,13 +66,12 @@ static struct arena *arena_for(struct mm *mm, u64 lo, u64 hi)
 /* Where to run a system call again whose return address is ret: see syscall_restart(). */
 u64 patch_restart_rip(u64 ret)
 {
-	for (u32 i = 0; i < narenas; i++)
-		if (ret >= arenas[i].base && ret < arenas[i].base + arenas[i].size)
-			return ALIGN_DOWN(ret, STUB);
+	if (mm_name(curproc()->mm, ret) == stubs_name)
+		return ALIGN_DOWN(ret, STUB);
 	return ret - 2;
 }
 
-/* The address space is gone (exec, last exit). */
+/* The address space is gone; another may get its address. */
 void patch_forget(struct mm *mm)
 {
 	for (u32 i = 0; i < narenas;)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* mm_fake.c: a fake machine for the tests of mm/: files, a software MMU with a TLB, and a check of all invariants. */
+#include "boot_hooks.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include "../mm/internal.h"
@@ -161,6 +162,10 @@ struct file *fake_stream(u64 size)
 
 #define TLB 512
 static struct { u64 va, pa; bool write, exec, valid; } tlb[TLB];
+
+void patch_forget(struct mm *mm)
+{
+}
 
 void platform_flush(u64 va, u64 len)
 {
