@@ -82,18 +82,18 @@ func (l lines) Line(function, instance, stream, text string, at time.Time) {
 
 // rig is a whole node but for the unikernels.
 type rig struct {
-	*testing.T
+	testing.TB
 	*client.Client
 	run     *nodetest.Runtime
 	url     string
 	control *control.Control
 }
 
-func start(t *testing.T, handler http.HandlerFunc, o node.Options) *rig {
+func start(t testing.TB, handler http.HandlerFunc, o node.Options) *rig {
 	t.Helper()
 	before := runtime.NumGoroutine()
 	dir := t.TempDir()
-	g := &rig{T: t, run: &nodetest.Runtime{Handler: handler}}
+	g := &rig{TB: t, run: &nodetest.Runtime{Handler: handler}}
 	book, err := logs.Open(filepath.Join(dir, "logs"), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -720,17 +720,29 @@ func TestSlowHead(t *testing.T) {
 	}
 }
 
+// BenchmarkInvoke is one keep-alive caller; "direct" is the same program without a gateway.
 func BenchmarkInvoke(b *testing.B) {
-	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") }))
-	defer backend.Close()
+	handler := func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") }
+	call := func(b *testing.B, url string) {
+		resp, err := http.Post(url, "text/plain", strings.NewReader("hello"))
+		if err != nil {
+			b.Fatal(err)
+		}
+		io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+	}
 	b.Run("direct", func(b *testing.B) {
+		backend := httptest.NewServer(http.HandlerFunc(handler))
+		defer backend.Close()
 		for b.Loop() {
-			resp, err := http.Get(backend.URL)
-			if err != nil {
-				b.Fatal(err)
-			}
-			io.Copy(io.Discard, resp.Body)
-			resp.Body.Close()
+			call(b, backend.URL)
+		}
+	})
+	b.Run("gateway", func(b *testing.B) {
+		g := start(b, handler, node.Options{})
+		g.deploy("f", api.DeployRequest{})
+		for b.Loop() {
+			call(b, g.url+"/function/f")
 		}
 	})
 }
