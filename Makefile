@@ -29,7 +29,7 @@ GUEST_SRC  := $(sort $(wildcard $(GUEST_DIRS:%=guest/%/*.c) $(GUEST_DIRS:%=guest
 GUEST_OBJ  := $(GUEST_SRC:guest/%=$(B)/guest/%.o)
 LIBOS_MAX  := 262144 # bytes of text + data that the library OS may have
 
-.PHONY: build libos examples bench-programs abi-programs setup demo test lint docs clean FORCE
+.PHONY: build libos examples bench-programs abi-programs e2e-programs setup demo test lint docs clean FORCE
 .DELETE_ON_ERROR:
 
 build: bin/unifaas bench-programs

@@ -34,3 +34,11 @@ $(BENCH_PROGRAMS): $(B)/bench/%: test/bench/%.c $(wildcard test/bench/*.h)
 	@mkdir -p $(@D)
 	@echo "  CC    $@"
 	@$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -static -pthread $< -o $@
+
+# ---- the function of the end-to-end tests ----
+
+e2e-programs: $(B)/e2e/misbehave
+
+$(B)/e2e/misbehave: test/e2e/program/misbehave.c
+	@mkdir -p $(@D)
+	@$(CC) -std=gnu11 -O1 -Wall -Wextra -Werror -static $< -o $@

@@ -6,7 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"path/filepath"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -90,6 +90,8 @@ func TestSuites(t *testing.T) {
 	testkit.NeedKVM(t)
 	exe := testkit.Unifaas(t)
 	testkit.Built(t, "build/examples/c-hello", "examples")
+	temp := t.TempDir()
+	t.Setenv("TMPDIR", temp)
 	for _, name := range Names() {
 		t.Run(name, func(t *testing.T) {
 			r, err := Run(t.Context(), Options{Suite: name, Exe: exe, Programs: Folders(exe), Small: true, Libos: guest.Libos()})
@@ -106,7 +108,7 @@ func TestSuites(t *testing.T) {
 			}
 		})
 	}
-	left, err := filepath.Glob("/tmp/unifaas-bench-*")
+	left, err := os.ReadDir(temp)
 	if err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v %v", left, err)
 	}

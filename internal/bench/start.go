@@ -6,6 +6,9 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"unifaas.dev/internal/childnode"
+	"unifaas.dev/internal/gateway/api"
 )
 
 // later are cases of the plan whose programs do not run yet.
@@ -18,29 +21,31 @@ var later = map[string]string{
 func httpCases() []string { return []string{"c-hello", "go-hello", "python-hello", "node-hello"} }
 
 // pair is the two nodes that one suite compares: unikernels, and plain processes behind the same gateway.
-type pair struct{ kvm, plain *node }
+type pair struct{ kvm, plain *childnode.Node }
 
 func startPair(ctx context.Context, o *Options) (*pair, error) {
-	kvm, err := startNode(ctx, o.Exe)
+	kvm, err := childnode.Start(ctx, o.Exe, "")
 	if err != nil {
 		return nil, err
 	}
-	plain, err := startNode(ctx, o.Exe, "--runtime", "process-plain")
+	plain, err := childnode.Start(ctx, o.Exe, "", "--runtime", "process-plain")
 	if err != nil {
-		kvm.stop()
+		kvm.Stop()
 		return nil, err
 	}
 	return &pair{kvm, plain}, nil
 }
 
 func (p *pair) stop() {
-	p.kvm.stop()
-	p.plain.stop()
+	p.kvm.Stop()
+	p.plain.Stop()
 }
 
 func (p *pair) deploy(ctx context.Context, name, program string) error {
-	for _, n := range []*node{p.kvm, p.plain} {
-		if err := n.deploy(ctx, name, program); err != nil {
+	one, conc, memory := 1, 100, int64(256<<20)
+	q := api.DeployRequest{Max: &one, Concurrency: &conc, Memory: &memory}
+	for _, n := range []*childnode.Node{p.kvm, p.plain} {
+		if err := n.Deploy(ctx, name, program, q); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
@@ -88,7 +93,7 @@ func startCase(ctx context.Context, o *Options, p *pair, name string, rounds int
 		defer b.remove()
 	}
 	all := map[string]samples{}
-	caller := map[*node]*caller{p.kvm: newCaller(), p.plain: newCaller()}
+	caller := map[*childnode.Node]*caller{p.kvm: newCaller(), p.plain: newCaller()}
 	for _, c := range caller {
 		defer c.close()
 	}
@@ -96,16 +101,16 @@ func startCase(ctx context.Context, o *Options, p *pair, name string, rounds int
 		o.Progress("%s: round %d of %d", name, i, rounds)
 		for _, s := range []struct {
 			system string
-			n      *node
+			n      *childnode.Node
 		}{{KVM, p.kvm}, {Process, p.plain}} {
-			if err := s.n.empty(ctx, name); err != nil {
+			if err := s.n.Empty(ctx, name); err != nil {
 				return nil, err
 			}
 			// The connection to the gateway is there before the clock runs.
-			if _, err := caller[s.n].get(ctx, "http://"+s.n.addr+"/healthz"); err != nil {
+			if _, err := caller[s.n].get(ctx, "http://"+s.n.Addr+"/healthz"); err != nil {
 				return nil, err
 			}
-			t, err := caller[s.n].get(ctx, s.n.url(name))
+			t, err := caller[s.n].get(ctx, s.n.URL(name))
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", s.system, err)
 			}

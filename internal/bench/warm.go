@@ -6,6 +6,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"unifaas.dev/internal/childnode"
 )
 
 // runWarm measures an instance that is there, over one and over sixteen connections.
@@ -52,9 +54,9 @@ func warmCase(ctx context.Context, o *Options, p *pair, name, label string, conn
 		o.Progress("%s: round %d of %d", label, i+1, rounds)
 		for _, s := range []struct {
 			system string
-			n      *node
+			n      *childnode.Node
 		}{{KVM, p.kvm}, {Process, p.plain}} {
-			l, t, err := load(ctx, s.n.url(name), conns, each)
+			l, t, err := load(ctx, s.n.URL(name), conns, each)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", s.system, err)
 			}
