@@ -3,6 +3,8 @@
 #include "platform.h"
 #include "internal.h"
 
+#define XSAVE_KNOWN 0x2e7 /* x87, SSE, AVX, AVX-512, PKRU */
+
 u32 xsave_size;
 u64 xsave_mask;
 u8 has_xsaveopt;
@@ -75,7 +77,8 @@ static void fpu_setup(void)
 {
 	u32 r[4], lo, hi;
 	__asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
-	xsave_mask = (u64)hi << 32 | lo;
+	/* Some KVMs leave the host's XCR0 in force. Without AMX, whose state is large and of which CPUID does not tell. */
+	xsave_mask = ((u64)hi << 32 | lo) & XSAVE_KNOWN;
 	cpuid(0xd, 0, r);
 	xsave_size = ALIGN_UP(r[1], 64);
 	cpuid(0xd, 1, r);

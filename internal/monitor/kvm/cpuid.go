@@ -23,14 +23,17 @@ const cpuidIndexed = 1
 type features struct {
 	xcr0 uint64
 	cr4  uint64
+	// cr4Native are bits that KVM does not offer but that hold for code at CPL3 anyway, see restrictCPUID. Setting them
+	// only makes CPUID tell programs so: a program that does not see OSXSAVE uses no AVX.
+	cr4Native uint64
 }
 
 // restrictCPUID turns what the host supports into what guests see, in place: one CPU without the features that need CPL0,
 // an interrupt controller or state that the library OS does not keep.
 //
 // A KVM that runs CPL3 code natively on shadow page tables (PVM) may not offer FSGSBASE and XSAVE, refuse their bits in
-// CR4, and yet have them work, as the host's own CR4 counts. nativeFSGSBASE says that the host's user space has it.
-func restrictCPUID(c *kvmabi.CPUID, nativeFSGSBASE bool) (features, error) {
+// CR4, and yet have them work, as the host's own CR4 counts. native are the CR4 bits that this process runs with.
+func restrictCPUID(c *kvmabi.CPUID, native uint64) (features, error) {
 	if c.Nent > kvmabi.CPUIDMax {
 		return features{}, fmt.Errorf("KVM_GET_SUPPORTED_CPUID: %d entries", c.Nent)
 	}
@@ -46,7 +49,8 @@ func restrictCPUID(c *kvmabi.CPUID, nativeFSGSBASE bool) (features, error) {
 			xstate = uint64(e.EDX)<<32 | uint64(e.EAX)
 		}
 	}
-	if f.cr4&cr4FSGSBASE == 0 && !nativeFSGSBASE {
+	f.cr4Native = native &^ f.cr4
+	if (f.cr4|native)&cr4FSGSBASE == 0 {
 		return features{}, fmt.Errorf("%s: guests cannot have FSGSBASE: need Intel Ivy Bridge, AMD Zen 2 or newer, or use --monitor process", device)
 	}
 	if xstate&xcrX87SSE != xcrX87SSE {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 
+	"golang.org/x/sys/cpu"
 	"golang.org/x/sys/unix"
 
 	"unifaas.dev/internal/monitor/kvm/kvmabi"
@@ -75,26 +76,30 @@ func openHost(file *os.File) (_ *host, err error) {
 	if _, err = ioctlPtr(fd, kvmabi.GetSupportedCPUID, &h.cpuid); err != nil {
 		return nil, fmt.Errorf("%s: KVM_GET_SUPPORTED_CPUID: %w", file.Name(), err)
 	}
-	if h.features, err = restrictCPUID(&h.cpuid, nativeFSGSBASE()); err != nil {
+	if h.features, err = restrictCPUID(&h.cpuid, nativeCR4()); err != nil {
 		return nil, err
 	}
 	h.ticker = newTicker()
 	return h, nil
 }
 
-// nativeFSGSBASE reports whether user space of this machine may use WRFSBASE.
-func nativeFSGSBASE() bool {
+// nativeCR4 are the bits of CR4 that user space of this machine notices: may it use WRFSBASE and XGETBV?
+func nativeCR4() uint64 {
 	const atHWCAP2, bitFSGSBASE = 26, 1 << 1
+	var bits uint64
+	if cpu.X86.HasOSXSAVE {
+		bits |= cr4OSXSAVE
+	}
 	aux, err := unix.Auxv()
 	if err != nil {
-		return false
+		return bits
 	}
 	for _, a := range aux {
-		if a[0] == atHWCAP2 {
-			return a[1]&bitFSGSBASE != 0
+		if a[0] == atHWCAP2 && a[1]&bitFSGSBASE != 0 {
+			bits |= cr4FSGSBASE
 		}
 	}
-	return false
+	return bits
 }
 
 // openError says what to do about a /dev/kvm that does not open.

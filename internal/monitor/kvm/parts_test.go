@@ -163,7 +163,7 @@ func leaf(c *kvmabi.CPUID, f, i uint32) kvmabi.CPUIDEntry {
 
 func TestRestrictCPUID(t *testing.T) {
 	c := supported()
-	f, err := restrictCPUID(c, false)
+	f, err := restrictCPUID(c, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,16 +219,16 @@ func TestRestrictCPUIDRefuses(t *testing.T) {
 		}
 	}
 	without := *c
-	if _, err := restrictCPUID(c, false); err == nil || !strings.Contains(err.Error(), "FSGSBASE") {
+	if _, err := restrictCPUID(c, 0); err == nil || !strings.Contains(err.Error(), "FSGSBASE") {
 		t.Errorf("no FSGSBASE: %v", err)
 	}
-	if f, err := restrictCPUID(&without, true); err != nil || f.cr4&cr4FSGSBASE != 0 {
+	if f, err := restrictCPUID(&without, cr4FSGSBASE); err != nil || f.cr4&cr4FSGSBASE != 0 {
 		t.Errorf("FSGSBASE of the host only: %+v, %v", f, err)
 	}
-	if _, err := restrictCPUID(&kvmabi.CPUID{}, true); err == nil || !strings.Contains(err.Error(), "XSAVE") {
+	if _, err := restrictCPUID(&kvmabi.CPUID{}, cr4FSGSBASE); err == nil || !strings.Contains(err.Error(), "XSAVE") {
 		t.Errorf("no XSAVE: %v", err)
 	}
-	if _, err := restrictCPUID(&kvmabi.CPUID{Nent: kvmabi.CPUIDMax + 1}, true); err == nil {
+	if _, err := restrictCPUID(&kvmabi.CPUID{Nent: kvmabi.CPUIDMax + 1}, cr4FSGSBASE); err == nil {
 		t.Error("too many entries were taken")
 	}
 }
