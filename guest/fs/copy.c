@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* copy.c: from file to file without the program: sendfile, splice, copy_file_range. */
+/* copy.c: from file to file without the program: sendfile, splice, tee, copy_file_range. */
 #include "vfs.h"
 
 #define CHUNK_ORDER 4
@@ -147,7 +147,7 @@ SYSCALL(splice)
 	if (r)
 		return r;
 	r = -EINVAL;
-	if ((!file_is_pipe(in) && !file_is_pipe(out)) || (file_is_pipe(in) && in->ino == out->ino) || (out->flags & O_APPEND))
+	if ((!file_is_pipe(in) && !file_is_pipe(out)) || (file_is_pipe(in) && in->priv == out->priv) || (out->flags & O_APPEND))
 		goto done;
 	r = -ESPIPE;
 	if ((b && file_is_pipe(in)) || (d && file_is_pipe(out)))
@@ -165,6 +165,31 @@ SYSCALL(splice)
 	if (r > 0 && ((b && put_user(ipos, b)) || (d && put_user(opos, d))))
 		r = -EFAULT;
 done:
+	file_put(in);
+	file_put(out);
+	return r;
+}
+
+SYSCALL(tee)
+{
+	struct file *in, *out;
+	long r;
+
+	if (d & ~(u64)SPLICE_F_ALL)
+		return -EINVAL;
+	if (!c)
+		return 0;
+	r = get_pair((int)a, (int)b, &in, &out);
+	if (r)
+		return r;
+	r = -EINVAL;
+	if (file_is_pipe(in) && file_is_pipe(out) && in->priv != out->priv) {
+		r = pipe_wait_data(in, (d & SPLICE_F_NONBLOCK) || (in->flags & O_NONBLOCK));
+		if (r > 0)
+			r = pipe_wait_room(out, (d & SPLICE_F_NONBLOCK) || (out->flags & O_NONBLOCK));
+		if (r > 0)
+			r = pipe_tee(in, out, c);
+	}
 	file_put(in);
 	file_put(out);
 	return r;

@@ -322,6 +322,30 @@ long pipe_wait_room(struct file *f, bool nonblock)
 	return r ? r : !p->readers ? broken() : (long)room(p);
 }
 
+long pipe_tee(struct file *in, struct file *out, u64 n)
+{
+	struct pipe *p = in->priv, *o = out->priv;
+	u32 from = p->tail;
+	long done = 0;
+
+	n = MIN(n, MIN(used(p), room(o)));
+	while (n) {
+		u32 at = from & (p->size - 1);
+		struct iter it;
+		long r;
+		iter_kernel(&it, p->buf + at, MIN(n, (u64)(p->size - at)));
+		r = put(o, &it, it.left);
+		if (r <= 0)
+			break;
+		from += r;
+		done += r;
+		n -= r;
+	}
+	if (done)
+		wake(&o->rq, POLL_IN);
+	return done;
+}
+
 long pipe_size(struct file *f, bool set, u64 n)
 {
 	struct pipe *p = f->priv;

@@ -134,6 +134,7 @@ long pipe_unread(struct file *f, const void *p, size_t n);
 long pipe_size(struct file *f, bool set, u64 n);
 long pipe_wait_data(struct file *f, bool nonblock); /* bytes there, 0 at the end, or negative errno */
 long pipe_wait_room(struct file *f, bool nonblock);
+long pipe_tee(struct file *in, struct file *out, u64 n); /* copies what is there and fits, without taking it */
 
 /* ---- devfs.c, random.c ---- */
 extern const struct file_ops random_fops;
