@@ -96,27 +96,38 @@ func load(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// within MIN MAX METHOD URL STATUS: a request takes a time between the two and has that status.
+// within MIN MAX METHOD URL STATUS: a request has that status after a time between the two. On a busy machine one may be
+// late for reasons of its own, so several are made; none may be early.
 func within(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 5 {
 		ts.Fatalf("usage: within MIN MAX METHOD URL STATUS")
 	}
 	least, err1 := time.ParseDuration(args[0])
 	most, err2 := time.ParseDuration(args[1])
-	req, err3 := http.NewRequest(args[2], args[3], nil)
-	if err1 != nil || err2 != nil || err3 != nil {
-		ts.Fatalf("%v %v %v", err1, err2, err3)
+	if err1 != nil || err2 != nil {
+		ts.Fatalf("%v %v", err1, err2)
 	}
-	start := time.Now()
-	resp, err := http.DefaultTransport.RoundTrip(req)
-	took := time.Since(start)
-	if err != nil {
-		ts.Fatalf("%v", err)
+	var took time.Duration
+	for range 5 {
+		req, err := http.NewRequest(args[2], args[3], nil)
+		if err != nil {
+			ts.Fatalf("%v", err)
+		}
+		start := time.Now()
+		resp, err := http.DefaultTransport.RoundTrip(req)
+		took = time.Since(start)
+		if err != nil {
+			ts.Fatalf("%v", err)
+		}
+		resp.Body.Close()
+		if strconv.Itoa(resp.StatusCode) != args[4] || took < least {
+			ts.Fatalf("%s after %v, want %s between %v and %v", resp.Status, took, args[4], least, most)
+		}
+		if took <= most {
+			return
+		}
 	}
-	resp.Body.Close()
-	if strconv.Itoa(resp.StatusCode) != args[4] || took < least || took > most {
-		ts.Fatalf("%s after %v, want %s between %v and %v", resp.Status, took, args[4], least, most)
-	}
+	ts.Fatalf("%s after %v, want it within %v", args[4], took, most)
 }
 
 // procs [!]: processes whose environment or ancestors are this script's node: tenders, by the data folder of their parent.

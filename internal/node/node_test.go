@@ -223,7 +223,7 @@ func TestTimeoutEndsInstance(t *testing.T) {
 	start := time.Now()
 	_, _, err := g.call("GET", "/loop", "")
 	var timeout *node.TimeoutError
-	if took := time.Since(start); !errors.As(err, &timeout) || took < 100*time.Millisecond || took > 200*time.Millisecond {
+	if took := time.Since(start); !errors.As(err, &timeout) || took < 100*time.Millisecond || took > time.Second {
 		t.Errorf("%v after %v", err, took)
 	}
 	eventually(t, "the stuck instance ends", func() bool { return ended.Load() == 1 })
