@@ -58,6 +58,9 @@ struct thread {
 	u32 last_nr[16]; s32 last_ret[16]; u32 last_pos; /* the last system calls, for reports */
 	u64 trap_no, trap_err, trap_addr; /* last fault, for the signal frame */
 	u64 sigwait;             /* sigtimedwait: taken although blocked */
+	u64 rseq;                /* registered area of restartable sequences (proc/rseq.c), 0 none */
+	u32 rseq_len, rseq_sig;
+	bool rseq_event;         /* lost the CPU: a sequence has to be aborted */
 	u64 restart_deadline;    /* of a relative sleep that is restarted after a stop; 0 none */
 };
 #define NOT_RUNNING (~0ULL) /* cpu_start of a thread that has not the CPU */

@@ -153,6 +153,11 @@ static void thread_fill(struct thread *t, const struct clone *c)
 	t->sigmask = me->sigmask;
 	if (!(c->flags & CLONE_VM) || (c->flags & CLONE_VFORK))
 		t->sigalt = me->sigalt;
+	if (!(c->flags & CLONE_VM)) {
+		t->rseq = me->rseq;
+		t->rseq_len = me->rseq_len;
+		t->rseq_sig = me->rseq_sig;
+	}
 	if (c->flags & CLONE_CHILD_CLEARTID)
 		t->clear_child_tid = c->child_tid;
 	memcpy(t->name, me->name, sizeof(t->name));
@@ -275,6 +280,7 @@ void exec_done(struct process *p)
 	p->vm_shared = false;
 	p->keep_caps = false;
 	p->dumpable = true;
+	current()->rseq = 0;
 	posix_timers_free(p);
 	vfork_release(p);
 }

@@ -48,6 +48,7 @@ static void run_handler(struct regs *r, const struct ksiginfo *si)
 	struct ksigaction *slot = &t->proc->sighand->act[si->signo - 1], act = *slot;
 	u64 old = t->restore_sigmask ? t->saved_sigmask : t->sigmask;
 	settle_call(r, true, act.flags);
+	rseq_fix(r);
 	if (act.flags & SA_RESETHAND)
 		slot->handler = SIG_DFL;
 	if (sigframe_push(r, &act, si, old)) {
@@ -70,6 +71,8 @@ void signal_deliver(struct regs *r)
 		t->flags &= ~TF_NEED_SIGNAL;
 		if (t->flags & TF_EXITING)
 			thread_exit(p->exit_status >> 8 & 0xff);
+		if (t->rseq_event)
+			rseq_fix(r);
 		if (p->stop_sig) {
 			stop_here();
 			continue;

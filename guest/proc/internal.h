@@ -7,7 +7,7 @@
  *   process.c  threads and processes as objects     sigframe.c  the frame a handler runs on
  *   clone.c    made                                 stop.c      stopped and continued processes
  *   exit.c     ended                                futex.c, futexkey.c, futexpi.c, robust.c
- *   waitpid.c  waited for
+ *   waitpid.c  waited for                          rseq.c      restartable sequences
  */
 #ifndef UFS_PROC_INTERNAL_H
 #define UFS_PROC_INTERNAL_H
@@ -29,6 +29,7 @@ extern struct process kernel_process;
 void thread_wake_with(struct thread *t, int result);
 void thread_run(struct thread *t);          /* a stopped or new thread goes on */
 extern struct list dead_threads;
+void thread_requeue(void);                  /* sched_yield */
 
 /* process.c */
 struct groups { u32 n; u32 gid[]; };
@@ -73,6 +74,9 @@ struct sigq *sigqueue_find(struct list *q, int signo);
 /* sigframe.c: -EFAULT when the stack cannot take it. */
 int sigframe_push(struct regs *r, const struct ksigaction *act, const struct ksiginfo *si, u64 oldmask);
 bool on_altstack(const struct thread *t, u64 sp);
+
+/* rseq.c: before r goes on elsewhere than where it was interrupted, or after others had the CPU. */
+void rseq_fix(struct regs *r);
 
 /* futex.c */
 void futex_init(void);

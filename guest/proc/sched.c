@@ -104,12 +104,23 @@ void thread_run(struct thread *t)
 		enqueue(t);
 }
 
-void thread_yield(void)
+void thread_requeue(void)
 {
 	if (list_empty(&percpu.runq))
 		return;
 	enqueue(current());
 	schedule();
+}
+
+/* Preempted: unlike a thread inside a call, this one may be in the middle of a restartable sequence. */
+void thread_yield(void)
+{
+	struct thread *t = current();
+	if (t->rseq && !list_empty(&percpu.runq)) {
+		t->rseq_event = true;
+		t->flags |= TF_NEED_SIGNAL;
+	}
+	thread_requeue();
 }
 
 struct sleeper { struct ktimer kt; struct thread *t; };

@@ -8,7 +8,7 @@ enum { S_OTHER, S_FIFO, S_RR, S_BATCH, S_IDLE = 5, S_DEADLINE = 6 };
 
 SYSCALL(sched_yield)
 {
-	thread_yield();
+	thread_requeue();
 	return 0;
 }
 

@@ -83,11 +83,15 @@ static int scan(const struct wanted *w, struct outcome *o)
 
 static int wait_for(const struct wanted *w, struct outcome *o)
 {
-	int r = scan(w, o), b;
-	if (r || (w->options & WNOHANG))
-		return r;
-	b = wait_on(curproc()->child_wait, (r = scan(w, o)), ~0ULL);
-	return r ? r : b;
+	int blocked = 0, r;
+	struct waiter me;
+	waiter_init(&me);
+	waitq_add(curproc()->child_wait, &me);
+	/* Not wait_on(): looking takes the child away, so each look counts. */
+	while (!(r = scan(w, o)) && !blocked && !(w->options & WNOHANG))
+		blocked = thread_block(~0ULL, true);
+	waitq_remove(&me);
+	return r ? r : blocked;
 }
 
 SYSCALL(wait4)

@@ -4,7 +4,7 @@
 TESTS += proc_test signal_test timer_test
 
 PROC_SRC := $(addprefix ../proc/,sched.c schedcalls.c wait.c process.c clone.c exit.c waitpid.c signal.c stop.c deliver.c sigframe.c \
-	sigcalls.c futex.c futexkey.c futexpi.c robust.c rlimit.c session.c) $(wildcard ../time/*.c)
+	sigcalls.c futex.c futexkey.c futexpi.c robust.c rseq.c rlimit.c session.c) $(wildcard ../time/*.c)
 PROC_OBJ := $(PROC_SRC:../%.c=$(OUT)/proc/up/%.o) $(OUT)/proc/proc_fake.o $(OUT)/proc/proc_host.o
 PROC_CFLAGS := $(TEST_CFLAGS) -include proc_env.h -ffreestanding
 
