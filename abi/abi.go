@@ -53,7 +53,9 @@ const (
 	CtlOff     = 0x0
 	ClockOff   = 0x1000
 	ReportOff  = 0x2000
-	ReportSize = 0x6000
+	ReportSize = 0x5000
+	CPUIDOff   = 0x7000
+	CPUIDMax   = 127
 	BootOff    = 0x8000
 	BootSize   = 0x38000
 	RxOff      = 0x40000
@@ -186,15 +188,37 @@ type Ctl struct {
 
 // Clock is struct ufs_clock.
 type Clock struct {
-	Seq     uint32
-	Shift   uint32
-	TSCBase uint64
-	MonoNS  uint64
-	Mult    uint64
-	RealOff uint64
-	BootOff uint64
-	TSCKHz  uint64
-	Pad     uint64
+	Seq      uint32
+	Shift    uint32
+	TSCBase  uint64
+	Mult     uint64
+	MonoSec  uint64
+	MonoNsec uint64
+	RealSec  uint64
+	RealNsec uint64
+	MonoNS   uint64
+	RealOff  uint64
+	BootOff  uint64
+	TSCKHz   uint64
+}
+
+// CPUIDEntry is struct ufs_cpuid_entry.
+type CPUIDEntry struct {
+	Function uint32
+	Index    uint32
+	Indexed  uint32
+	EAX      uint32
+	EBX      uint32
+	ECX      uint32
+	EDX      uint32
+	Pad      uint32
+}
+
+// CPUID is struct ufs_cpuid.
+type CPUID struct {
+	Count   uint32
+	Pad     [7]uint32
+	Entries [CPUIDMax]CPUIDEntry
 }
 
 // Boot is struct ufs_boot.

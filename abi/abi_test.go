@@ -24,6 +24,8 @@ func structs() map[string]reflect.Type {
 		"ufs_exc_frame":    reflect.TypeFor[ExcFrame](),
 		"ufs_ctl":          reflect.TypeFor[Ctl](),
 		"ufs_clock":        reflect.TypeFor[Clock](),
+		"ufs_cpuid":        reflect.TypeFor[CPUID](),
+		"ufs_cpuid_entry":  reflect.TypeFor[CPUIDEntry](),
 		"ufs_boot":         reflect.TypeFor[Boot](),
 		"ufs_msg":          reflect.TypeFor[Msg](),
 	}
@@ -38,7 +40,7 @@ func constants() map[string]uint64 {
 		"PHYS_VA": PhysVA, "IMAGE_VA": ImageVA, "WINDOW_VA": WindowVA, "WINDOW_END": WindowEnd, "USER_END": UserEnd,
 		"RAM_MIN": RAMMin, "RAM_MAX": RAMMax, "IMAGE_MAX": ImageMax,
 		"KERNEL_CS": KernelCS, "KERNEL_SS": KernelSS, "USER_SS": UserSS, "USER_CS": UserCS, "TSS_SEL": TSSSel,
-		"SHARED_SIZE": SharedSize, "CTL_OFF": CtlOff, "CLOCK_OFF": ClockOff, "REPORT_OFF": ReportOff,
+		"SHARED_SIZE": SharedSize, "CTL_OFF": CtlOff, "CLOCK_OFF": ClockOff, "REPORT_OFF": ReportOff, "CPUID_OFF": CPUIDOff, "CPUID_MAX": CPUIDMax,
 		"REPORT_SIZE": ReportSize, "BOOT_OFF": BootOff, "BOOT_SIZE": BootSize,
 		"RX_OFF": RxOff, "RX_SIZE": RxSize, "TX_OFF": TxOff, "TX_SIZE": TxSize,
 		"BELL_QUEUE": BellQueue, "BELL_IDLE": BellIdle, "BELL_EXIT": BellExit, "BELL_PANIC": BellPanic, "BELL_OOM": BellOOM,

@@ -30,14 +30,18 @@ const (
 
 // Offsets of the fields of Clock in the shared area.
 const (
-	ClockSeq     = ClockOff + uint64(unsafe.Offsetof(Clock{}.Seq))
-	ClockShift   = ClockOff + uint64(unsafe.Offsetof(Clock{}.Shift))
-	ClockTSCBase = ClockOff + uint64(unsafe.Offsetof(Clock{}.TSCBase))
-	ClockMonoNS  = ClockOff + uint64(unsafe.Offsetof(Clock{}.MonoNS))
-	ClockMult    = ClockOff + uint64(unsafe.Offsetof(Clock{}.Mult))
-	ClockRealOff = ClockOff + uint64(unsafe.Offsetof(Clock{}.RealOff))
-	ClockBootOff = ClockOff + uint64(unsafe.Offsetof(Clock{}.BootOff))
-	ClockTSCKHz  = ClockOff + uint64(unsafe.Offsetof(Clock{}.TSCKHz))
+	ClockSeq      = ClockOff + uint64(unsafe.Offsetof(Clock{}.Seq))
+	ClockShift    = ClockOff + uint64(unsafe.Offsetof(Clock{}.Shift))
+	ClockTSCBase  = ClockOff + uint64(unsafe.Offsetof(Clock{}.TSCBase))
+	ClockMonoSec  = ClockOff + uint64(unsafe.Offsetof(Clock{}.MonoSec))
+	ClockMonoNsec = ClockOff + uint64(unsafe.Offsetof(Clock{}.MonoNsec))
+	ClockRealSec  = ClockOff + uint64(unsafe.Offsetof(Clock{}.RealSec))
+	ClockRealNsec = ClockOff + uint64(unsafe.Offsetof(Clock{}.RealNsec))
+	ClockMonoNS   = ClockOff + uint64(unsafe.Offsetof(Clock{}.MonoNS))
+	ClockMult     = ClockOff + uint64(unsafe.Offsetof(Clock{}.Mult))
+	ClockRealOff  = ClockOff + uint64(unsafe.Offsetof(Clock{}.RealOff))
+	ClockBootOff  = ClockOff + uint64(unsafe.Offsetof(Clock{}.BootOff))
+	ClockTSCKHz   = ClockOff + uint64(unsafe.Offsetof(Clock{}.TSCKHz))
 )
 
 // Sizes of the structs.
@@ -46,6 +50,7 @@ const (
 	ExcFrameSize    = uint64(unsafe.Sizeof(ExcFrame{}))
 	CtlSize         = uint64(unsafe.Sizeof(Ctl{}))
 	ClockSize       = uint64(unsafe.Sizeof(Clock{}))
+	CPUIDSize       = uint64(unsafe.Sizeof(CPUID{}))
 	BootBlockSize   = uint64(unsafe.Sizeof(Boot{}))
 	MsgSize         = uint64(unsafe.Sizeof(Msg{}))
 )

@@ -63,7 +63,9 @@
 #define UFS_CTL_OFF        0x0
 #define UFS_CLOCK_OFF      0x1000
 #define UFS_REPORT_OFF     0x2000  /* guest writes text for the report of its own end, NUL-terminated */
-#define UFS_REPORT_SIZE    0x6000
+#define UFS_REPORT_SIZE    0x5000
+#define UFS_CPUID_OFF      0x7000  /* struct ufs_cpuid */
+#define UFS_CPUID_MAX      127
 #define UFS_BOOT_OFF       0x8000  /* struct ufs_boot, then its strings */
 #define UFS_BOOT_SIZE      0x38000
 #define UFS_RX_OFF         0x40000 /* monitor -> guest bytes */
@@ -187,17 +189,36 @@ struct ufs_ctl {
 };
 
 /* Clock page: read-only for the program (the vDSO reads it). seq is odd while the monitor writes.
- * ns = mono_ns + ((rdtsc - tsc_base) * mult >> shift), CLOCK_REALTIME = that + real_off. */
+ * Nanoseconds since the base = (rdtsc - tsc_base) * mult >> shift. The base is given twice: as seconds and nanoseconds
+ * below 10^9, so that clock_gettime needs no division, and as nanoseconds. */
 struct ufs_clock {
 	ufs_u32 seq;
 	ufs_u32 shift;
 	ufs_u64 tsc_base;
-	ufs_u64 mono_ns;
 	ufs_u64 mult;       /* below 2^32 */
-	ufs_u64 real_off;   /* ns */
+	ufs_u64 mono_sec;   /* CLOCK_MONOTONIC at the base */
+	ufs_u64 mono_nsec;
+	ufs_u64 real_sec;   /* CLOCK_REALTIME at the base */
+	ufs_u64 real_nsec;
+	ufs_u64 mono_ns;    /* = mono_sec * 10^9 + mono_nsec */
+	ufs_u64 real_off;   /* ns, CLOCK_REALTIME - CLOCK_MONOTONIC */
 	ufs_u64 boot_off;   /* ns, CLOCK_BOOTTIME - CLOCK_MONOTONIC */
 	ufs_u64 tsc_khz;
-	ufs_u64 pad;
+};
+
+/* What CPUID tells this guest: the instruction itself exits (10 to 150 us), so patched sites look here. Filled by the
+ * monitor; count 0: execute the instruction. */
+struct ufs_cpuid_entry {
+	ufs_u32 function;
+	ufs_u32 index;
+	ufs_u32 indexed;    /* 1: ECX must be index too */
+	ufs_u32 eax, ebx, ecx, edx;
+	ufs_u32 pad;
+};
+struct ufs_cpuid {
+	ufs_u32 count;      /* entries, at most UFS_CPUID_MAX */
+	ufs_u32 pad[7];
+	struct ufs_cpuid_entry entries[UFS_CPUID_MAX];
 };
 
 /* Boot block. Strings are NUL-terminated, at offsets counted from the start of the block, inside `size`. */

@@ -21,6 +21,7 @@ void platform_switch(struct thread *prev, struct thread *next); /* FPU, FS/GS ba
 void platform_thread_init(struct thread *t, void (*fn)(void *), void *arg);
 u64 platform_fsbase(void); void platform_set_fsbase(u64 v);
 u64 platform_gsbase(void); void platform_set_gsbase(u64 v);
+u32 platform_hwcap(void);                          /* CPUID leaf 1, EDX: AT_HWCAP */
 extern u32 xsave_size;                             /* bytes of one XSAVE area with the features in XCR0 */
 extern u64 xsave_mask;
 void fpu_save(void *area); void fpu_restore(const void *area); void fpu_init(void *area);

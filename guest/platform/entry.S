@@ -10,6 +10,7 @@
 #define P_CURRENT	percpu+0(%rip)
 #define P_USER_RSP	percpu+8(%rip)
 #define P_SCRATCH	percpu+16(%rip)
+#define P_SCRATCH2	percpu+24(%rip)
 #define T_KSTACK_TOP	8
 
 #define R_RBP	32
@@ -102,6 +103,43 @@ syscall_entry:
 	movq	R_RIP(%rsp), %rcx
 	movq	R_RSP(%rsp), %rsp
 	jmp	*%rcx
+
+/*
+ * Patched cpuid sites jump here: RDX = return address, EAX and ECX the leaf. Only what CPUID writes may change: RAX, RBX, RCX,
+ * RDX. No system call: nothing blocks or is delivered.
+ */
+	.balign	16
+	.globl	cpuid_entry
+cpuid_entry:
+	movq	%rsp, P_USER_RSP
+	movq	P_CURRENT, %rsp
+	movq	T_KSTACK_TOP(%rsp), %rsp
+	pushq	P_USER_RSP
+	pushfq
+	movq	%rdx, P_SCRATCH2
+	pushq	%rsi
+	pushq	%rdi
+	pushq	%r8
+	pushq	%r9
+	pushq	%r10
+	pushq	%r11
+	movl	%eax, %edi
+	movl	%ecx, %esi
+	cld
+	call	cpuid_lookup
+	movl	4(%rax), %ebx
+	movl	8(%rax), %ecx
+	movl	12(%rax), %edx
+	movl	(%rax), %eax
+	popq	%r11
+	popq	%r10
+	popq	%r9
+	popq	%r8
+	popq	%rdi
+	popq	%rsi
+	popfq
+	popq	%rsp
+	jmp	*P_SCRATCH2
 
 /* Full return with the struct regs at RSP; also how a new thread starts. */
 	.globl	ret_slow

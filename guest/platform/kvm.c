@@ -68,21 +68,14 @@ void fpu_init(void *area)
 	*(u64 *)((char *)area + 512) = 3;
 }
 
-static void cpuid(u32 leaf, u32 sub, u32 r[4])
-{
-	__asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(leaf), "c"(sub));
-}
-
 static void fpu_setup(void)
 {
-	u32 r[4], lo, hi;
+	u32 lo, hi;
 	__asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
 	/* Some KVMs leave the host's XCR0 in force. Without AMX, whose state is large and of which CPUID does not tell. */
 	xsave_mask = ((u64)hi << 32 | lo) & XSAVE_KNOWN;
-	cpuid(0xd, 0, r);
-	xsave_size = ALIGN_UP(r[1], 64);
-	cpuid(0xd, 1, r);
-	has_xsaveopt = r[0] & 1;
+	xsave_size = ALIGN_UP(cpuid_lookup(0xd, 0)[1], 64);
+	has_xsaveopt = cpuid_lookup(0xd, 1)[0] & 1;
 }
 
 /* Interrupt gates on IST 1. Only INT3 may be executed by the program (DPL 3). */

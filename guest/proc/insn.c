@@ -155,6 +155,32 @@ unsigned insn_len(const u8 *p, size_t n)
 	return decode(&c) && !c.cut ? (unsigned)(c.p - p) : 0;
 }
 
+bool insn_movable(const u8 *p, unsigned len)
+{
+	const u8 *end = p + len;
+	if (p < end && *p == 0x66)
+		p++;
+	if (p < end && (*p & 0xf0) == 0x40)
+		p++;
+	if (p + 1 >= end)
+		return false;
+	/* Opcodes with a ModRM operand: arithmetic, mov, lea, test, xchg, shifts; imul, movzx, movsx. */
+	u8 op = *p++;
+	bool alu = op < 0x40 && (op & 7) < 4, alu_imm = op < 0x40 && (op & 6) == 4;
+	bool moves = (op >= 0x84 && op <= 0x8b) || op == 0x8d || op == 0x63 || op == 0xc6 || op == 0xc7;
+	bool groups = op == 0x80 || op == 0x81 || op == 0x83 || op == 0xc0 || op == 0xc1 || (op & 0xfc) == 0xd0 || op == 0x69 || op == 0x6b;
+	if (alu_imm || (op & 0xf8) == 0xb8 || op == 0xa8 || op == 0xa9)
+		return true; /* immediate only */
+	if (op == 0x0f) {
+		op = *p++;
+		if (op != 0xaf && (op & 0xf6) != 0xb6)
+			return false;
+	} else if (!alu && !moves && !groups) {
+		return false;
+	}
+	return p < end && (*p & 0xc7) != 0x05; /* relative to RIP */
+}
+
 #define STARTS 12   /* decodings from consecutive bytes */
 #define RUN_UP 24   /* the nearest of them begins this far before */
 #define AGREE 9

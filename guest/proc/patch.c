@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * patch.c: rewrite `syscall` sites so that they jump straight into the libos.
+ * patch.c: rewrite `syscall` and `cpuid` sites so that they jump straight into the libos.
  *
  * Trapping costs microseconds on a software KVM, a jump nothing. A site is two bytes, a jump five, and the red zone
  * forbids a call. Two forms are rewritten, all others keep trapping, which is slower but always right:
  *
- *   A  mov $nr,%eax ; syscall     the five bytes of the mov become the jump. The syscall stays, so that code which
- *                                 jumps straight to it still works (and a restarted call runs it).
- *   B  syscall ; cmp $-4095,%rax  (or -4096) the first five of eight bytes become the jump; the comparison moves to
- *                                 the stub. Only if no direct branch leads to the comparison.
+ *   A  mov $n,%eax ; site   the five bytes of the mov become the jump. The site stays, so that code which jumps straight
+ *                           to it still works (and a restarted call runs it).
+ *   B  site ; others        the first five bytes become the jump; the instructions after the site that it covers move to
+ *                           the stub. Only if they may stand anywhere and no direct branch leads to them.
  *
- * A site must begin an instruction: the same bytes inside an immediate are data (insn.c).
+ * A site must begin an instruction: the same bytes inside an immediate are data (insn.c). Stubs are 32 bytes, in a page
+ * range within reach of the site; its first words hold the libos's entry addresses. The libos takes the return address in
+ * a register that the instruction overwrites anyway: RCX for syscall, RDX for cpuid.
  *
- * Stubs are 32 bytes, in a page range within reach of the site; its first 8 bytes hold the libos's entry address.
- *
- *   A  mov $nr,%eax; movabs $site_end,%rcx; jmp *entry
- *   B  lea 1f(%rip),%rcx; jmp *entry; 1: cmp ...; jmp site_end
+ *   A  mov $n,%eax; movabs $site_end,%reg; jmp *entry
+ *   B  lea 1f(%rip),%reg; jmp *entry; 1: moved instructions; jmp back
  */
 #include "insn.h"
 #include "mm.h"
@@ -33,7 +33,9 @@ static u32 narenas;
 
 static const char stubs_name[] = "[stubs]";
 
-extern char syscall_entry[];
+extern char syscall_entry[], cpuid_entry[];
+
+enum kind { SITE_SYSCALL, SITE_CPUID };
 
 static bool reaches(u64 a, u64 b)
 {
@@ -51,12 +53,12 @@ static struct arena *arena_for(struct mm *mm, u64 lo, u64 hi)
 	}
 	if (narenas == ARRAY_SIZE(arenas))
 		return NULL;
-	u64 size = STUB_PAGES * PAGE_SIZE, entry = (u64)syscall_entry;
+	u64 size = STUB_PAGES * PAGE_SIZE, entries[] = { (u64)syscall_entry, (u64)cpuid_entry };
 	long at = mm_find_near(mm, lo, hi, size);
 	if (at < 0 || mm_map(mm, at, size, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, NULL, 0) < 0)
 		return NULL;
 	mm_set_name(mm, at, stubs_name);
-	if (mm_poke(mm, at, &entry, sizeof(entry)))
+	if (mm_poke(mm, at, entries, sizeof(entries)))
 		return NULL;
 	struct arena *a = &arenas[narenas++];
 	*a = (struct arena){ at, STUB, size, mm };
@@ -101,55 +103,74 @@ static bool poke_jump(struct mm *mm, u64 site, u64 target)
 	return mm_poke(mm, site, jump, 5) == 0;
 }
 
-static void patch_a(struct mm *mm, struct arena *a, u64 mov, const u8 *code)
+static u8 *emit_entry(u8 *p, const struct arena *a, u64 here, enum kind kind)
 {
-	u64 at = a->base + a->used, ret = mov + 7;
-	u8 stub[STUB], *p = stub;
-	memset(stub, 0xcc, STUB);
-	p = emit(p, code, 5);
-	p = emit(p, "\x48\xb9", 2);
-	p = emit(p, &ret, 8);
-	emit_rel32(p, "\xff\x25", 2, at + (p - stub), a->base);
-	if (mm_poke(mm, at, stub, STUB))
-		return;
-	a->used += STUB;
-	poke_jump(mm, mov, at);
+	return emit_rel32(p, "\xff\x25", 2, here, a->base + 8 * kind);
 }
 
-static void patch_b(struct mm *mm, struct arena *a, u64 site, const u8 *code)
+static void finish(struct mm *mm, struct arena *a, u64 site, const u8 *stub)
 {
 	u64 at = a->base + a->used;
-	u8 stub[STUB], *p = stub;
-	memset(stub, 0xcc, STUB);
-	p = emit_rel32(p, "\x48\x8d\x0d", 3, at, at + 13);
-	p = emit_rel32(p, "\xff\x25", 2, at + (p - stub), a->base);
-	p = emit(p, code + 2, 6);
-	emit_rel32(p, "\xe9", 1, at + (p - stub), site + 8);
 	if (mm_poke(mm, at, stub, STUB))
 		return;
 	a->used += STUB;
 	poke_jump(mm, site, at);
 }
 
+static void patch_a(struct mm *mm, struct arena *a, u64 mov, const u8 *code, enum kind kind)
+{
+	u64 at = a->base + a->used, ret = mov + 7;
+	u8 stub[STUB], *p = stub;
+	memset(stub, 0xcc, STUB);
+	p = emit(p, code, 5);
+	p = emit(p, kind == SITE_CPUID ? "\x48\xba" : "\x48\xb9", 2);
+	p = emit(p, &ret, 8);
+	emit_entry(p, a, at + (p - stub), kind);
+	finish(mm, a, mov, stub);
+}
+
+/* moved: bytes after the site that go to the stub. */
+static void patch_b(struct mm *mm, struct arena *a, u64 site, const u8 *code, unsigned moved, enum kind kind)
+{
+	u64 at = a->base + a->used;
+	u8 stub[STUB], *p = stub;
+	memset(stub, 0xcc, STUB);
+	p = emit_rel32(p, kind == SITE_CPUID ? "\x48\x8d\x15" : "\x48\x8d\x0d", 3, at, at + 13);
+	p = emit_entry(p, a, at + (p - stub), kind);
+	p = emit(p, code + 2, moved);
+	emit_rel32(p, "\xe9", 1, at + (p - stub), site + 2 + moved);
+	finish(mm, a, site, stub);
+}
+
 /* A contiguous view of code as the program will see it. */
 struct view { const u8 *bytes; u64 va; size_t len; };
 
-/* Sites of form B in one view, and which of their comparisons something may jump to. */
-#define CANDIDATES 128
+/* Sites in one view that may become form B, and into which of them something may jump. */
+#define CANDIDATES 256
 struct candidates {
 	u32 n;
-	u64 filter[16];          /* bit (offset & 1023) of each comparison: keeps the scan from searching */
-	u32 off[CANDIDATES];     /* of the comparison in the view */
+	u64 filter[16];          /* bit (offset & 1023) of each byte that would be overwritten: keeps the scan from searching */
+	u32 off[CANDIDATES];     /* of the site in the view */
 	bool reached[CANDIDATES];
 };
 static struct candidates cand;
+
+static void candidate(u32 off)
+{
+	if (cand.n == CANDIDATES)
+		return;
+	for (u32 i = off + 2; i < off + 5; i++)
+		cand.filter[i >> 6 & 15] |= 1ULL << (i & 63);
+	cand.reached[cand.n] = false;
+	cand.off[cand.n++] = off;
+}
 
 static void reached(u64 off)
 {
 	if (likely(!(cand.filter[off >> 6 & 15] & 1ULL << (off & 63))))
 		return;
 	for (u32 i = 0; i < cand.n; i++)
-		if (cand.off[i] == off)
+		if (off - cand.off[i] < 5 && off != cand.off[i])
 			cand.reached[i] = true;
 }
 
@@ -189,59 +210,82 @@ static void long_branches(const struct view *v)
 static void short_branches(const struct view *v)
 {
 	for (u32 n = 0; n < cand.n; n++) {
-		size_t to = cand.off[n], lo = to > 130 ? to - 130 : 0, hi = MIN(to + 130, v->len - 1);
+		size_t at = cand.off[n], lo = at > 130 ? at - 130 : 0, hi = MIN(at + 135, v->len - 1);
 		for (size_t k = lo; k < hi; k++) {
 			u8 b = v->bytes[k];
-			if (((b & 0xf0) == 0x70 || b == 0xeb || (b & 0xfc) == 0xe0) && k + 2 + (s64)(signed char)v->bytes[k + 1] == to)
-				cand.reached[n] = true;
+			if (((b & 0xf0) == 0x70 || b == 0xeb || (b & 0xfc) == 0xe0))
+				reached(k + 2 + (s64)(signed char)v->bytes[k + 1]);
 		}
 	}
 }
 
-static bool is_form_a(const u8 *c, size_t i)
+static enum kind kind_of(const u8 *site)
 {
-	return i >= 5 && c[-5] == 0xb8 && load32(c - 4) >= 0 && load32(c - 4) < 1024;
-}
-
-static bool is_form_b(const u8 *c, size_t left)
-{
-	return left >= 8 && c[2] == 0x48 && c[3] == 0x3d && c[4] <= 1 && c[5] == 0xf0 && c[6] == 0xff && c[7] == 0xff;
+	return site[1] == 0xa2 ? SITE_CPUID : SITE_SYSCALL;
 }
 
 static void found_site(struct mm *mm, const struct view *v, size_t i)
 {
 	const u8 *c = v->bytes + i;
-	/* The bytes may be part of an immediate, as in a program that makes code. */
-	if (is_form_a(c, i)) {
-		if (!insn_starts(v->bytes, v->len, i - 5))
-			return;
+	if (i >= 5 && c[-5] == 0xb8 && insn_starts(v->bytes, v->len, i - 5)) {
 		struct arena *a = arena_for(mm, v->va, v->va + v->len);
 		if (a)
-			patch_a(mm, a, v->va + i - 5, c - 5);
-	} else if (is_form_b(c, v->len - i) && cand.n < CANDIDATES && insn_starts(v->bytes, v->len, i)) {
-		u32 off = i + 2;
-		cand.filter[off >> 6 & 15] |= 1ULL << (off & 63);
-		cand.reached[cand.n] = false;
-		cand.off[cand.n++] = off;
+			patch_a(mm, a, v->va + i - 5, c - 5, kind_of(c));
+	} else if (insn_starts(v->bytes, v->len, i)) {
+		candidate(i);
 	}
 }
 
-/* Find 0f 05. Words without a byte 05 are skipped eight bytes at a time. */
+/* Find 0f 05 and 0f a2. Words without 05 and a2 are skipped eight bytes at a time. */
 static void find_sites(struct mm *mm, const struct view *v)
 {
 	for (size_t i = 1; i < v->len;) {
 		u64 w;
 		if (i + 8 <= v->len) {
 			memcpy(&w, v->bytes + i, 8);
-			if (!has_byte(w, 5)) {
+			if (!has_byte(w, 5) && !has_byte(w, 0xa2)) {
 				i += 8;
 				continue;
 			}
 		}
 		for (size_t end = MIN(v->len, i + 8); i < end; i++)
-			if (v->bytes[i] == 5 && v->bytes[i - 1] == 0x0f)
+			if ((v->bytes[i] == 5 || v->bytes[i] == 0xa2) && v->bytes[i - 1] == 0x0f)
 				found_site(mm, v, i - 1);
 	}
+}
+
+/* What stands in memory now: sites patched before may have changed it. */
+static size_t live_bytes(struct mm *mm, const struct view *v, u32 off, u8 *buf, size_t n)
+{
+	size_t got = 0;
+	while (got < n && off + got < v->len) {
+		u64 va = v->va + off + got;
+		const u8 *page = mm_peek(mm, ALIGN_DOWN(va, PAGE_SIZE));
+		size_t k = MIN(n - got, ALIGN_DOWN(va, PAGE_SIZE) + PAGE_SIZE - va);
+		if (!page)
+			break;
+		memcpy(buf + got, page + (va & (PAGE_SIZE - 1)), k);
+		got += k;
+	}
+	return MIN(got, v->len - off);
+}
+
+#define MOVED_MAX 14 /* what a stub has room for */
+
+static void try_form_b(struct mm *mm, const struct view *v, u32 off)
+{
+	u8 code[2 + MOVED_MAX + 15];
+	size_t n = live_bytes(mm, v, off, code, sizeof(code));
+	unsigned moved = 0;
+	while (moved < 3) {
+		unsigned len = n > 2 + moved ? insn_len(code + 2 + moved, n - 2 - moved) : 0;
+		if (!len || moved + len > MOVED_MAX || !insn_movable(code + 2 + moved, len))
+			return;
+		moved += len;
+	}
+	struct arena *a = arena_for(mm, v->va, v->va + v->len);
+	if (a)
+		patch_b(mm, a, v->va + off, code, moved, kind_of(code));
 }
 
 static void patch_view(struct mm *mm, const struct view *v)
@@ -252,11 +296,9 @@ static void patch_view(struct mm *mm, const struct view *v)
 		return;
 	long_branches(v);
 	short_branches(v);
-	for (u32 i = 0; i < cand.n; i++) {
-		struct arena *a = cand.reached[i] ? NULL : arena_for(mm, v->va, v->va + v->len);
-		if (a)
-			patch_b(mm, a, v->va + cand.off[i] - 2, v->bytes + cand.off[i] - 2);
-	}
+	for (u32 i = 0; i < cand.n; i++)
+		if (!cand.reached[i])
+			try_form_b(mm, v, cand.off[i]);
 }
 
 void patch_range(struct mm *mm, u64 start, u64 end)

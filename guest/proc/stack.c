@@ -31,13 +31,6 @@ size_t stack_auxv(const u64 **auxv)
 	return auxv_bytes;
 }
 
-static u32 cpu_features(void)
-{
-	u32 a = 1, b, c = 0, d;
-	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
-	return d;
-}
-
 static void auxv_fill(const struct auxinfo *ai, u64 random, u64 platform, u64 execfn)
 {
 	struct process *p = curproc();
@@ -46,7 +39,7 @@ static void auxv_fill(const struct auxinfo *ai, u64 random, u64 platform, u64 ex
 	if (p->vdso)
 		AUX(AT_SYSINFO_EHDR, p->vdso);
 	AUX(AT_MINSIGSTKSZ, ALIGN_UP(xsave_size + 1200UL, 16));
-	AUX(AT_HWCAP, cpu_features());
+	AUX(AT_HWCAP, platform_hwcap());
 	AUX(AT_PAGESZ, PAGE_SIZE);
 	AUX(AT_CLKTCK, 100);
 	AUX(AT_PHDR, ai->prog->phdr);

@@ -11,26 +11,36 @@ struct tv { long sec, usec; };
 static inline ufs_u64 tsc(void)
 {
 	unsigned lo, hi;
-	/* LFENCE keeps the read after the seq load and after what the program did before. */
-	__asm__ volatile("lfence; rdtsc" : "=a"(lo), "=d"(hi) : : "memory");
+	/* RDTSCP waits for what stands before it, so that time does not run backwards; LFENCE and RDTSC take 2 ns longer. */
+	__asm__ volatile("rdtscp" : "=a"(lo), "=d"(hi) : : "rcx", "memory");
 	return (ufs_u64)hi << 32 | lo;
 }
 
-static inline ufs_u64 now(int real)
+/* The time at the base, as the caller wants it, and what has passed since. A division would cost as much as all the rest; the
+ * monitor renews the base about once a second, so the loop hardly ever runs. */
+static inline void now(int real, struct ts *t)
 {
 	ufs_u32 seq;
-	ufs_u64 ns;
+	ufs_u64 delta, mult, ns, sec;
 	do {
-		while ((seq = CLOCK->seq) & 1)
-			__builtin_ia32_pause();
-		__asm__ volatile("" : : : "memory");
-		ns = CLOCK->mono_ns + (real ? CLOCK->real_off : 0);
-		ufs_u64 delta = tsc() - CLOCK->tsc_base;
-		if ((long)delta > 0)
-			ns += (ufs_u64)((unsigned __int128)delta * CLOCK->mult >> CLOCK->shift);
-		__asm__ volatile("" : : : "memory");
-	} while (CLOCK->seq != seq);
-	return ns;
+		seq = CLOCK->seq;
+		delta = tsc() - CLOCK->tsc_base;
+		mult = CLOCK->mult;
+		sec = real ? CLOCK->real_sec : CLOCK->mono_sec;
+		ns = real ? CLOCK->real_nsec : CLOCK->mono_nsec;
+		if (__builtin_expect(delta >> 32 == 0, 1))
+			ns += delta * mult >> CLOCK->shift;
+		else if ((long)delta > 0)
+			ns += (ufs_u64)((unsigned __int128)delta * mult >> CLOCK->shift);
+	} while (__builtin_expect((seq & 1) || CLOCK->seq != seq, 0));
+	if (__builtin_expect(ns >> 33 != 0, 0)) {
+		sec += ns / NSEC;
+		ns %= NSEC;
+	}
+	for (; ns >= NSEC; ns -= NSEC)
+		sec++;
+	t->sec = sec;
+	t->nsec = ns;
 }
 
 static long call(long nr, long a, void *b)
@@ -40,27 +50,17 @@ static long call(long nr, long a, void *b)
 	return ret;
 }
 
-static inline void split(ufs_u64 ns, struct ts *t)
-{
-	t->sec = ns / NSEC;
-	t->nsec = ns % NSEC;
-}
+#define BIT(id) (1u << (id))
+#define REAL (BIT(0) | BIT(5))          /* REALTIME, REALTIME_COARSE */
+#define MONO (BIT(1) | BIT(4) | BIT(6)) /* MONOTONIC, _RAW, _COARSE */
 
 int __vdso_clock_gettime(int id, struct ts *t)
 {
-	switch (id) {
-	case 0: case 5: /* REALTIME, REALTIME_COARSE */
-		split(now(1), t);
-		return 0;
-	case 1: case 4: case 6: /* MONOTONIC, _RAW, _COARSE */
-		split(now(0), t);
-		return 0;
-	case 7: /* BOOTTIME */
-		split(now(0) + CLOCK->boot_off, t);
-		return 0;
-	default:
+	/* BOOTTIME and the rest are rare: they take the call. */
+	if (__builtin_expect((unsigned)id > 6 || !((REAL | MONO) >> id & 1), 0))
 		return call(228, id, t);
-	}
+	now(REAL >> id & 1, t);
+	return 0;
 }
 
 int __vdso_clock_getres(int id, struct ts *t)
@@ -73,19 +73,21 @@ int __vdso_gettimeofday(struct tv *tv, void *tz)
 	if (tz)
 		return call(96, (long)tv, tz);
 	if (tv) {
-		ufs_u64 ns = now(1);
-		tv->sec = ns / NSEC;
-		tv->usec = ns % NSEC / 1000;
+		struct ts t;
+		now(1, &t);
+		tv->sec = t.sec;
+		tv->usec = t.nsec / 1000;
 	}
 	return 0;
 }
 
 long __vdso_time(long *t)
 {
-	long s = now(1) / NSEC;
+	struct ts now_ts;
+	now(1, &now_ts);
 	if (t)
-		*t = s;
-	return s;
+		*t = now_ts.sec;
+	return now_ts.sec;
 }
 
 long __vdso_getcpu(unsigned *cpu, unsigned *node, void *unused __attribute__((unused)))

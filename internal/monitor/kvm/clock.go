@@ -32,6 +32,10 @@ func (c *clock) refresh() {
 	c.page = c.next()
 	c.area.Store32(abi.ClockShift, c.page.Shift)
 	c.area.Store64(abi.ClockTSCBase, c.page.TSCBase)
+	c.area.Store64(abi.ClockMonoSec, c.page.MonoSec)
+	c.area.Store64(abi.ClockMonoNsec, c.page.MonoNsec)
+	c.area.Store64(abi.ClockRealSec, c.page.RealSec)
+	c.area.Store64(abi.ClockRealNsec, c.page.RealNsec)
 	c.area.Store64(abi.ClockMonoNS, c.page.MonoNS)
 	c.area.Store64(abi.ClockMult, c.page.Mult)
 	c.area.Store64(abi.ClockRealOff, c.page.RealOff)
@@ -59,6 +63,9 @@ func (c *clock) next() abi.Clock {
 	p.Mult = uint64(rate * float64(uint64(1)<<p.Shift))
 	real, boot, m := clockNS(unix.CLOCK_REALTIME), clockNS(unix.CLOCK_BOOTTIME), clockNS(unix.CLOCK_MONOTONIC)
 	p.RealOff, p.BootOff = real-m, boot-m
+	const second = 1e9
+	p.MonoSec, p.MonoNsec = mono/second, mono%second
+	p.RealSec, p.RealNsec = (mono+p.RealOff)/second, (mono+p.RealOff)%second
 	return p
 }
 

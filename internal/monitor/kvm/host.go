@@ -23,7 +23,8 @@ type host struct {
 	runSize int
 	cpuid   kvmabi.CPUID // what guests get to see
 	features
-	enforcePV bool // KVM can be told to refuse its own paravirtual registers and calls
+	cpuidPage cpuidPage // the same as guests find it in memory
+	enforcePV bool      // KVM can be told to refuse its own paravirtual registers and calls
 	ticker    *ticker
 }
 

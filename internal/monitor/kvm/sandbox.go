@@ -76,6 +76,9 @@ func newSandbox(h *host, c monitor.Config) (_ *sandbox, err error) {
 	if err = s.vcpu.setup(h, l); err != nil {
 		return nil, err
 	}
+	if err = h.cpuidPage.write(s.vcpu.raw, s.mem.shared); err != nil {
+		return nil, err
+	}
 	if khz, err := ioctl(int(s.vcpu.fd.Fd()), kvmabi.GetTSCKHz, 0); err == nil {
 		h.ticker.setKHz(khz)
 	}

@@ -105,15 +105,15 @@ func (v *vcpu) setup(h *host, l *elfx.Libos) error {
 	if err := ioctlAttr(fd, kvmabi.VCPUTSCCtrl, kvmabi.VCPUTSCOffset, 0); err != nil {
 		return fmt.Errorf("KVM_VCPU_TSC_OFFSET: %w", err)
 	}
-	dirty := uint64(kvmabi.SyncRegsBit)
 	sregs := startSregs(&l.Header, h.cr4|h.cr4Native)
 	if _, err := ioctlPtr(fd, kvmabi.SetSregs, &sregs); err != nil {
-		// Refused, as it may: the bits work without. Set with the first KVM_RUN, which saves a call.
-		v.run.Sync.Sregs = startSregs(&l.Header, h.cr4)
-		dirty |= kvmabi.SyncSregsBit
+		sregs.CR4 = h.cr4 // refused, as they may be: the bits work without
+		if _, err := ioctlPtr(fd, kvmabi.SetSregs, &sregs); err != nil {
+			return fmt.Errorf("KVM_SET_SREGS: %w", err)
+		}
 	}
 	v.run.Sync.Regs = kvmabi.Regs{RIP: l.Header.Entry, RFLAGS: rflagsStart}
-	v.run.DirtyRegs = dirty
+	v.run.DirtyRegs = kvmabi.SyncRegsBit
 	v.run.ValidRegs = kvmabi.SyncRegsBit
 	return nil
 }

@@ -34,6 +34,7 @@ const (
 	GetRegs       = iocRead | 144<<16 | 0x81
 	SetRegs       = iocWrite | 144<<16 | 0x82
 	GetSregs      = iocRead | 312<<16 | 0x83
+	GetCPUID2     = iocBoth | 8<<16 | 0x91
 	SetSregs      = iocWrite | 312<<16 | 0x84
 	GetMSRs       = iocBoth | 8<<16 | 0x88
 	SetMSRs       = iocWrite | 8<<16 | 0x89

@@ -24,6 +24,7 @@ func constants() map[string]uint64 {
 		"KVM_CREATE_VM":                             CreateVM,
 		"KVM_CHECK_EXTENSION":                       CheckExtension,
 		"KVM_GET_VCPU_MMAP_SIZE":                    GetVCPUMmapSize,
+		"KVM_GET_CPUID2":                            GetCPUID2,
 		"KVM_GET_SUPPORTED_CPUID":                   GetSupportedCPUID,
 		"KVM_CREATE_VCPU":                           CreateVCPU,
 		"KVM_SET_USER_MEMORY_REGION":                SetUserMemoryRegion,

@@ -526,10 +526,10 @@ t_clock:
 	shl	$32, %rdx
 	or	%rdx, %rax
 	sub	8(%rdi), %rax
-	mulq	24(%rdi)
+	mulq	16(%rdi)
 	movl	4(%rdi), %ecx
 	shrd	%cl, %rdx, %rax
-	add	16(%rdi), %rax
+	add	56(%rdi), %rax
 	cmpl	(%rdi), %r8d
 	jne	1b
 	cmp	%rbp, %rax
