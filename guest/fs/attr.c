@@ -105,7 +105,12 @@ static long set_times(struct inode *ino, const struct kts *ts)
 
 	if (IS_ERR(ino))
 		return PTR_ERR(ino);
-	r = read_only(ino);
+	r = 0;
+	for (int i = 0; i < 2 && ts; i++)
+		if (ts[i].nsec != UTIME_NOW && ts[i].nsec != UTIME_OMIT && (u64)ts[i].nsec >= NSEC)
+			r = -EINVAL;
+	if (!r)
+		r = read_only(ino);
 	if (!r && !inode_owner(ino))
 		r = now ? inode_may(ino, MAY_WRITE) : -EPERM;
 	if (r) {
@@ -133,9 +138,6 @@ SYSCALL(utimensat)
 	if (c) {
 		if (copy_from_user(ts, (void *)c, sizeof(ts)))
 			return -EFAULT;
-		for (int i = 0; i < 2; i++)
-			if (ts[i].nsec != UTIME_NOW && ts[i].nsec != UTIME_OMIT && (u64)ts[i].nsec >= NSEC)
-				return -EINVAL;
 		if (ts[0].nsec == UTIME_OMIT && ts[1].nsec == UTIME_OMIT)
 			return 0;
 	}

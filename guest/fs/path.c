@@ -7,15 +7,14 @@
 
 struct file *walk_magic_file;
 
-/* Walks never block, so two (rename, link) are all there are at a time; they are too large for a kernel stack. */
+/* Walks do not block, so two (rename, link) are all there are at a time; they are too large for a kernel stack. */
 static struct walk pool[2];
 
 struct walk *walk_get(void)
 {
-	struct walk *w = !pool[0].busy ? &pool[0] : !pool[1].busy ? &pool[1] : NULL;
+	struct walk *w = !pool[0].busy ? &pool[0] : &pool[1];
 
-	if (unlikely(!w))
-		panic("path.c: three path walks at a time");
+	BUG_ON(w->busy);
 	memset(w, 0, offsetof(struct walk, abs));
 	w->busy = true;
 	return w;

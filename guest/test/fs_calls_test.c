@@ -5,6 +5,7 @@
  * Usage: fs_calls_test [STEPS [SEED]]
  */
 #include <asm/unistd.h>
+#include <linux/openat2.h>
 #include "fs_calls.h"
 
 #define SLOTS 12
@@ -269,6 +270,52 @@ static void step_at(void)
 	GUEST(__NR_close, g, 0, 0, 0, 0, 0);
 }
 
+/* openat2 below a directory, with each way to confine it. */
+static void step_confined(void)
+{
+	static const char *const dirs[] = { "/", "d1", "d1/d2", "newdir" };
+	static const u64 resolve[] = { RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS, RESOLVE_NO_MAGICLINKS, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS, 0, 0x100 };
+	struct open_how how = { rnd(4) ? O_PATH : O_RDONLY | O_NONBLOCK, 0, resolve[rnd(ARRAY_SIZE(resolve))] };
+	const char *d = dirs[rnd(4)];
+	long h, g, hd = HOST(__NR_open, d, O_PATH | O_DIRECTORY, 0, 0, 0, 0), gd = GUEST(__NR_open, d, O_PATH | O_DIRECTORY, 0, 0, 0, 0);
+	struct stat hs, gs;
+
+	snprintf(what, sizeof(what), "openat2 %s %s resolve %lx", d, path1, (unsigned long)how.resolve);
+	if (hd < 0 || gd < 0) {
+		same(hd, gd);
+		return;
+	}
+	h = HOST(__NR_openat2, hd, path1, &how, sizeof(how), 0, 0);
+	g = GUEST(__NR_openat2, gd, path1, &how, sizeof(how), 0, 0);
+	same(HOST(__NR_close, hd, 0, 0, 0, 0, 0), GUEST(__NR_close, gd, 0, 0, 0, 0, 0));
+	if (h < 0 || g < 0) {
+		same(h, g);
+		return;
+	}
+	same(HOST(__NR_fstat, h, &hs, 0, 0, 0, 0), GUEST(__NR_fstat, g, &gs, 0, 0, 0, 0));
+	compare_stat(&hs, &gs);
+	same(HOST(__NR_close, h, 0, 0, 0, 0, 0), GUEST(__NR_close, g, 0, 0, 0, 0, 0));
+}
+
+static void step_times(void)
+{
+	static const s64 ns[] = { 0, 5, 999999999, 1000000000, 0x3fffffff, 0x3ffffffe, -1 };
+	s64 ts[4] = { rnd(1000000), ns[rnd(7)], rnd(1000000), ns[rnd(7)] };
+	struct stat hs, gs;
+	long h;
+
+	snprintf(what, sizeof(what), "utimensat %s %ld %ld", path1, (long)ts[1], (long)ts[3]);
+	h = HOST(__NR_utimensat, AT_FDCWD, path1, ts, AT_SYMLINK_NOFOLLOW, 0, 0);
+	same(h, GUEST(__NR_utimensat, AT_FDCWD, path1, ts, AT_SYMLINK_NOFOLLOW, 0, 0));
+	if (h || HOST(__NR_lstat, path1, &hs, 0, 0, 0, 0))
+		return;
+	same(0, GUEST(__NR_lstat, path1, &gs, 0, 0, 0, 0));
+	if (ts[1] >= 0 && ts[1] < 1000000000)
+		same(hs.st_atime * 1000000000 + hs.st_atime_nsec, gs.st_atime * 1000000000 + gs.st_atime_nsec);
+	if (ts[3] >= 0 && ts[3] < 1000000000)
+		same(hs.st_mtime * 1000000000 + hs.st_mtime_nsec, gs.st_mtime * 1000000000 + gs.st_mtime_nsec);
+}
+
 static void step_cwd(void)
 {
 	long h, g;
@@ -330,8 +377,8 @@ static void step_once(void)
 		BOTH(__NR_lchown, path1, v, 5, 0, 0, 0);
 		break;
 	case 19: step_size(); break;
-	case 20:
-	case 21:
+	case 20: step_confined(); break;
+	case 21: step_times(); break;
 	case 22:
 	case 23: step_stat(); break;
 	case 24:

@@ -176,7 +176,7 @@ static void test_failures(u32 steps)
 	}
 	fake_fail_after = -1;
 	remove_all("/", 0);
-	GUEST(__NR_unlink, "/dev/shm/q", 0, 0, 0, 0, 0);
+	remove_all("/dev/shm", 0); /* symbolic links may have led there */
 	CHECK_EQ(used(), before);
 	CHECK_EQ(fake_pages, pages);
 	CHECK_EQ(lock_count, 0);
@@ -246,8 +246,9 @@ static void test_proc(void)
 }
 
 static const char many[] =
-	"mkdir -p root/m; cd root/m; i=0; while [ $i -lt 9000 ]; do : > long-name-of-a-file-number-$i; i=$((i+1)); done; cd ../..\n"
-	"mkfs.erofs image root >/dev/null 2>&1\n";
+	"mkdir -p root/m; cd root/m; i=0; while [ $i -lt 9000 ]; do : > long-name-of-a-file-number-$i; i=$((i+1)); done; cd ..\n"
+	"for n in 0 1 4096 5000 9000; do head -c $n /dev/urandom > p$n; done; cd ..\n"
+	"mkfs.erofs -Enoinline_data image root >/dev/null 2>&1\n";
 
 /* More names than the cache holds; those that were changed stay. */
 static void test_many(void)
@@ -274,6 +275,44 @@ static void test_many(void)
 	CHECK_EQ(used(), before + 128); /* the whiteout of /m itself */
 }
 
+/* What a mapping shows is what read shows; a page that will be written is the file's own from then on. */
+static void test_pages(void)
+{
+	static const char *const files[] = { "/p0", "/p1", "/p4096", "/p5000", "/p9000" };
+	static const u64 sizes[] = { 0, 1, 4096, 5000, 9000 };
+	u64 pages = fake_pages;
+
+	for (u32 i = 0; i < ARRAY_SIZE(files); i++) {
+		long fd = GUEST(__NR_open, files[i], O_RDWR, 0, 0, 0, 0);
+		struct inode *ino = fd_peek(fd)->ino;
+		u8 *p, *q;
+		for (u64 off = 0; off < sizes[i]; off += PAGE_SIZE) {
+			u64 n = MIN(PAGE_SIZE, sizes[i] - off);
+			memset(data, 0, PAGE_SIZE);
+			CHECK_EQ(GUEST(__NR_pread64, fd, data, PAGE_SIZE, off, 0, 0), n);
+			p = ino->ops->page(ino, off, false);
+			CHECK(!IS_ERR(p) && !((u64)p & (PAGE_SIZE - 1)));
+			CHECK(!memcmp(p, data, PAGE_SIZE));
+			if (n == PAGE_SIZE) /* nothing copied where the image has a page of it */
+				CHECK((u64)p >= UFS_IMAGE_VA && (u64)p < UFS_IMAGE_VA + FAKE_IMAGE_MAX);
+			page_put(p);
+			p = ino->ops->page(ino, off, true);
+			CHECK(!IS_ERR(p) && !memcmp(p, data, PAGE_SIZE));
+			p[0] ^= 0x55;
+			q = ino->ops->page(ino, off, false);
+			CHECK(p == q);
+			CHECK_EQ(GUEST(__NR_pread64, fd, data, PAGE_SIZE, off, 0, 0), n);
+			CHECK_EQ(data[0], p[0]);
+			page_put(p);
+			page_put(q);
+		}
+		CHECK_EQ(PTR_ERR(ino->ops->page(ino, ALIGN_UP(sizes[i], PAGE_SIZE), false)), -EFAULT);
+		CHECK_EQ(GUEST(__NR_close, fd, 0, 0, 0, 0, 0), 0);
+		CHECK_EQ(GUEST(__NR_unlink, files[i], 0, 0, 0, 0, 0), 0);
+		CHECK_EQ(fake_pages, pages);
+	}
+}
+
 static u32 steps = 20000;
 static u64 image;
 
@@ -281,6 +320,7 @@ static int run(void *arg)
 {
 	fake_boot(image, 4 << 20);
 	if (image) {
+		test_pages();
 		test_many();
 		return 0;
 	}
