@@ -28,7 +28,7 @@ func shrink(src image.Image, width int) image.Image {
 			x0, x1 := span(x, width, b.Dx())
 			var sum [3]int
 			for sy := y0; sy < y1; sy++ {
-				row := flat.Pix[flat.PixOffset(x0, sy):flat.PixOffset(x1-1, sy)+4]
+				row := flat.Pix[flat.PixOffset(x0, sy) : flat.PixOffset(x1-1, sy)+4]
 				for i := 0; i < len(row); i += 4 {
 					sum[0] += int(row[i])
 					sum[1] += int(row[i+1])
