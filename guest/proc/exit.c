@@ -26,7 +26,7 @@ void process_kill(struct process *p, int wait_status)
 		return;
 	if (p == init_process) {
 		if (wait_status & 0x7f)
-			report_fatal(wait_status & 0x7f, 0, current()->regs);
+			report_fatal(wait_status & 0x7f, 0, list_first(&p->threads, struct thread, siblings)->regs);
 		platform_exit(wait_status);
 	}
 	p->exiting = true;

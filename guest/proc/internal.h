@@ -40,7 +40,7 @@ void thread_unlink(struct thread *t);
 void thread_set_tid(struct thread *t, int tid);
 void threads_reap(void);
 struct groups *groups_dup(const struct groups *g);
-extern u32 thread_count;
+extern u32 thread_count, process_count;      /* zombies count as processes */
 
 /* exit.c */
 struct vfork_wait { struct thread *t; bool done; };

@@ -9,7 +9,7 @@
 struct list process_list = LIST_INIT(process_list);
 struct process *init_process;
 struct list dead_threads = LIST_INIT(dead_threads);
-u32 thread_count;
+u32 thread_count, process_count;
 
 static struct list *tid_table, *pid_table;
 static struct list thread_cache = LIST_INIT(thread_cache);
@@ -247,6 +247,7 @@ struct process *process_alloc(struct process *parent)
 	struct process *p = kzalloc(sizeof(*p));
 	if (!p)
 		return NULL;
+	process_count++;
 	p->pid = id_alloc();
 	list_init(&p->children);
 	list_init(&p->sibling);
@@ -263,6 +264,7 @@ struct process *process_alloc(struct process *parent)
 		if (parent->groups && !p->groups) {
 			kfree(p->cmdline);
 			kfree(p);
+			process_count--;
 			return NULL;
 		}
 		list_add_tail(&p->sibling, &parent->children);
@@ -282,4 +284,5 @@ void process_free(struct process *p)
 	kfree(p->cmdline);
 	kfree(p->groups);
 	kfree(p);
+	process_count--;
 }
