@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -112,7 +113,7 @@ func startCase(ctx context.Context, o *Options, p *pair, name string, rounds int
 			}
 			t, err := caller[s.n].get(ctx, s.n.URL(name))
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", s.system, err)
+				return nil, fmt.Errorf("%s: %w", s.system, cmp.Or(s.n.Died(), err))
 			}
 			if i > 0 {
 				all[s.system] = append(all[s.system], us(t))

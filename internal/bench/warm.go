@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -58,7 +59,7 @@ func warmCase(ctx context.Context, o *Options, p *pair, name, label string, conn
 		}{{KVM, p.kvm}, {Process, p.plain}} {
 			l, t, err := load(ctx, s.n.URL(name), conns, each)
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", s.system, err)
+				return nil, fmt.Errorf("%s: %w", s.system, cmp.Or(s.n.Died(), err))
 			}
 			latency[s.system] = append(latency[s.system], l...)
 			throughput[s.system] = append(throughput[s.system], t)

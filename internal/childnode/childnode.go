@@ -106,6 +106,16 @@ func (n *Node) lastWords() string {
 // PID is that of the node's process.
 func (n *Node) PID() int { return n.cmd.Process.Pid }
 
+// Died is nil while the node runs, else what it said last.
+func (n *Node) Died() error {
+	select {
+	case <-n.done:
+		return fmt.Errorf("the node ended: %s", n.lastWords())
+	default:
+		return nil
+	}
+}
+
 // Kill ends the node as a crash would.
 func (n *Node) Kill() {
 	n.cmd.Process.Kill()
