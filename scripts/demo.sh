@@ -5,6 +5,7 @@
 set -euo pipefail
 exec 2>&1 # one stream, in order
 cd "$(dirname "$0")/.."
+unset MAKEFLAGS MAKELEVEL # those of the make that may have called this
 
 unifaas=$PWD/bin/unifaas
 work=$(mktemp -d "${TMPDIR:-/tmp}/unifaas-demo-XXXXXX")

@@ -4,6 +4,7 @@
 # of them, and fails at the end. `lint` stops before the tests proper.
 set -uo pipefail
 cd "$(dirname "$0")/.."
+unset MAKEFLAGS MAKELEVEL # those of the make that may have called this
 
 only=${1:-}
 staticcheck=honnef.co/go/tools/cmd/staticcheck@v0.8.2
