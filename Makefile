@@ -4,6 +4,7 @@
 # make demo       set up what is missing, build, start a node, deploy two functions and call them
 # make test       set up what is missing and run every test
 # make libos      only the library OS, guest/libos.elf
+# make bench      measure: every suite of unifaas bench, into build/results
 # make examples   the example functions, into build/examples/
 # make clean      remove everything that was built
 
@@ -29,7 +30,7 @@ GUEST_SRC  := $(sort $(wildcard $(GUEST_DIRS:%=guest/%/*.c) $(GUEST_DIRS:%=guest
 GUEST_OBJ  := $(GUEST_SRC:guest/%=$(B)/guest/%.o)
 LIBOS_MAX  := 262144 # bytes of text + data that the library OS may have
 
-.PHONY: build libos examples bench-programs abi-programs e2e-programs setup demo test lint docs clean FORCE
+.PHONY: build libos examples bench-programs abi-programs e2e-programs setup demo test bench lint docs clean FORCE
 .DELETE_ON_ERROR:
 
 build: bin/unifaas bench-programs
@@ -102,6 +103,10 @@ test:
 
 lint:
 	@scripts/test.sh lint
+
+# Every suite of unifaas bench, into build/results. Best as root, with nothing else running.
+bench: build examples
+	@scripts/bench.sh
 
 docs: docs/syscalls.md
 

@@ -92,7 +92,7 @@ func Print(w io.Writer, r *Result) error {
 			continue
 		}
 		p99 := "-"
-		if k, ok := g.rows[KVM]; ok && k.Skipped == "" && k.N > 1 {
+		if k, ok := g.rows[KVM]; ok && k.Skipped == "" && k.N > 1 && k.Metric != "throughput" {
 			p99 = figure(k.P99, k.Unit)
 		}
 		fmt.Fprintln(t, strings.Join([]string{g.name, g.metric, g.cell(KVM), p99, g.cell(Process), g.cell(Runc), dash(g.ratio(Process)), dash(g.ratio(Runc))}, "\t"))
