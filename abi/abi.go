@@ -123,6 +123,12 @@ const (
 // BootTables is the number of page-table pages at LibosHeader.BootTables.
 const BootTables = 48
 
+// The 2 MiB of guest RAM that hold page tables and nothing else.
+const (
+	TablesPA  = 0x400000
+	TablesEnd = 0x600000
+)
+
 // LibosHeader is struct ufs_libos_header.
 type LibosHeader struct {
 	Magic      uint32

@@ -40,7 +40,7 @@ func constants() map[string]uint64 {
 		"PHYS_VA": PhysVA, "IMAGE_VA": ImageVA, "WINDOW_VA": WindowVA, "WINDOW_END": WindowEnd, "USER_END": UserEnd,
 		"RAM_MIN": RAMMin, "RAM_MAX": RAMMax, "IMAGE_MAX": ImageMax,
 		"KERNEL_CS": KernelCS, "KERNEL_SS": KernelSS, "USER_SS": UserSS, "USER_CS": UserCS, "TSS_SEL": TSSSel,
-		"SHARED_SIZE": SharedSize, "CTL_OFF": CtlOff, "CLOCK_OFF": ClockOff, "REPORT_OFF": ReportOff, "CPUID_OFF": CPUIDOff, "CPUID_MAX": CPUIDMax,
+		"SHARED_SIZE": SharedSize, "CTL_OFF": CtlOff, "CLOCK_OFF": ClockOff, "REPORT_OFF": ReportOff, "CPUID_OFF": CPUIDOff, "TABLES_PA": TablesPA, "TABLES_END": TablesEnd, "CPUID_MAX": CPUIDMax,
 		"REPORT_SIZE": ReportSize, "BOOT_OFF": BootOff, "BOOT_SIZE": BootSize,
 		"RX_OFF": RxOff, "RX_SIZE": RxSize, "TX_OFF": TxOff, "TX_SIZE": TxSize,
 		"BELL_QUEUE": BellQueue, "BELL_IDLE": BellIdle, "BELL_EXIT": BellExit, "BELL_PANIC": BellPanic, "BELL_OOM": BellOOM,

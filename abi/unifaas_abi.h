@@ -9,6 +9,8 @@
  * Guest physical memory (what the monitor installs)
  *
  *   0x00_0000_0000  RAM                 private to the instance, size in ufs_boot.ram_size, multiple of 2 MiB
+ *     0x00_0020_0000  libos data, then general memory
+ *     0x00_0040_0000  page tables, 2 MiB
  *   0x08_0000_0000  doorbell page       never backed: a store exits to the monitor (MMIO)
  *   0x10_0000_0000  shared area, 2 MiB  control page, clock, boot block, rings (monitor and guest both write)
  *   0x20_0000_0000  image               read-only EROFS image, shared by all instances of a revision
@@ -115,6 +117,10 @@
 #define UFS_BOOT_STRACE     0x8  /* log each system call on stderr */
 #define UFS_BOOT_NOPATCH    0x10 /* leave `syscall` sites alone: tests of the trapped path */
 
+/* Page tables have 2 MiB of RAM to themselves: a KVM with shadow page tables maps whatever shares a 2 MiB block with a page table
+ * in 4 KiB pages. The monitor may leave the host's huge pages off there. */
+#define UFS_TABLES_PA  0x400000
+#define UFS_TABLES_END 0x600000
 #define UFS_BOOT_TABLES 48 /* PML4, 4 PDPT, up to 16 + 16 PD for RAM and image, a few for the rest */
 
 #ifndef __ASSEMBLER__
@@ -137,7 +143,7 @@ struct ufs_libos_header {
 	ufs_u64 idt;        /* VA, limit 0xfff; filled by the libos */
 	ufs_u64 tss;        /* VA, limit 0x67 */
 	ufs_u64 exc_frame;  /* VA of the struct ufs_exc_frame that exceptions and preemption fill */
-	ufs_u64 boot_tables;/* PA of UFS_BOOT_TABLES zeroed pages: the monitor builds the first page tables there, PML4 first */
+	ufs_u64 boot_tables;/* PA of the first of UFS_BOOT_TABLES pages: the monitor builds the first page tables there, PML4 first */
 	ufs_u64 end;        /* PA of the first byte after bss */
 };
 

@@ -12,11 +12,15 @@ static inline void *phys_to_virt(u64 pa) { return (void *)(pa + UFS_PHYS_VA); }
 static inline u64 virt_to_phys(const void *va) { return (u64)va - UFS_PHYS_VA; }
 
 #define PG_ZERO 1    /* contents must be zero (never-used RAM is known to be, and costs nothing) */
+#define PG_TABLE 4   /* a page table: kept apart from all else, see UFS_TABLES_PA */
 #define PG_USER 2    /* charged to the program, else to the libos (ufs_ctl.ram_libos) */
 /* start: first free PA; size: of RAM. Never-used RAM is handed out from a frontier, low addresses first. */
 void page_init(u64 start, u64 size);
 /* More RAM that was never used: what lies between the end of the libos's text and 2 MiB. */
 void page_add_range(u64 start, u64 end);
+u64 page_books_size(u64 ram);       /* what page_init() needs at start */
+/* [block, end) is for page tables; below start they exist already. */
+void page_reserve_tables(u64 start, u64 block, u64 end);
 /* 2^order contiguous pages, naturally aligned; refcount 1. NULL when there is none. */
 void *page_alloc(unsigned order, unsigned flags);
 void page_get(void *page);           /* one more reference (order-0 pages and the head of a block) */
@@ -61,6 +65,8 @@ long mm_brk(struct mm *mm, u64 addr);            /* Linux's brk: returns the bre
 long mm_find_near(struct mm *mm, u64 lo, u64 hi, u64 len);
 /* Make [addr,addr+len) present (writable if write), without faults; 0 or negative errno. */
 long mm_populate(struct mm *mm, u64 addr, u64 len, bool write);
+/* Make private copies of the file pages of [addr,addr+len), which is cheaper than mapping them where the host shadows page tables. */
+long mm_own(struct mm *mm, u64 addr, u64 len);
 /* Write bytes to a mapping whatever its protection (ELF loader, patcher): private pages are made as needed. */
 long mm_poke(struct mm *mm, u64 addr, const void *src, size_t n);
 

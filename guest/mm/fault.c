@@ -144,6 +144,15 @@ long mm_populate(struct mm *mm, u64 addr, u64 len, bool write)
 	return r;
 }
 
+long mm_own(struct mm *mm, u64 addr, u64 len)
+{
+	int r = 0;
+	for (u64 va = ALIGN_DOWN(addr, PAGE_SIZE); !r && va < addr + len; va += PAGE_SIZE)
+		r = populate_page(mm, va, true, true);
+	pt_flush(mm);
+	return r;
+}
+
 long mm_poke(struct mm *mm, u64 addr, const void *src, size_t n)
 {
 	int r = 0;

@@ -35,6 +35,9 @@ static struct {
 	u64 reserve;         /* the program cannot have the last ones: the libos must be able to end it in order */
 } ram;
 
+/* Pages for page tables: taken in order, then those that came back. When all else is used up, they are for anything. */
+static struct { u32 lo, next, end, back; } zone;
+
 static u32 index_of(const void *page) { return virt_to_phys(page) >> PAGE_SHIFT; }
 static void *address_of(u32 i) { return phys_to_virt((u64)i << PAGE_SHIFT); }
 
@@ -92,10 +95,39 @@ static void range_free(u32 i, u32 end)
 	}
 }
 
+/* Gives what is left of the zone to everybody. */
+static bool zone_open(void)
+{
+	u32 next = zone.next, end = zone.end, back = zone.back;
+	if (next == end && !back)
+		return false;
+	zone.lo = zone.next = zone.end = zone.back = 0;
+	range_free(next, end);
+	while (back) {
+		u32 i = back;
+		back = ram.pages[i].link;
+		block_free(i, 0, false);
+	}
+	return true;
+}
+
+static u32 zone_take(bool *clean)
+{
+	u32 i = zone.back;
+	*clean = !i;
+	if (i)
+		zone.back = ram.pages[i].link;
+	else if (zone.next < zone.end)
+		i = zone.next++;
+	return i;
+}
+
 static bool advance_frontier(void)
 {
+	if (ram.frontier == zone.lo && zone.end)
+		ram.frontier = zone.end;
 	if (ram.frontier >= ram.end)
-		return false;
+		return zone_open();
 	u32 next = MIN(ALIGN_DOWN(ram.frontier, CHUNK) + CHUNK, ram.end);
 	range_free(ram.frontier, next);
 	ram.frontier = next;
@@ -128,13 +160,32 @@ void page_init(u64 start, u64 size)
 	u64 books = ALIGN_UP(start, PAGE_SIZE);
 	ram.pages = phys_to_virt(books);
 	ram.end = size >> PAGE_SHIFT;
-	ram.frontier = (books + ALIGN_UP(ram.end * sizeof(struct page), PAGE_SIZE)) >> PAGE_SHIFT;
+	ram.frontier = (books + page_books_size(size)) >> PAGE_SHIFT;
 	if (size > UFS_RAM_MAX || ram.frontier >= ram.end)
 		panic("page_init: %llu bytes of RAM cannot be managed", (unsigned long long)size);
 	ram.nfree = ram.end - ram.frontier;
 	ram.nuser = 0;
+	memset(&zone, 0, sizeof(zone));
 	ram.reserve = MIN(ram.end / 64, 64u);
 	memset(ram.head, 0, sizeof(ram.head));
+	account();
+}
+
+u64 page_books_size(u64 size)
+{
+	return ALIGN_UP((size >> PAGE_SHIFT) * sizeof(struct page), PAGE_SIZE);
+}
+
+void page_reserve_tables(u64 start, u64 block, u64 end)
+{
+	u32 lo = block >> PAGE_SHIFT, next = start >> PAGE_SHIFT, hi = end >> PAGE_SHIFT;
+	BUG_ON(block % HUGE_SIZE || end % HUGE_SIZE || hi > ram.end || (ram.frontier > lo && ram.frontier < hi));
+	/* Above the frontier the whole block was counted as free. */
+	ram.nfree = ram.frontier <= lo ? ram.nfree - (next - lo) : ram.nfree + (hi - next);
+	zone.lo = lo;
+	zone.next = next;
+	zone.end = hi;
+	zone.back = 0;
 	account();
 }
 
@@ -155,7 +206,9 @@ void *page_alloc(unsigned order, unsigned flags)
 	bool clean, user = flags & PG_USER;
 	if (order >= ORDERS || ram.nfree < n + (user ? ram.reserve : 0))
 		return NULL;
-	u32 i = block_take(order, &clean);
+	u32 i = flags & PG_TABLE ? zone_take(&clean) : 0;
+	if (!i)
+		i = block_take(order, &clean);
 	if (!i)
 		return NULL;
 	ram.pages[i] = (struct page){ .link = 1, .order = order, .state = ST_USED, .user = user };
@@ -190,7 +243,13 @@ void page_put(void *page)
 	ram.nfree += n;
 	ram.nuser -= p->user ? n : 0;
 	p->state = ST_NONE;
-	block_free(p - ram.pages, p->order, false);
+	u32 i = p - ram.pages;
+	if (i >= zone.lo && i < zone.end) {
+		p->link = zone.back;
+		zone.back = i;
+	} else {
+		block_free(i, p->order, false);
+	}
 	account();
 }
 

@@ -42,7 +42,7 @@ u64 *pt_make(struct mm *mm, u64 va, int level)
 	u64 *e = pt_find(mm, va, &l);
 	while (l > level) {
 		BUG_ON(pte_live(*e));
-		void *table = page_alloc(0, PG_ZERO);
+		void *table = page_alloc(0, PG_ZERO | PG_TABLE);
 		if (!table)
 			return NULL;
 		*e = virt_to_phys(table) | PTE_TABLE;
@@ -98,7 +98,7 @@ int pt_split(struct mm *mm, u64 va)
 	u64 *e = pt_find(mm, va, &level);
 	if (level != 1 || !pte_live(*e) || !(va & (HUGE_SIZE - 1)))
 		return 0;
-	u64 *table = page_alloc(0, 0);
+	u64 *table = page_alloc(0, PG_TABLE);
 	if (!table)
 		return -ENOMEM;
 	page_split(pte_page(*e), 9);

@@ -33,7 +33,7 @@ struct mm *mm_boot_adopt(u64 pml4_pa)
 
 struct mm *mm_create(void)
 {
-	u64 *table = page_alloc(0, PG_ZERO);
+	u64 *table = page_alloc(0, PG_ZERO | PG_TABLE);
 	if (!table)
 		return NULL;
 	struct mm *mm = space_alloc(virt_to_phys(table));

@@ -7,17 +7,21 @@
 #include "net.h"
 #include "time.h"
 
-extern char rodata_end[], text_start[], boot_tables[], boot_stack_top[];
+extern char rodata_end[], boot_stack_top[];
+extern const struct ufs_libos_header libos_header;
 
-/* How many of the pages set aside for them the monitor used for page tables: it fills them in order. */
+/* How many of the pages set aside for them the monitor used for page tables: in order, none of them empty. Looking at one costs a
+ * shadow fault, so no more are looked at than needed. */
 static unsigned tables_used(void)
 {
-	unsigned n = UFS_BOOT_TABLES;
-	for (; n > 1; n--) {
-		const u64 *p = (const u64 *)(boot_tables + (n - 1) * PAGE_SIZE);
-		for (unsigned i = 0; i < 512; i++)
-			if (p[i])
-				return n;
+	unsigned n = 1;
+	for (; n < UFS_BOOT_TABLES; n++) {
+		const u64 *p = phys_to_virt(UFS_TABLES_PA + n * PAGE_SIZE);
+		unsigned i = 0;
+		while (i < 512 && !p[i])
+			i++;
+		if (i == 512)
+			break;
 	}
 	return n;
 }
@@ -28,15 +32,20 @@ static void check_boot_block(void)
 		panic("boot block has magic 0x%x version %u, this libos speaks 0x%x version %u", BOOT->magic, BOOT->version, UFS_ABI_MAGIC, UFS_ABI_VERSION);
 }
 
-/* RAM as the monitor laid it out: text block, data block with page tables at its end, the rest. */
+/* RAM as the monitor laid it out: text block, data block, page-table block, the rest. The allocator's books come after the data,
+ * or, if they are too large, after the page tables. */
 static void memory_init(void)
 {
-	u64 text_end_pa = ALIGN_UP((u64)rodata_end - UFS_LIBOS_VA, PAGE_SIZE);
-	u64 tables_pa = (u64)boot_tables - UFS_LIBOS_VA;
-	u64 free_pa = tables_pa + tables_used() * PAGE_SIZE;
-	page_init(free_pa, BOOT->ram_size);
+	u64 text_end_pa = ALIGN_UP((u64)rodata_end - UFS_LIBOS_VA, PAGE_SIZE), data_end_pa = libos_header.end;
+	if (data_end_pa + page_books_size(BOOT->ram_size) <= UFS_TABLES_PA) {
+		page_init(data_end_pa, BOOT->ram_size);
+	} else {
+		page_init(UFS_TABLES_END, BOOT->ram_size);
+		page_add_range(data_end_pa, UFS_TABLES_PA);
+	}
+	page_reserve_tables(UFS_TABLES_PA + tables_used() * PAGE_SIZE, UFS_TABLES_PA, UFS_TABLES_END);
 	page_add_range(text_end_pa, UFS_LIBOS_DATA_VA - UFS_LIBOS_VA);
-	mm_boot_adopt(tables_pa);
+	mm_boot_adopt(UFS_TABLES_PA);
 }
 
 static char **string_vector(u32 off, u32 n)

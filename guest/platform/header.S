@@ -16,7 +16,7 @@ libos_header:
 	.quad	idt
 	.quad	tss
 	.quad	exc_frame
-	.quad	boot_tables_pa
+	.quad	UFS_TABLES_PA
 	.quad	libos_end_pa
 
 	.section .note.unifaas, "a"

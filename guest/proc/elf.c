@@ -5,7 +5,9 @@
 #include "mm.h"
 #include <linux/mman.h>
 
-#define EAGER_TEXT (8UL << 20)   /* page-table entries are cheap, faults are not */
+/* Faults cost more than copying. And a host that shadows page tables maps the eight pages around a fault together, but only in RAM:
+ * pages of the image come one by one (docs/decisions/0006). */
+#define EAGER_TEXT (8UL << 20)
 #define EAGER_DATA (512UL << 10)
 
 static int read_exact(struct file *f, void *buf, size_t n, u64 off)
@@ -98,7 +100,7 @@ static int map_segment(struct mm *mm, const struct elf *e, const struct elf_phdr
 	if (p->flags & PF_X)
 		patch_range(mm, va, map_end);
 	if (!(p->flags & PF_W) && map_end - va <= EAGER_TEXT)
-		return mm_populate(mm, va, map_end - va, false);
+		return mm_own(mm, va, map_end - va);
 	if ((p->flags & PF_W) && mem_end - va <= EAGER_DATA)
 		return mm_populate(mm, va, mem_end - va, true);
 	return 0;

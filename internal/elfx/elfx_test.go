@@ -188,7 +188,7 @@ func TestParseLibos(t *testing.T) {
 		{"exc_frame", func(h *abi.LibosHeader, f *file) { h.ExcFrame = ^uint64(0) - 7 }},
 		{"gdt", func(h *abi.LibosHeader, f *file) { h.GDT = 8 }},
 		{"tss", func(h *abi.LibosHeader, f *file) { h.TSS++ }},
-		{"boot_tables", func(h *abi.LibosHeader, f *file) { h.BootTables = 0x400000 - 4096 }},
+		{"boot_tables", func(h *abi.LibosHeader, f *file) { h.BootTables = 0x600000 - 4096 }},
 		{"boot_tables", func(h *abi.LibosHeader, f *file) { h.BootTables = 0x210008 }},
 		{"end", func(h *abi.LibosHeader, f *file) { h.End = 0x400001 }},
 	} {

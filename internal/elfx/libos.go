@@ -88,8 +88,8 @@ func (l *Libos) check() error {
 			return fmt.Errorf("library OS: %s 0x%x is outside of the library OS or not aligned", c.what, c.va)
 		}
 	}
-	if h.BootTables%pageSize != 0 || h.BootTables > 2*libosSpan-abi.BootTables*pageSize || h.End > 2*libosSpan {
-		return fmt.Errorf("library OS: boot_tables 0x%x or end 0x%x is outside of its 4 MiB", h.BootTables, h.End)
+	if h.BootTables%pageSize != 0 || h.BootTables > abi.TablesEnd-abi.BootTables*pageSize || h.End > 2*libosSpan {
+		return fmt.Errorf("library OS: boot_tables 0x%x or end 0x%x is outside of its 6 MiB", h.BootTables, h.End)
 	}
 	return nil
 }
