@@ -181,26 +181,35 @@ bool insn_movable(const u8 *p, unsigned len)
 	return p < end && (*p & 0xc7) != 0x05; /* relative to RIP */
 }
 
-#define STARTS 12   /* decodings from consecutive bytes */
+#define STARTS 12   /* decodings from consecutive bytes, at most */
 #define RUN_UP 24   /* the nearest of them begins this far before */
-#define AGREE 9
+#define ENOUGH 6    /* agree without one that does not: no need for more */
+
+/* Does decoding from at come to off? -1: it comes to padding or data, which says nothing. */
+static int arrives(const u8 *code, size_t n, size_t at, size_t off)
+{
+	while (at < off) {
+		unsigned len = insn_len(code + at, n - at);
+		if (!len)
+			return -1;
+		at += len;
+	}
+	return at == off;
+}
 
 bool insn_starts(const u8 *code, size_t n, size_t off)
 {
-	unsigned tried = 0, hits = 0;
+	unsigned hits = 0, misses = 0;
+	if (off <= RUN_UP + STARTS)
+		return arrives(code, n, 0, off) == 1; /* the only start that is certain */
 	for (size_t back = RUN_UP; back < RUN_UP + STARTS; back++) {
-		size_t at = off > back ? off - back : 0;
-		bool dead = false;
-		while (at < off && !dead) {
-			unsigned len = insn_len(code + at, n - at);
-			/* Padding and data decode to nothing; such a start says nothing. */
-			dead = !len;
-			at += len;
-		}
-		tried += !dead;
-		hits += !dead && at == off;
-		if (off <= back)
-			return hits && hits == tried; /* from the first byte of the code: the only start that is certain */
+		int r = arrives(code, n, off - back, off);
+		hits += r == 1;
+		misses += r == 0;
+		if (hits >= ENOUGH && !misses)
+			return true;
+		if (misses > STARTS / 4)
+			return false;
 	}
-	return hits * STARTS >= tried * AGREE && hits >= 3;
+	return hits >= 3;
 }

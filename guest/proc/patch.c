@@ -181,23 +181,30 @@ static s32 load32(const u8 *p)
 	return v;
 }
 
-static bool has_byte(u64 w, u8 b)
+#define ONES 0x0101010101010101ULL
+
+/* The top bit of each byte of w that is zero; above the first, perhaps of others. */
+static u64 zero_bytes(u64 w)
 {
-	const u64 ones = 0x0101010101010101ULL;
-	w ^= ones * b;
-	return (w - ones) & ~w & (ones << 7);
+	return (w - ONES) & ~w & (ONES << 7);
 }
 
-/* Near jumps, conditional or not. Bytes that only look like one count too: then the site just traps. */
+static u64 load64(const u8 *p)
+{
+	u64 w;
+	memcpy(&w, p, 8);
+	return w;
+}
+
+/* Near jumps, conditional or not (e9, 0f 8x). Bytes that only look like one count too: then the site just traps. */
 static void long_branches(const struct view *v)
 {
 	const u8 *c = v->bytes;
 	for (size_t i = 0; i + 14 <= v->len; i += 8) {
-		u64 w;
-		memcpy(&w, c + i, 8);
-		if (!has_byte(w, 0xe9) && !has_byte(w, 0x0f))
-			continue;
-		for (size_t k = i; k < i + 8; k++) {
+		u64 w = load64(c + i);
+		u64 hits = zero_bytes(w ^ ONES * 0xe9) | (zero_bytes(w ^ ONES * 0x0f) & zero_bytes((load64(c + i + 1) & ONES * 0xf0) ^ ONES * 0x80));
+		for (; unlikely(hits); hits &= hits - 1) {
+			size_t k = i + __builtin_ctzll(hits) / 8;
 			if (c[k] == 0xe9)
 				reached(k + 5 + (s64)load32(c + k + 1));
 			else if (c[k] == 0x0f && (c[k + 1] & 0xf0) == 0x80)
@@ -236,22 +243,23 @@ static void found_site(struct mm *mm, const struct view *v, size_t i)
 	}
 }
 
-/* Find 0f 05 and 0f a2. Words without 05 and a2 are skipped eight bytes at a time. */
+/* Find 0f 05 and 0f a2, eight places at a time. */
 static void find_sites(struct mm *mm, const struct view *v)
 {
-	for (size_t i = 1; i < v->len;) {
-		u64 w;
-		if (i + 8 <= v->len) {
-			memcpy(&w, v->bytes + i, 8);
-			if (!has_byte(w, 5) && !has_byte(w, 0xa2)) {
-				i += 8;
-				continue;
-			}
+	const u8 *c = v->bytes;
+	size_t i = 0;
+	for (; i + 9 <= v->len; i += 8) {
+		u64 w = load64(c + i + 1);
+		u64 hits = zero_bytes(load64(c + i) ^ ONES * 0x0f) & (zero_bytes(w ^ ONES * 0x05) | zero_bytes(w ^ ONES * 0xa2));
+		for (; unlikely(hits); hits &= hits - 1) {
+			size_t k = i + __builtin_ctzll(hits) / 8;
+			if (c[k] == 0x0f && (c[k + 1] == 0x05 || c[k + 1] == 0xa2))
+				found_site(mm, v, k);
 		}
-		for (size_t end = MIN(v->len, i + 8); i < end; i++)
-			if ((v->bytes[i] == 5 || v->bytes[i] == 0xa2) && v->bytes[i - 1] == 0x0f)
-				found_site(mm, v, i - 1);
 	}
+	for (; i + 2 <= v->len; i++)
+		if (c[i] == 0x0f && (c[i + 1] == 0x05 || c[i + 1] == 0xa2))
+			found_site(mm, v, i);
 }
 
 /* What stands in memory now: sites patched before may have changed it. */
