@@ -48,6 +48,10 @@ type Monitor interface {
 type Sandbox interface {
 	// Run enters the guest until something needs the tender. It handles by itself what needs none.
 	Run() (Exit, error)
+	// SetBoot replaces what Config.Boot said. Preconditions: Run was not called.
+	SetBoot(Boot) error
+	// Populate makes the first n bytes of guest RAM, and the shared area, present in host memory before the guest needs them.
+	Populate(n int64) error
 	// Kick makes a Run in progress, or the next one, return with ExitKick soon.
 	Kick()
 	// Preempt makes the guest give the CPU to its scheduler: at once if the program runs, else on the way back to

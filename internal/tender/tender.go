@@ -37,6 +37,7 @@ type StartOptions struct {
 	Image     *os.File // nil: none. Only needed until Start returns
 	ImageSize int64
 	Memory    int64 // bytes of guest RAM
+	Shells    bool  // keep a sandbox ready for the next Boot; costs memory, saves it the making
 	Boot      monitor.Boot
 	// OnOutput is called for each line of console output, OnExit for each end of an instance; they must not block.
 	OnOutput func(Output)
@@ -94,7 +95,7 @@ func (t *Tender) load(ctx context.Context) error {
 	}
 	fds := []int{libos}
 	defer func() { unix.Close(libos) }()
-	m := &wire.Load{Monitor: t.o.Monitor, Memory: t.o.Memory, LibosSize: int64(len(t.o.Libos)), Boot: t.o.Boot}
+	m := &wire.Load{Monitor: t.o.Monitor, Memory: t.o.Memory, LibosSize: int64(len(t.o.Libos)), Shells: t.o.Shells, Boot: t.o.Boot}
 	if t.o.Image != nil {
 		m.HasImage, m.ImageSize = true, t.o.ImageSize
 		fds = append(fds, int(t.o.Image.Fd()))

@@ -20,6 +20,7 @@ import (
 // sandbox is one virtual machine.
 type sandbox struct {
 	header abi.LibosHeader
+	config monitor.Config
 	mem    *memory
 	vm     *os.File
 	vcpu   *vcpu
@@ -47,7 +48,7 @@ func newSandbox(h *host, c monitor.Config) (_ *sandbox, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &sandbox{header: l.Header}
+	s := &sandbox{header: l.Header, config: c}
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -85,6 +86,21 @@ func newSandbox(h *host, c monitor.Config) (_ *sandbox, err error) {
 	s.clock = &clock{area: s.mem.shared, ticker: h.ticker}
 	s.refresh()
 	return s, nil
+}
+
+// SetBoot implements monitor.Sandbox. The seed is renewed too.
+func (s *sandbox) SetBoot(b monitor.Boot) error {
+	s.config.Boot = b
+	return writeBoot(s.mem.shared, &s.config)
+}
+
+// Populate implements monitor.Sandbox.
+func (s *sandbox) Populate(n int64) error {
+	n = min(n, s.config.Memory) &^ (guestmem.HugeSize - 1)
+	if err := s.mem.ram.Populate(0, uint64(n)); err != nil {
+		return err
+	}
+	return s.mem.shared.Populate(0, s.mem.shared.Size())
 }
 
 // Shared implements monitor.Sandbox.

@@ -34,7 +34,7 @@ func (r *Runtime) Name() string { return r.Monitor }
 // StartTender starts the process for one revision.
 func (r *Runtime) StartTender(ctx context.Context, c node.TenderConfig) (node.Tender, error) {
 	t, err := tender.Start(ctx, tender.StartOptions{
-		Name: c.Name, Monitor: r.Monitor, Exe: r.Exe, Libos: r.Libos, Image: c.Image, ImageSize: c.ImageSize, Memory: c.Memory,
+		Name: c.Name, Monitor: r.Monitor, Exe: r.Exe, Libos: r.Libos, Image: c.Image, ImageSize: c.ImageSize, Memory: c.Memory, Shells: true,
 		Boot: monitor.Boot{
 			Program: c.Manifest.Program, Args: c.Manifest.Args, Env: c.Env, Cwd: c.Manifest.Cwd,
 			MaxFiles: maxFiles, OverlayMax: uint64(c.Memory) / 2,

@@ -88,6 +88,9 @@ func (in *instance) listen(on bool, arg uint32) error {
 	var event wire.Message = &wire.Unlistening{Instance: in.id, Port: port}
 	if on {
 		in.readStamps()
+		// Low addresses are handed out first, behind the library OS's own blocks.
+		in.host.shells.used(int64(in.link.area.Load64(abi.CtlRAMUsed)) + abi.TablesEnd)
+		in.host.shells.refill(shellDelay)
 		event = &wire.Listening{Instance: in.id, Port: port, Stamps: in.stamps}
 	}
 	if !in.host.out.offer(event) {

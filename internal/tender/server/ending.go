@@ -96,6 +96,7 @@ func (in *instance) finish() {
 	in.mu.Unlock()
 	in.host.forget(in)
 	in.close()
+	in.host.shells.refill(shellDelay)
 }
 
 // linger waits until sockets and console have taken what the program wrote. Preconditions: in.mu is held.

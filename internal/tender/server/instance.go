@@ -85,7 +85,7 @@ func (in *instance) run(cfg monitor.Config) {
 }
 
 func (in *instance) create(cfg monitor.Config) error {
-	sb, err := in.host.mon.Create(cfg)
+	sb, err := in.host.shells.take(in.host.mon, cfg)
 	if err != nil {
 		return err
 	}

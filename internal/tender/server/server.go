@@ -40,6 +40,7 @@ type Server struct {
 	out    *outbox
 	ticker *ticker
 	mon    monitor.Monitor // nil until loaded
+	shells *shells         // nil: none are kept
 	config monitor.Config  // of every instance, but for host name and environment
 	memory int64
 
@@ -174,6 +175,10 @@ func (s *Server) load(m *wire.Load, fds []int) error {
 		return nil
 	}
 	s.mon = mon
+	if m.Shells {
+		s.shells = newShells(mon, s.config)
+		s.shells.refill(0)
+	}
 	s.out.send(&wire.Loaded{Monitor: mon.Name()})
 	return nil
 }
@@ -272,6 +277,7 @@ func (s *Server) shutdown() {
 	case <-time.After(stopGrace):
 	}
 	s.ticker.stop()
+	s.shells.close()
 	if s.config.Image != nil {
 		s.config.Image.Close()
 	}

@@ -117,7 +117,17 @@ func (s *sandbox) Kick() {
 	}
 }
 
-func (s *sandbox) Preempt()               { s.preempt.Add(1) }
+func (s *sandbox) Preempt() { s.preempt.Add(1) }
+
+// SetBoot implements monitor.Sandbox.
+func (s *sandbox) SetBoot(b monitor.Boot) error {
+	s.guest.Config.Boot = b
+	return nil
+}
+
+// Populate implements monitor.Sandbox.
+func (s *sandbox) Populate(int64) error { return nil }
+
 func (s *sandbox) Shared() *guestmem.Area { return s.area }
 func (s *sandbox) RefreshClock()          {}
 func (s *sandbox) MemoryUsed() int64      { return 1 << 20 }

@@ -42,6 +42,7 @@ func (m *Load) put(e *encoder) {
 	e.i64(m.ImageSize)
 	e.bool(m.HasImage)
 	e.bool(m.HasKVM)
+	e.bool(m.Shells)
 	b := &m.Boot
 	e.text(b.Program, MaxText)
 	e.list(b.Args)
@@ -61,6 +62,7 @@ func (m *Load) get(d *decoder) {
 	m.ImageSize = d.i64()
 	m.HasImage = d.bool()
 	m.HasKVM = d.bool()
+	m.Shells = d.bool()
 	b := &m.Boot
 	b.Program = d.text(MaxText)
 	b.Args = d.list()

@@ -13,6 +13,7 @@ type Load struct {
 	ImageSize int64
 	HasImage  bool
 	HasKVM    bool
+	Shells    bool         // keep a sandbox ready for the next Start
 	Boot      monitor.Boot // without host name
 }
 
