@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"unifaas.dev/abi"
 	"unifaas.dev/internal/elfx"
 	"unifaas.dev/internal/guestmem"
@@ -64,6 +66,9 @@ func newSandbox(h *host, c monitor.Config) (_ *sandbox, err error) {
 		return nil, err
 	}
 	fd, err := ioctl(int(h.file.Fd()), kvmabi.CreateVM, 0)
+	for err == unix.EINTR { // the kernel starts a thread for it, which a signal cuts short: a late kick of another sandbox
+		fd, err = ioctl(int(h.file.Fd()), kvmabi.CreateVM, 0)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("KVM_CREATE_VM: %w", err)
 	}
