@@ -101,8 +101,8 @@ static int map_segment(struct mm *mm, const struct elf *e, const struct elf_phdr
 		patch_range(mm, va, map_end);
 	if (!(p->flags & PF_W) && map_end - va <= EAGER_TEXT)
 		return mm_own(mm, va, map_end - va);
-	if ((p->flags & PF_W) && mem_end - va <= EAGER_DATA)
-		return mm_populate(mm, va, mem_end - va, true);
+	if (p->flags & PF_W)
+		return mm_populate(mm, va, MIN(mem_end - va, EAGER_DATA), true);
 	return 0;
 }
 

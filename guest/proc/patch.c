@@ -181,34 +181,31 @@ static s32 load32(const u8 *p)
 	return v;
 }
 
-#define ONES 0x0101010101010101ULL
+/* scan.S: a bit for each of 64 bytes at p, of which 65 are read. */
+__attribute__((visibility("hidden"))) u64 scan_sites(const u8 *p);
+__attribute__((visibility("hidden"))) u64 scan_jumps(const u8 *p);
 
-/* The top bit of each byte of w that is zero; above the first, perhaps of others. */
-static u64 zero_bytes(u64 w)
+/* The mask for the bytes at i; at the end of the view, for what is left of it. */
+static u64 scan_at(const struct view *v, size_t i, u64 (*scan)(const u8 *))
 {
-	return (w - ONES) & ~w & (ONES << 7);
-}
-
-static u64 load64(const u8 *p)
-{
-	u64 w;
-	memcpy(&w, p, 8);
-	return w;
+	u8 last[65];
+	size_t n = v->len - i;
+	if (likely(n >= sizeof(last)))
+		return scan(v->bytes + i);
+	memset(last, 0xcc, sizeof(last));
+	memcpy(last, v->bytes + i, n);
+	return scan(last);
 }
 
 /* Near jumps, conditional or not (e9, 0f 8x). Bytes that only look like one count too: then the site just traps. */
 static void long_branches(const struct view *v)
 {
 	const u8 *c = v->bytes;
-	for (size_t i = 0; i + 14 <= v->len; i += 8) {
-		u64 w = load64(c + i);
-		u64 hits = zero_bytes(w ^ ONES * 0xe9) | (zero_bytes(w ^ ONES * 0x0f) & zero_bytes((load64(c + i + 1) & ONES * 0xf0) ^ ONES * 0x80));
-		for (; unlikely(hits); hits &= hits - 1) {
-			size_t k = i + __builtin_ctzll(hits) / 8;
-			if (c[k] == 0xe9)
-				reached(k + 5 + (s64)load32(c + k + 1));
-			else if (c[k] == 0x0f && (c[k + 1] & 0xf0) == 0x80)
-				reached(k + 6 + (s64)load32(c + k + 2));
+	for (size_t i = 0; i < v->len; i += 64) {
+		for (u64 hits = scan_at(v, i, scan_jumps); hits; hits &= hits - 1) {
+			size_t k = i + __builtin_ctzll(hits), op = c[k] == 0xe9 ? 1 : 2;
+			if (k + op + 4 <= v->len)
+				reached(k + op + 4 + (s64)load32(c + k + op));
 		}
 	}
 }
@@ -243,23 +240,11 @@ static void found_site(struct mm *mm, const struct view *v, size_t i)
 	}
 }
 
-/* Find 0f 05 and 0f a2, eight places at a time. */
 static void find_sites(struct mm *mm, const struct view *v)
 {
-	const u8 *c = v->bytes;
-	size_t i = 0;
-	for (; i + 9 <= v->len; i += 8) {
-		u64 w = load64(c + i + 1);
-		u64 hits = zero_bytes(load64(c + i) ^ ONES * 0x0f) & (zero_bytes(w ^ ONES * 0x05) | zero_bytes(w ^ ONES * 0xa2));
-		for (; unlikely(hits); hits &= hits - 1) {
-			size_t k = i + __builtin_ctzll(hits) / 8;
-			if (c[k] == 0x0f && (c[k + 1] == 0x05 || c[k + 1] == 0xa2))
-				found_site(mm, v, k);
-		}
-	}
-	for (; i + 2 <= v->len; i++)
-		if (c[i] == 0x0f && (c[i + 1] == 0x05 || c[i + 1] == 0xa2))
-			found_site(mm, v, i);
+	for (size_t i = 0; i < v->len; i += 64)
+		for (u64 hits = scan_at(v, i, scan_sites); hits; hits &= hits - 1)
+			found_site(mm, v, i + __builtin_ctzll(hits));
 }
 
 /* What stands in memory now: sites patched before may have changed it. */
