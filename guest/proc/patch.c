@@ -5,7 +5,7 @@
  * Trapping costs microseconds on a software KVM, a jump nothing. A site is two bytes, a jump five, and the red zone
  * forbids a call. Two forms are rewritten, all others keep trapping, which is slower but always right:
  *
- *   A  mov $n,%eax ; site   the five bytes of the mov become the jump. The site stays, so that code which jumps straight
+ *   A  mov $n,%eax ; site   the first five bytes of the mov become the jump. The site stays, so that code which jumps straight
  *                           to it still works (and a restarted call runs it).
  *   B  site ; others        the first five bytes become the jump; the instructions after the site that it covers move to
  *                           the stub. Only if they may stand anywhere and no direct branch leads to them.
@@ -117,12 +117,13 @@ static void finish(struct mm *mm, struct arena *a, u64 site, const u8 *stub)
 	poke_jump(mm, site, at);
 }
 
-static void patch_a(struct mm *mm, struct arena *a, u64 mov, const u8 *code, enum kind kind)
+/* code: the mov of len bytes, at mov in the program. */
+static void patch_a(struct mm *mm, struct arena *a, u64 mov, const u8 *code, unsigned len, enum kind kind)
 {
-	u64 at = a->base + a->used, ret = mov + 7;
+	u64 at = a->base + a->used, ret = mov + len + 2;
 	u8 stub[STUB], *p = stub;
 	memset(stub, 0xcc, STUB);
-	p = emit(p, code, 5);
+	p = emit(p, code, len);
 	p = emit(p, kind == SITE_CPUID ? "\x48\xba" : "\x48\xb9", 2);
 	p = emit(p, &ret, 8);
 	emit_entry(p, a, at + (p - stub), kind);
@@ -228,13 +229,25 @@ static enum kind kind_of(const u8 *site)
 	return site[1] == 0xa2 ? SITE_CPUID : SITE_SYSCALL;
 }
 
+/* Bytes of the mov to EAX or RAX that ends at i, 0 if there is none. */
+static unsigned mov_before(const struct view *v, size_t i)
+{
+	const u8 *c = v->bytes + i;
+	if (i >= 5 && c[-5] == 0xb8 && insn_starts(v->bytes, v->len, i - 5))
+		return 5;
+	if (i >= 7 && c[-7] == 0x48 && c[-6] == 0xc7 && c[-5] == 0xc0 && insn_starts(v->bytes, v->len, i - 7))
+		return 7;
+	return 0;
+}
+
 static void found_site(struct mm *mm, const struct view *v, size_t i)
 {
 	const u8 *c = v->bytes + i;
-	if (i >= 5 && c[-5] == 0xb8 && insn_starts(v->bytes, v->len, i - 5)) {
+	unsigned mov = mov_before(v, i);
+	if (mov) {
 		struct arena *a = arena_for(mm, v->va, v->va + v->len);
 		if (a)
-			patch_a(mm, a, v->va + i - 5, c - 5, kind_of(c));
+			patch_a(mm, a, v->va + i - mov, c - mov, mov, kind_of(c));
 	} else if (insn_starts(v->bytes, v->len, i)) {
 		candidate(i);
 	}
