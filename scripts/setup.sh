@@ -31,10 +31,10 @@ need_cmd ld binutils
 need_file "/usr/include/stdio.h" libc6-dev
 need_file "/usr/include/linux/futex.h" linux-libc-dev
 need_file "/usr/include/x86_64-linux-gnu/asm/unistd.h /usr/include/asm/unistd.h" linux-libc-dev
+need_cmd musl-gcc musl-tools # of the example in C
 need_cmd curl curl
 need_file "/etc/ssl/certs/ca-certificates.crt" ca-certificates
 if [ "$want" = test ]; then
-	need_cmd musl-gcc musl-tools
 	need_cmd fsck.erofs erofs-utils
 	need_cmd runc runc
 	need_cmd qemu-system-x86_64 qemu-system-x86
