@@ -203,4 +203,8 @@ int signal_dequeue(u64 set, struct ksiginfo *si);
 long exec_program(const char *path, char *const argv[], int argc, char *const envp[], int envc);
 /* Rewrite the `syscall` sites of [start,end) that can be, just mapped executable. */
 void patch_range(struct mm *mm, u64 start, u64 end);
+/* The same bytes in one piece somewhere else, as they are in an image; NULL if they are not. And patching by what stands there,
+ * after the range itself was copied. */
+const u8 *patch_source(struct mm *mm, u64 start, u64 end);
+void patch_from(struct mm *mm, u64 start, u64 end, const u8 *source);
 #endif

@@ -16,7 +16,7 @@ void *anon_page(void)
 	return page_alloc(0, PG_USER);
 }
 
-static bool huge_fits(const struct vma *v, u64 va)
+bool huge_fits(const struct vma *v, u64 va)
 {
 	u64 lo = va & HUGE_MASK, total = page_total_bytes();
 	return lo >= v->start && lo + HUGE_SIZE <= v->end && !(v->flags & VM_NOHUGE) && total >= HUGE_RAM_MIN &&

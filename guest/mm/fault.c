@@ -146,9 +146,17 @@ long mm_populate(struct mm *mm, u64 addr, u64 len, bool write)
 
 long mm_own(struct mm *mm, u64 addr, u64 len)
 {
+	u64 end = addr + len;
 	int r = 0;
-	for (u64 va = ALIGN_DOWN(addr, PAGE_SIZE); !r && va < addr + len; va += PAGE_SIZE)
+	for (u64 va = ALIGN_DOWN(addr, PAGE_SIZE); !r && va < end;) {
+		struct vma *v = vma_at(mm, va);
+		if (v && v->file && !(va & ~HUGE_MASK) && end - va >= HUGE_SIZE && file_own_huge(mm, v, va)) {
+			va += HUGE_SIZE;
+			continue;
+		}
 		r = populate_page(mm, va, true, true);
+		va += PAGE_SIZE;
+	}
 	pt_flush(mm);
 	return r;
 }

@@ -147,3 +147,26 @@ int file_fault(struct mm *mm, struct vma *v, u64 va, bool write)
 	u32 base = !lent ? 1 : shared ? WINDOW_BASE : WINDOW_FILE / 2;
 	return map_around(mm, v, va, fault_window(v, va, base, lent ? WINDOW_FILE : WINDOW_BASE), false, map_for_read);
 }
+
+bool file_own_huge(struct mm *mm, struct vma *v, u64 va)
+{
+	if (!vma_private(v) || !v->file->ino->ops->page || !huge_fits(v, va))
+		return false;
+	u64 *e = pt_make(mm, va, 1);
+	if (!e || *e) /* a table is there already */
+		return false;
+	char *block = page_alloc(9, PG_USER);
+	if (!block)
+		return false;
+	for (u64 off = 0; off < HUGE_SIZE; off += PAGE_SIZE) {
+		void *page = file_page(mm, v, va + off, false);
+		if (IS_ERR(page)) {
+			page_put(block);
+			return false;
+		}
+		memcpy(block + off, page, PAGE_SIZE);
+		drop(page);
+	}
+	pt_set(mm, e, va, 1, pt_leaf(v, virt_to_phys(block), true) | PTE_HUGE);
+	return true;
+}

@@ -153,10 +153,12 @@ int fault_page(struct mm *mm, struct vma *v, u64 va, bool write);
 struct window { u64 lo, hi; };
 struct window fault_window(struct vma *v, u64 va, u32 base, u32 max);
 bool memory_scarce(void);
+bool huge_fits(const struct vma *v, u64 va);              /* may the 2 MiB around va be one leaf? */
 int anon_fault(struct mm *mm, struct vma *v, u64 va, bool write);
 void *anon_page(void);                                   /* one page for the program, contents undefined */
 int anon_copy(struct mm *mm, struct vma *v, u64 va, u64 *e);
 int file_fault(struct mm *mm, struct vma *v, u64 va, bool write);
+bool file_own_huge(struct mm *mm, struct vma *v, u64 va); /* copy 2 MiB of the file into one leaf; false: not possible */
 int file_fault_write(struct mm *mm, struct vma *v, u64 va);
 
 /* reclaim.c */

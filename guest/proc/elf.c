@@ -71,6 +71,18 @@ static int prot_of(u32 flags)
 	return (flags & PF_R ? PROT_READ : 0) | (flags & PF_W ? PROT_WRITE : 0) | (flags & PF_X ? PROT_EXEC : 0);
 }
 
+/* Code and constants: copied if they are not too large, and code patched. */
+static int map_text(struct mm *mm, u64 va, u64 end, bool code)
+{
+	const u8 *source = code ? patch_source(mm, va, end) : NULL;
+	long r = end - va <= EAGER_TEXT ? mm_own(mm, va, end - va) : 0;
+	if (source)
+		patch_from(mm, va, end, source);
+	else if (code)
+		patch_range(mm, va, end);
+	return r;
+}
+
 /* The file part of a segment, then zeros to its end. */
 static int map_segment(struct mm *mm, const struct elf *e, const struct elf_phdr *p, u64 bias)
 {
@@ -97,13 +109,11 @@ static int map_segment(struct mm *mm, const struct elf *e, const struct elf_phdr
 				return r;
 		}
 	}
+	if (!(p->flags & PF_W))
+		return map_text(mm, va, map_end, p->flags & PF_X);
 	if (p->flags & PF_X)
 		patch_range(mm, va, map_end);
-	if (!(p->flags & PF_W) && map_end - va <= EAGER_TEXT)
-		return mm_own(mm, va, map_end - va);
-	if (p->flags & PF_W)
-		return mm_populate(mm, va, MIN(mem_end - va, EAGER_DATA), true);
-	return 0;
+	return mm_populate(mm, va, MIN(mem_end - va, EAGER_DATA), true);
 }
 
 int elf_map(struct mm *mm, const struct elf *e, u64 hint, struct elf_image *img)

@@ -294,11 +294,12 @@ static void try_form_b(struct mm *mm, const struct view *v, u32 off)
 		patch_b(mm, a, v->va + off, code, moved, kind_of(code));
 }
 
-static void patch_view(struct mm *mm, const struct view *v)
+/* whole: nothing outside of v is part of the same code. */
+static void patch_view(struct mm *mm, const struct view *v, bool whole)
 {
 	memset(&cand, 0, offsetof(struct candidates, off));
 	find_sites(mm, v);
-	if (!cand.n)
+	if (!cand.n || !whole)
 		return;
 	long_branches(v);
 	short_branches(v);
@@ -307,22 +308,37 @@ static void patch_view(struct mm *mm, const struct view *v)
 			try_form_b(mm, v, cand.off[i]);
 }
 
+/* Pages from start on that lie side by side in memory, as an image's do. */
+static struct view view_at(struct mm *mm, u64 start, u64 end)
+{
+	struct view v = { mm_peek(mm, start), start, PAGE_SIZE };
+	while (v.bytes && start + v.len < end && mm_peek(mm, start + v.len) == v.bytes + v.len)
+		v.len += PAGE_SIZE;
+	return v;
+}
+
 void patch_range(struct mm *mm, u64 start, u64 end)
 {
 	if (BOOT->flags & UFS_BOOT_NOPATCH)
 		return;
-	while (start < end) {
-		const u8 *first = mm_peek(mm, start);
-		if (!first) {
-			start += PAGE_SIZE;
-			continue;
-		}
-		/* Join pages that lie side by side in memory, as an image's do. */
-		size_t len = PAGE_SIZE;
-		while (start + len < end && mm_peek(mm, start + len) == first + len)
-			len += PAGE_SIZE;
-		struct view v = { first, start, len };
-		patch_view(mm, &v);
-		start += len;
+	for (u64 at = start; at < end;) {
+		struct view v = view_at(mm, at, end);
+		/* Branches from other parts are not seen, so form B is for what is seen whole. */
+		if (v.bytes)
+			patch_view(mm, &v, at == start && v.len == end - start);
+		at += v.len;
 	}
+}
+
+const u8 *patch_source(struct mm *mm, u64 start, u64 end)
+{
+	struct view v = view_at(mm, start, end);
+	return v.len == end - start ? v.bytes : NULL;
+}
+
+void patch_from(struct mm *mm, u64 start, u64 end, const u8 *source)
+{
+	struct view v = { source, start, end - start };
+	if (!(BOOT->flags & UFS_BOOT_NOPATCH))
+		patch_view(mm, &v, true);
 }
