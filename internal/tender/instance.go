@@ -76,6 +76,7 @@ func (t *Tender) BootWith(ctx context.Context, o BootOptions) (*Instance, error)
 		}
 		return i, nil
 	}
+	defer t.expect("start an instance", i.done).Stop()
 	select {
 	case r := <-i.started:
 		return started(r)
@@ -191,7 +192,11 @@ func (i *Instance) Dial(ctx context.Context, port int) (net.Conn, error) {
 }
 
 // Kill ends the instance now, whatever it does; Done follows.
-func (i *Instance) Kill(reason string) { _ = i.t.send(&wire.Kill{Instance: i.num, Reason: reason}) }
+func (i *Instance) Kill(reason string) {
+	if i.t.send(&wire.Kill{Instance: i.num, Reason: reason}) == nil {
+		i.t.expect("end an instance", i.done)
+	}
+}
 
 // Signal sends a signal to the program.
 func (i *Instance) Signal(n int) {

@@ -8,6 +8,7 @@
 package tender
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,9 @@ const closeGrace = 1 * time.Second
 // sendTimeout is how long a tender may leave its socket full.
 const sendTimeout = 5 * time.Second
 
+// defaultPatience is long beside what a healthy tender takes on a machine with too much to do, and short beside what people wait.
+const defaultPatience = 10 * time.Second
+
 // StartOptions says what a tender and all its instances consist of.
 type StartOptions struct {
 	Name      string   // shown by ps; may be empty
@@ -42,6 +46,8 @@ type StartOptions struct {
 	// OnOutput is called for each line of console output, OnExit for each end of an instance; they must not block.
 	OnOutput func(Output)
 	OnExit   func(Exit)
+	// Patience is how long a tender may take to load, to start an instance or to end one before it is killed; 0: a default.
+	Patience time.Duration
 }
 
 // Tender is a running tender process.
@@ -82,6 +88,7 @@ func Start(ctx context.Context, o StartOptions) (*Tender, error) {
 }
 
 func newTender(o StartOptions, conn *net.UnixConn, proc *process) *Tender {
+	o.Patience = cmp.Or(o.Patience, defaultPatience)
 	t := &Tender{o: o, conn: conn, proc: proc, loaded: make(chan *wire.Loaded, 1), done: make(chan struct{}),
 		instances: map[uint32]*Instance{}, stats: map[uint32]chan *wire.StatsReply{}}
 	go t.receive()
@@ -109,6 +116,7 @@ func (t *Tender) load(ctx context.Context) error {
 	if err := t.send(m, fds...); err != nil {
 		return err
 	}
+	defer t.expect("load", t.done).Stop()
 	select {
 	case r := <-t.loaded:
 		if r.Error != "" {
@@ -196,10 +204,22 @@ func (t *Tender) send(m wire.Message, fds ...int) error {
 	return nil
 }
 
-// fail kills a tender that does not behave.
+// expect kills the tender unless it does what it was told in time: one that hangs, or that its guest has taken over, must
+// not hold its function for ever. The timer is to be stopped, or done closed, once it has.
+func (t *Tender) expect(what string, done <-chan struct{}) *time.Timer {
+	return time.AfterFunc(t.o.Patience, func() {
+		select {
+		case <-done:
+		default:
+			t.fail(fmt.Errorf("tender did not %s within %v", what, t.o.Patience))
+		}
+	})
+}
+
+// fail kills a tender that does not behave. That a connection broke says less than how the process ended.
 func (t *Tender) fail(err error) {
 	t.mu.Lock()
-	if t.broken == nil {
+	if t.broken == nil && !errors.Is(err, unix.ECONNRESET) && !errors.Is(err, unix.EPIPE) {
 		t.broken = err
 	}
 	t.mu.Unlock()

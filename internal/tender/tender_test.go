@@ -158,6 +158,30 @@ func TestTenderKilled(t *testing.T) {
 	}
 }
 
+// TestTenderHangs stops a tender's process: nothing that it is told may wait for it for ever.
+func TestTenderHangs(t *testing.T) {
+	hung := func() *tender.Tender {
+		return start(t, "echo", func(o *tender.StartOptions) { o.Patience = 300 * time.Millisecond })
+	}
+	stop := func(tn *tender.Tender) {
+		if err := syscall.Kill(tn.PID(), syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tn := hung()
+	i := boot(t, tn)
+	stop(tn)
+	i.Kill("test")
+	if e := exit(t, i); e.Kind != tender.TenderDied || e.Reason != "tender did not end an instance within 300ms" {
+		t.Errorf("got %+v", e)
+	}
+	tn = hung()
+	stop(tn)
+	if _, err := tn.Boot(t.Context(), "i1", "h", nil); err == nil || !strings.Contains(err.Error(), "tender did not start an instance within 300ms") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestClose(t *testing.T) {
 	tn := start(t, "loop")
 	i := boot(t, tn)
