@@ -23,7 +23,8 @@ type shells struct {
 
 	mu     sync.Mutex
 	ready  monitor.Sandbox // nil: none
-	making bool
+	due    bool            // one will be made soon
+	making chan struct{}   // closed when the one in the making is done; nil: none is
 	closed bool
 	touch  int64 // bytes of RAM to make present
 	wg     sync.WaitGroup
@@ -38,10 +39,7 @@ func (s *shells) take(mon monitor.Monitor, c monitor.Config) (monitor.Sandbox, e
 	if s == nil {
 		return mon.Create(c)
 	}
-	s.mu.Lock()
-	sb := s.ready
-	s.ready = nil
-	s.mu.Unlock()
+	sb := s.get()
 	if sb == nil {
 		return mon.Create(c)
 	}
@@ -50,6 +48,20 @@ func (s *shells) take(mon monitor.Monitor, c monitor.Config) (monitor.Sandbox, e
 		return nil, err
 	}
 	return sb, nil
+}
+
+// get returns the shell, also one that is being made: that is ready sooner than another. nil: none.
+func (s *shells) get() monitor.Sandbox {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if making := s.making; s.ready == nil && making != nil {
+		s.mu.Unlock()
+		<-making
+		s.mu.Lock()
+	}
+	sb := s.ready
+	s.ready = nil
+	return sb
 }
 
 // used tells what an instance had in memory when it began to listen.
@@ -69,10 +81,10 @@ func (s *shells) refill(delay time.Duration) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ready != nil || s.making || s.closed {
+	if s.ready != nil || s.due || s.making != nil || s.closed {
 		return
 	}
-	s.making = true
+	s.due = true
 	s.wg.Add(1)
 	time.AfterFunc(delay, s.make)
 }
@@ -80,26 +92,26 @@ func (s *shells) refill(delay time.Duration) {
 // make is the body of refill. That it fails is no matter here: the next start makes its own sandbox, and reports.
 func (s *shells) make() {
 	defer s.wg.Done()
+	done := make(chan struct{})
 	s.mu.Lock()
+	s.due, s.making = false, done
 	touch, closed := s.touch, s.closed
 	s.mu.Unlock()
 	var sb monitor.Sandbox
-	var err error
 	if !closed {
-		if sb, err = s.mon.Create(s.config); err == nil {
-			_ = sb.Populate(touch)
+		if made, err := s.mon.Create(s.config); err == nil {
+			_ = made.Populate(touch) // else the guest does it by touching
+			sb = made
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.making = false
-	switch {
-	case sb == nil || err != nil:
-	case s.closed:
+	if sb != nil && s.closed {
 		sb.Close()
-	default:
-		s.ready = sb
+		sb = nil
 	}
+	s.ready, s.making = sb, nil
+	close(done)
 }
 
 // close ends the shell and any that is being made.
