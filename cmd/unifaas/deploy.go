@@ -8,8 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"unifaas.dev/internal/client"
 	"unifaas.dev/internal/control"
@@ -118,7 +120,7 @@ func (o *deployFlags) parse(cmd *cobra.Command, args []string) error {
 		if err != nil {
 			return fmt.Errorf("--timeout: %w", err)
 		}
-		ms := t.Milliseconds()
+		ms := int64((t + time.Millisecond - 1) / time.Millisecond) // rounded up: what is refused is not called 0
 		q.TimeoutMS = &ms
 	}
 	if given("env") {
@@ -141,7 +143,8 @@ func (o *deployFlags) parse(cmd *cobra.Command, args []string) error {
 
 // upload makes an image of a program of this machine and names it after the function.
 func (o *deployFlags) upload(ctx context.Context, c *client.Client, function, source string) error {
-	f, err := os.Open(source)
+	// O_NONBLOCK: a FIFO named by mistake must not hang here.
+	f, err := os.OpenFile(source, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -83,7 +84,7 @@ func (g *Gateway) deploy(w http.ResponseWriter, r *http.Request) {
 		Concurrency: q.Concurrency, Min: q.Min, Max: q.Max, Env: q.Env, Labels: q.Labels, Annotations: q.Annotations,
 	}
 	if q.TimeoutMS != nil {
-		t := time.Duration(min(*q.TimeoutMS, int64(control.MaxTimeout/time.Millisecond)+1)) * time.Millisecond
+		t := time.Duration(max(-1, min(*q.TimeoutMS, math.MaxInt64/int64(time.Millisecond)))) * time.Millisecond
 		d.Timeout = &t
 	}
 	before := 0
