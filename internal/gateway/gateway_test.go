@@ -490,6 +490,22 @@ func TestSlowReader(t *testing.T) {
 	}
 }
 
+// TestUnaskedUpgrade: that a function switches protocols on its own is its fault, not the gateway's.
+func TestUnaskedUpgrade(t *testing.T) {
+	g := start(t, func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		fmt.Fprint(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+		conn.Close()
+	}, node.Options{})
+	g.deploy("f", api.DeployRequest{})
+	if resp, text := g.do("GET", "/function/f", ""); resp.StatusCode != http.StatusBadGateway {
+		t.Errorf("got %s: %s", resp.Status, text)
+	}
+}
+
 func TestUpgrade(t *testing.T) {
 	g := start(t, func(w http.ResponseWriter, r *http.Request) {
 		conn, buf, err := http.NewResponseController(w).Hijack()

@@ -37,6 +37,7 @@ type call struct {
 	start    string // unix ns
 	inv      *node.Invocation
 	streamed bool // the body comes while the function runs
+	answered bool // the head of an answer came
 	late     atomic.Bool
 }
 
@@ -166,6 +167,7 @@ func (c *call) rewrite(p *httputil.ProxyRequest) {
 
 // answer completes the head of the function's answer.
 func (c *call) answer(resp *http.Response) error {
+	c.answered = true
 	c.head(resp.Header)
 	t := c.inv.Timing()
 	resp.Header.Set(api.HeaderInstance, t.Instance)
@@ -225,6 +227,8 @@ func (c *call) failed(w http.ResponseWriter, r *http.Request, err error) {
 		status, text = http.StatusRequestEntityTooLarge, fmt.Sprintf("request body is larger than %d bytes", large.Limit)
 	case errors.As(err, &body):
 		status = http.StatusBadRequest
+	case c.answered: // with a switch of protocols that nobody asked for
+		status = http.StatusBadGateway
 	}
 	if retry {
 		w.Header().Set("Retry-After", "1")
