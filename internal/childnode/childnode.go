@@ -100,7 +100,7 @@ func (n *Node) lastWords() string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	l := strings.Split(strings.TrimSpace(n.stderr.String()), "\n")
-	return l[len(l)-1]
+	return strings.TrimPrefix(l[len(l)-1], "unifaas: ")
 }
 
 // PID is that of the node's process.

@@ -51,10 +51,10 @@ func restrictCPUID(c *kvmabi.CPUID, native uint64) (features, error) {
 	}
 	f.cr4Native = native &^ f.cr4
 	if (f.cr4|native)&cr4FSGSBASE == 0 {
-		return features{}, fmt.Errorf("%s: guests cannot have FSGSBASE: need Intel Ivy Bridge, AMD Zen 2 or newer, or use --monitor process", device)
+		return features{}, fmt.Errorf("%s: guests cannot have FSGSBASE: need Intel Ivy Bridge, AMD Zen 2 or newer", device)
 	}
 	if xstate&xcrX87SSE != xcrX87SSE {
-		return features{}, fmt.Errorf("%s: guests cannot have XSAVE: need a newer CPU, or use --monitor process", device)
+		return features{}, fmt.Errorf("%s: guests cannot have XSAVE: need a newer CPU", device)
 	}
 	if xstate&xcrAVX != 0 {
 		f.xcr0 |= xcrAVX

@@ -43,7 +43,7 @@ func openHost(file *os.File) (_ *host, err error) {
 	fd := int(file.Fd())
 	v, err := ioctl(fd, kvmabi.GetAPIVersion, 0)
 	if err != nil {
-		return nil, fmt.Errorf("%s: not a KVM device: %w", file.Name(), err)
+		return nil, fmt.Errorf("%s: not a KVM device (%w): look at what is mounted there", file.Name(), err)
 	}
 	if v != kvmabi.APIVersion {
 		return nil, fmt.Errorf("%s: KVM API version %d, need %d", file.Name(), v, kvmabi.APIVersion)
@@ -63,7 +63,7 @@ func openHost(file *os.File) (_ *host, err error) {
 	} {
 		r, err := ioctl(fd, kvmabi.CheckExtension, c.nr)
 		if err != nil || r&c.bits != c.bits {
-			return nil, fmt.Errorf("%s: this kernel's KVM lacks %s: use a newer kernel or --monitor process", file.Name(), c.name)
+			return nil, fmt.Errorf("%s: this kernel's KVM lacks %s: use Linux 5.16 or newer", file.Name(), c.name)
 		}
 	}
 	h := &host{file: file}
@@ -107,11 +107,11 @@ func nativeCR4() uint64 {
 func openError(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("open %s: no such file: load the kvm_intel or kvm_amd module and enable virtualization, or use --monitor process", device)
+		return fmt.Errorf("open %s: no such file: load the kvm_intel or kvm_amd module and enable virtualization (see unifaas doctor)", device)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("open %s: permission denied: add this user to the group that owns it (kvm), or use --monitor process", device)
+		return fmt.Errorf("open %s: permission denied: run as root or get access to it (see unifaas doctor)", device)
 	case errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
-		return fmt.Errorf("open %s: the CPU offers no virtualization: enable it in the firmware or the hypervisor, or use --monitor process", device)
+		return fmt.Errorf("open %s: the CPU offers no virtualization: enable it in the firmware or the hypervisor", device)
 	}
 	return fmt.Errorf("open %s: %w", device, errors.Unwrap(err))
 }
