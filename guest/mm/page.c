@@ -41,9 +41,16 @@ static struct { u32 lo, next, end, back; } zone;
 static u32 index_of(const void *page) { return virt_to_phys(page) >> PAGE_SHIFT; }
 static void *address_of(u32 i) { return phys_to_virt((u64)i << PAGE_SHIFT); }
 
+/* Books of pages above the frontier are RAM that nobody has touched: a page of them for each CHUNK. */
+static u64 books_untouched(void)
+{
+	u64 pages = ALIGN_UP(ram.end, CHUNK) / CHUNK, touched = ALIGN_UP(ram.frontier, CHUNK) / CHUNK;
+	return pages - MIN(pages, touched);
+}
+
 static void account(void)
 {
-	u64 used = ram.end - ram.nfree;
+	u64 used = ram.end - ram.nfree - books_untouched();
 	CTL->ram_used = used << PAGE_SHIFT;
 	CTL->ram_libos = (used - ram.nuser) << PAGE_SHIFT;
 }
