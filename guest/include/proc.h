@@ -121,6 +121,7 @@ struct percpu {
 	struct thread *idle;
 	struct list runq;
 	u32 nrun;
+	u64 cr3;                 /* loaded last by platform_switch_mm() */
 };
 extern struct percpu percpu;
 static inline struct thread *current(void) { return percpu.current; }

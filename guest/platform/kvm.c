@@ -36,11 +36,15 @@ void platform_gate(u64 cr3);
 
 void platform_flush(u64 va, u64 len)
 {
-	platform_gate(mm_cr3(curproc()->mm));
+	platform_gate(percpu.cr3);
 }
 
+/* Loading costs microseconds, also when nothing changes. */
 void platform_switch_mm(u64 cr3)
 {
+	if (percpu.cr3 == cr3)
+		return;
+	percpu.cr3 = cr3;
 	platform_gate(cr3);
 }
 
@@ -93,6 +97,7 @@ static void idt_setup(void)
 
 void platform_init(void)
 {
+	percpu.cr3 = UFS_TABLES_PA; /* the monitor's choice */
 	idt_setup();
 	fpu_setup();
 }
