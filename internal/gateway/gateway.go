@@ -59,11 +59,16 @@ type Gateway struct {
 	opts    Options
 	system  *http.ServeMux
 	served  string // X-Served-By
+
+	hostname string // of this machine
 }
 
 // New makes the handler.
 func New(c *control.Control, images Images, o Options) *Gateway {
 	g := &Gateway{control: c, images: images, opts: o, system: http.NewServeMux(), served: "unifaas/" + o.Version}
+	if name, err := os.Hostname(); err == nil {
+		g.hostname = strings.ToLower(name)
+	}
 	g.system.HandleFunc("GET /healthz", g.healthz)
 	g.routeOwn()
 	g.routeOpenFaaS()
@@ -99,6 +104,10 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			fail(w, http.StatusForbidden, "requests from pages of %s are not allowed", origin)
 			return
 		}
+		if !g.knownHost(r) {
+			fail(w, http.StatusForbidden, "this node is not known as %q: call it by its address, or as localhost", r.Host)
+			return
+		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxUpload)
 		g.system.ServeHTTP(w, r)
 	}
@@ -107,6 +116,22 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func sameOrigin(r *http.Request, origin string) bool {
 	_, host, ok := strings.Cut(origin, "://")
 	return ok && host == r.Host
+}
+
+// knownHost refuses names that a request to this machine from this machine has no reason to use: a page could make its own
+// name stand for 127.0.0.1, and browsers would then count the node as part of its site.
+func (g *Gateway) knownHost(r *http.Request) bool {
+	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if local == nil || !IsLoopback(local.String()) {
+		return true
+	}
+	host := r.Host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	return host == "" || host == "localhost" || strings.HasSuffix(host, ".localhost") || host == g.hostname ||
+		net.ParseIP(strings.Trim(host, "[]")) != nil
 }
 
 func (g *Gateway) healthz(w http.ResponseWriter, _ *http.Request) {
