@@ -490,6 +490,28 @@ func TestSlowReader(t *testing.T) {
 	}
 }
 
+// TestRequestTrailers: what a caller sends after its body reaches the function.
+func TestRequestTrailers(t *testing.T) {
+	g := start(t, func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		fmt.Fprint(w, r.Trailer.Get("X-Sum"))
+	}, node.Options{})
+	g.deploy("f", api.DeployRequest{})
+	req, err := http.NewRequest("POST", g.url+"/function/f", io.MultiReader(strings.NewReader("body")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Trailer = http.Header{"X-Sum": {"42"}}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if text, _ := io.ReadAll(resp.Body); string(text) != "42" {
+		t.Errorf("got %q", text)
+	}
+}
+
 // TestUnaskedUpgrade: that a function switches protocols on its own is its fault, not the gateway's.
 func TestUnaskedUpgrade(t *testing.T) {
 	g := start(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -628,6 +650,21 @@ func TestOwnManagement(t *testing.T) {
 	}
 	if resp, _ := g.do("PUT", "/unifaas/v1/functions/x", `{"image":"img"}`, "Origin", "http://evil.example"); resp.StatusCode != 403 {
 		t.Errorf("foreign page: %d", resp.StatusCode)
+	}
+	for host, status := range map[string]int{"evil.example": 403, "evil.example:80": 403, "localhost:1": 200, "127.0.0.1": 200, "[::1]:8080": 200} {
+		req, err := http.NewRequest("GET", g.url+"/unifaas/v1/functions", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = host
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != status {
+			t.Errorf("as %s: %d", host, resp.StatusCode)
+		}
 	}
 }
 

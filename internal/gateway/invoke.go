@@ -155,6 +155,7 @@ func (c *call) rewrite(p *httputil.ProxyRequest) {
 	out.URL.Path, _ = url.PathUnescape(c.path)
 	out.URL.RawQuery = p.In.URL.RawQuery // also what net/url would not parse
 	out.GetBody = c.r.GetBody
+	out.Trailer = p.In.Trailer // not a copy: the trailers come with the end of the body
 	h := out.Header
 	h.Del("Expect") // the gateway has answered it
 	if prior := p.In.Header["X-Forwarded-For"]; len(prior) > 0 {
