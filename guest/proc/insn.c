@@ -181,6 +181,16 @@ bool insn_movable(const u8 *p, unsigned len)
 	return p < end && (*p & 0xc7) != 0x05; /* relative to RIP */
 }
 
+bool insn_nop(const u8 *p, unsigned len)
+{
+	const u8 *end = p + len;
+	while (p < end && (*p == 0x66 || *p == 0x2e))
+		p++;
+	if (p < end && *p == 0x90)
+		return p + 1 == end;
+	return end - p >= 3 && p[0] == 0x0f && p[1] == 0x1f;
+}
+
 #define STARTS 12   /* decodings from consecutive bytes, at most */
 #define RUN_UP 24   /* the nearest of them begins this far before */
 #define ENOUGH 6    /* agree without one that does not: no need for more */

@@ -8,6 +8,8 @@ unsigned insn_len(const u8 *p, size_t n);
 /* May the instruction at p of that length stand elsewhere? Conservative: common ones that name neither their own address nor
  * another place in the code. */
 bool insn_movable(const u8 *p, unsigned len);
+/* An instruction that does nothing, as compilers pad with. */
+bool insn_nop(const u8 *p, unsigned len);
 /* Is off in code[0..n) the start of an instruction? Judged by decoding from many places before it: streams of
  * instructions fall into step within a few, so nearly all agree. */
 bool insn_starts(const u8 *code, size_t n, size_t off);

@@ -283,10 +283,17 @@ static void try_form_b(struct mm *mm, const struct view *v, u32 off)
 	u8 code[2 + MOVED_MAX + 15];
 	size_t n = live_bytes(mm, v, off, code, sizeof(code));
 	unsigned moved = 0;
+	bool ended = false;
 	while (moved < 3) {
-		unsigned len = n > 2 + moved ? insn_len(code + 2 + moved, n - 2 - moved) : 0;
-		if (!len || moved + len > MOVED_MAX || !insn_movable(code + 2 + moved, len))
+		const u8 *p = code + 2 + moved;
+		unsigned len = n > 2 + moved ? insn_len(p, n - 2 - moved) : 0;
+		if (!len || moved + len > MOVED_MAX)
 			return;
+		bool ret = len == 1 && *p == 0xc3;
+		/* After the end of a function only its padding: what else stands there may be called. */
+		if (!insn_nop(p, len) && (ended || (!ret && !insn_movable(p, len))))
+			return;
+		ended |= ret;
 		moved += len;
 	}
 	struct arena *a = arena_for(mm, v->va, v->va + v->len);

@@ -103,6 +103,22 @@ static void movable(void)
 			fail("movable", cases[i].name);
 }
 
+static void nops(void)
+{
+	static const struct { const char *name; u8 b[8]; unsigned len; bool want; } cases[] = {
+		{ "nop", { 0x90 }, 1, true },
+		{ "xchg %ax,%ax", { 0x66, 0x90 }, 2, true },
+		{ "nopw 0(%rax,%rax,1)", { 0x66, 0x0f, 0x1f, 0x44, 0, 0 }, 6, true },
+		{ "nopl (%rax)", { 0x0f, 0x1f, 0x00 }, 3, true },
+		{ "ret", { 0xc3 }, 1, false },
+		{ "syscall", { 0x0f, 0x05 }, 2, false },
+		{ "mov %eax,%ebx", { 0x89, 0xc3 }, 2, false },
+	};
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++)
+		if (insn_nop(cases[i].b, cases[i].len) != cases[i].want)
+			fail("nop", cases[i].name);
+}
+
 static void random_bytes_only(void)
 {
 	srand(1);
@@ -127,6 +143,7 @@ int main(int argc, char **argv)
 	disassembly(argc > 1 ? argv[1] : argv[0]);
 	immediates();
 	movable();
+	nops();
 	random_bytes_only();
 	printf("insn_test: %s\n", failures ? "FAIL" : "ok");
 	return failures != 0;
