@@ -41,7 +41,7 @@ With a SOURCE or an IMAGE the function is exactly what the options say. Without 
 is there, and what they do not name stays as it is.`,
 		Example: `  unifaas deploy hello ./hello
   unifaas deploy hello --image hello:v2 --memory 64M --timeout 5s --env MODE=fast
-  unifaas deploy hello --max 10                change one thing and keep the rest`,
+  unifaas deploy hello --max 10              # change one thing and keep the rest`,
 		Args:              cobra.RangeArgs(1, 2),
 		ValidArgsFunction: o.completeArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {

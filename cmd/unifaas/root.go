@@ -26,10 +26,10 @@ func newRootCmd() *cobra.Command {
 		Short: "Functions as unikernels: unmodified Linux programs, each in a virtual machine of its own",
 		Long: `UniFaaS is a serverless operating system. A function is an unmodified Linux program; each of its instances runs in a
 unikernel: the program and a small library OS, alone in a virtual machine.`,
-		Example: `  unifaas run ./hello World             run one program in a fresh unikernel
-  unifaas up                            start a node
-  unifaas deploy thumbnail ./thumbnail  make a function of a program
-  unifaas invoke thumbnail -d @in.jpg   call it`,
+		Example: `  unifaas run ./hello World            # run one program in a fresh unikernel
+  unifaas up                           # start a node
+  unifaas deploy thumbnail ./thumbnail # make a function of a program
+  unifaas invoke thumbnail -d @in.jpg > out.jpg   # call it`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,

@@ -259,7 +259,8 @@ type Result struct {
 // Invoke calls a function.
 func (c *Client) Invoke(ctx context.Context, v Invocation) (*Result, error) {
 	start := time.Now()
-	req, err := http.NewRequestWithContext(ctx, v.Method, c.base+"/function/"+url.PathEscape(v.Function)+"/"+strings.TrimPrefix(v.Path, "/"), v.Body)
+	path := strings.ReplaceAll(strings.TrimPrefix(v.Path, "/"), " ", "%20") // net/url leaves spaces in queries, and they end a request line
+	req, err := http.NewRequestWithContext(ctx, v.Method, c.base+"/function/"+url.PathEscape(v.Function)+"/"+path, v.Body)
 	if err != nil {
 		return nil, err
 	}
