@@ -149,13 +149,13 @@ func compare(t *testing.T, prog string, native, guest result, known map[string]s
 		case known[prog+"|"+c.name] != "":
 			allowed++
 		case !ok:
-			show("%s: Linux says %q, the guest nothing", c.name, c.value)
+			show("%.100s: Linux says %.100q, the guest nothing", c.name, c.value)
 		default:
-			show("%s: Linux says %q, the guest %q", c.name, c.value, v)
+			show("%.100s: Linux says %.100q, the guest %.100q", c.name, c.value, v)
 		}
 	}
 	for k, v := range got {
-		show("%s: only the guest says %q", k, v)
+		show("%.100s: only the guest says %.100q", k, v)
 	}
 	if native.status != guest.status {
 		show("exit status: %d on Linux, %d in the guest", native.status, guest.status)
