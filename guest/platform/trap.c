@@ -41,12 +41,13 @@ static void page_fault(struct regs *r, u64 error, u64 addr)
 	signal_force(sig, code, addr, V_PF, error);
 }
 
-/* Which si_code of SIGFPE the SIMD status word means, in the order of the architecture's priorities. */
-static int simd_code(void)
+/* Which si_code of SIGFPE the status word of x87 or SIMD means, in the order of the architecture's priorities. */
+static int fpe_code(bool simd)
 {
 	u32 csr;
-	__asm__ volatile("stmxcsr %0" : "=m"(csr));
-	u32 e = csr & ~(csr >> 7) & 0x3f;
+	u16 control, status;
+	__asm__ volatile("stmxcsr %0; fnstcw %1; fnstsw %2" : "=m"(csr), "=m"(control), "=m"(status));
+	u32 e = (simd ? csr & ~(csr >> 7) : status & ~control) & 0x3f;
 	return e & 1 ? FPE_FLTINV : e & 4 ? FPE_FLTDIV : e & 8 ? 4 : e & 0x12 ? 5 : e & 0x20 ? 6 : 0;
 }
 
@@ -57,8 +58,10 @@ static void exception(struct regs *r, u64 vector, u64 error)
 	case V_DB: r->rflags &= ~0x100ULL; signal_force(SIGTRAP, TRAP_TRACE, r->rip, vector, error); break;
 	case V_BP: signal_force(SIGTRAP, SI_KERNEL, 0, vector, error); break;
 	case V_UD: signal_force(SIGILL, ILL_ILLOPN, r->rip, vector, error); break;
-	case V_MF: signal_force(SIGFPE, FPE_FLTINV, r->rip, vector, error); break;
-	case V_XM: signal_force(SIGFPE, simd_code(), r->rip, vector, error); break;
+	case V_MF: signal_force(SIGFPE, fpe_code(false), r->rip, vector, error); break;
+	case V_XM: signal_force(SIGFPE, fpe_code(true), r->rip, vector, error); break;
+	case V_NP:
+	case V_SS: signal_force(SIGBUS, SI_KERNEL, 0, vector, error); break;
 	case V_AC: signal_force(SIGBUS, BUS_ADRALN, 0, vector, error); break;
 	default: signal_force(SIGSEGV, SI_KERNEL, 0, vector, error); break;
 	}

@@ -72,6 +72,9 @@ static long run(struct regs *r)
 	return table[nr](r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9);
 }
 
+/* The program's TF, DF, NT and AC are not for the libos, whose data need not be aligned, nor for the thread it goes on with. */
+#define FLAGS_ODD 0x44500
+
 /* Called by entry.S with all registers saved; tells whether the short way back is not enough. */
 int syscall_dispatch(struct regs *r)
 {
@@ -79,6 +82,9 @@ int syscall_dispatch(struct regs *r)
 	u64 rsp = r->rsp;
 	u32 k = t->last_pos++ % ARRAY_SIZE(t->last_nr);
 	CTL->syscalls++;
+	bool odd = r->rflags & FLAGS_ODD;
+	if (unlikely(odd))
+		__asm__ volatile("pushq $2; popfq" : : : "cc", "memory");
 	if (unlikely(r->orig_rax == ~0ULL))
 		r->orig_rax--; /* -1 marks registers that no call left behind */
 	t->last_nr[k] = (u32)r->orig_rax + 1;
@@ -91,7 +97,7 @@ int syscall_dispatch(struct regs *r)
 	t->last_ret[k] = (s32)ret;
 	if (unlikely(BOOT->flags & UFS_BOOT_STRACE))
 		strace_leave(r, ret);
-	bool special = r->orig_rax == ~0ULL || r->rsp != rsp || (r->rflags & 0x500); /* new registers, TF or DF */
+	bool special = r->orig_rax == ~0ULL || r->rsp != rsp || odd; /* new registers, or flags that a jump does not bring back */
 	bool restart = ret <= -ERESTARTSYS && ret >= -ERESTARTNOHAND;
 	if (likely(!special && !restart && !CTL->preempt && !(t->flags & TF_NEED_SIGNAL)))
 		return 0;
