@@ -93,7 +93,7 @@ func (in *instance) listen(on bool, arg uint32) error {
 		in.host.shells.refill(shellDelay)
 		event = &wire.Listening{Instance: in.id, Port: port, Stamps: in.stamps}
 	}
-	if !in.host.out.offer(event) {
+	if !in.host.out.offer(event, maxPortsQueued) {
 		return violated("opens and closes listening sockets faster than anyone can follow")
 	}
 	if on {

@@ -215,5 +215,5 @@ func (in *instance) sendSignals() error {
 
 // emit is a console stream's way to the node.
 func (in *instance) emit(stream uint8, p []byte) bool {
-	return in.host.out.offer(&wire.Output{Instance: in.id, Stream: stream, Time: time.Now().UnixNano(), Data: p})
+	return in.host.out.offer(&wire.Output{Instance: in.id, Stream: stream, Time: time.Now().UnixNano(), Data: p}, maxOutput)
 }

@@ -8,9 +8,13 @@ import (
 	"unifaas.dev/internal/tender/wire"
 )
 
-// maxQueued bounds the console output that waits for the node. Other events are few, by the limits that hold for each
-// instance, and always queue.
-const maxQueued = 256 << 10
+// Bounds of what waits for the node, in bytes. Ports are heard of beyond what output may fill: a program that listens while
+// its console, or that of another instance, is ahead of the node has done nothing wrong. Other events are few, by the
+// limits that hold for each instance, and always queue.
+const (
+	maxOutput      = 256 << 10
+	maxPortsQueued = 2 * maxOutput
+)
 
 // outbox sends events to the node, in order and without ever blocking who sends: a vCPU thread must not wait for the node.
 type outbox struct {
@@ -30,11 +34,11 @@ func (o *outbox) send(m wire.Message) {
 	o.post(wire.Encode(nil, m))
 }
 
-// offer is send for console output: false if too much is queued.
-func (o *outbox) offer(m wire.Message) bool {
+// offer is send for what a guest can make any number of: false if more than limit is queued.
+func (o *outbox) offer(m wire.Message, limit int) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.queued > maxQueued {
+	if o.queued > limit {
 		return false
 	}
 	o.post(wire.Encode(nil, m))
