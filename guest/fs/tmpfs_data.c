@@ -131,6 +131,8 @@ static void *own_page(struct tnode *t, u64 index, bool fill)
 	tnode_dirty(t);
 	*slot = page;
 	t->i.blocks += PAGE_SIZE / 512;
+	if (lower) /* mappings showed the image's page */
+		mm_file_changed(&t->i, index << PAGE_SHIFT, (index + 1) << PAGE_SHIFT, false);
 	return page;
 }
 
@@ -238,6 +240,10 @@ int tdata_truncate(struct inode *ino, u64 size)
 			memset(page + in, 0, PAGE_SIZE - in);
 		free_range(t, (size + PAGE_SIZE - 1) >> PAGE_SHIFT, ~0UL >> PAGE_SHIFT);
 		t->low_end = MIN(t->low_end, size);
+		ino->size = size;
+		mm_file_changed(ino, size, ~0UL, true);
+		if (in && !page) /* a mapped page of the image shows bytes behind the new end */
+			mm_file_changed(ino, size, size + 1, false);
 	}
 	ino->size = size;
 	ino->mtime_ns = ino->ctime_ns = real_ns();
@@ -339,6 +345,8 @@ static int punch_hole(struct tnode *t, u64 off, u64 len)
 			memset(page + in, 0, n);
 		p += n;
 	}
+	if (first < last)
+		mm_file_changed(&t->i, first, last, false);
 	t->i.mtime_ns = t->i.ctime_ns = real_ns();
 	return 0;
 }

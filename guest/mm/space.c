@@ -152,7 +152,9 @@ void mm_file_changed(struct inode *ino, u64 from, u64 to, bool gone)
 			u64 end = v->off + (v->end - v->start);
 			if (!v->file || v->file->ino != ino || v->off >= to || end <= from)
 				continue;
-			pt_each(mm, v->start + (MAX(from, v->off) - v->off), v->start + (MIN(to, end) - v->off), drop_changed, &c);
+			u64 lo = v->start + (MAX(from, v->off) - v->off), hi = v->start + (MIN(to, end) - v->off);
+			if (!pt_split(mm, lo) && !pt_split(mm, hi)) /* only private copies come in 2 MiB: out of memory, they stay */
+				pt_each(mm, lo, hi, drop_changed, &c);
 		}
 		pt_flush(mm);
 	}

@@ -184,6 +184,7 @@ size_t stack_auxv(const u64 **v)
 }
 
 void mm_each(struct mm *mm, void (*fn)(const struct mapinfo *, void *), void *arg) {}
+void mm_file_changed(struct inode *ino, u64 from, u64 to, bool gone) {}
 void mm_stat(struct mm *mm, struct mmstat *st) { memset(st, 0, sizeof(*st)); }
 
 u64 now_ns(void)
