@@ -30,6 +30,20 @@
 #define R_RFLAGS 144
 #define R_RSP	152
 
+/* The lower part of struct regs, from R8 down. */
+	.macro	push_rest
+	pushq	%r8
+	pushq	%r9
+	pushq	%r10
+	pushq	%r11
+	pushq	%rbx
+	pushq	%rbp
+	pushq	%r12
+	pushq	%r13
+	pushq	%r14
+	pushq	%r15
+	.endm
+
 	.section .text.entry, "ax"
 
 /* First instruction of the guest. */
@@ -77,16 +91,7 @@ syscall_entry:
 	pushq	%rdx
 	pushq	%rcx
 	pushq	%rax
-	pushq	%r8
-	pushq	%r9
-	pushq	%r10
-	pushq	%r11
-	pushq	%rbx
-	pushq	%rbp
-	pushq	%r12
-	pushq	%r13
-	pushq	%r14
-	pushq	%r15
+	push_rest
 	cld
 	movq	%rsp, %rdi
 	call	syscall_dispatch	/* stores the result; returns non-zero when all registers must be loaded */
@@ -193,16 +198,7 @@ exc_entry:
 	pushq	%rdx
 	pushq	%rcx
 	pushq	exc_frame+8(%rip)
-	pushq	%r8
-	pushq	%r9
-	pushq	%r10
-	pushq	%r11
-	pushq	%rbx
-	pushq	%rbp
-	pushq	%r12
-	pushq	%r13
-	pushq	%r14
-	pushq	%r15
+	push_rest
 	cld
 	movq	%rsp, %rdi
 	movq	exc_frame+16(%rip), %rsi
