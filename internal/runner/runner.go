@@ -127,13 +127,18 @@ func openImage(name string) (*os.File, int64, error) {
 		magicAt = 1024
 		magic   = 0xe0f5e1e2
 	)
-	f, err := os.Open(name)
+	// O_NONBLOCK: a FIFO named by mistake must not hang here.
+	f, err := os.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, 0, err
 	}
 	fi, err := f.Stat()
-	if err == nil && fi.IsDir() {
+	switch {
+	case err != nil:
+	case fi.IsDir():
 		err = fmt.Errorf("%s: a folder cannot be the root yet: give an EROFS image, made by mkfs.erofs", name)
+	case !fi.Mode().IsRegular():
+		err = fmt.Errorf("%s: not a file: give an EROFS image, made by mkfs.erofs", name)
 	}
 	var head [4]byte
 	if err == nil {

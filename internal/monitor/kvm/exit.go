@@ -5,6 +5,7 @@ package kvm
 import (
 	"encoding/binary"
 	"fmt"
+	"strings"
 
 	"unifaas.dev/abi"
 	"unifaas.dev/internal/monitor"
@@ -37,7 +38,7 @@ func (s *sandbox) decode(err error) monitor.Exit {
 		}
 		return e
 	case abi.BellPanic:
-		return monitor.Exit{Kind: monitor.ExitPanic, Value: value, Report: s.report(panicText(value))}
+		return monitor.Exit{Kind: monitor.ExitPanic, Value: value, Report: s.report(panicText(value, s.guestReport()))}
 	case abi.BellOOM:
 		return monitor.Exit{Kind: monitor.ExitOOM, Value: value, Report: s.guestReport()}
 	}
@@ -48,10 +49,16 @@ func (s *sandbox) fault(reason string) monitor.Exit {
 	return monitor.Exit{Kind: monitor.ExitFault, Report: s.report(reason)}
 }
 
-func panicText(v uint32) string {
+// panicText is one line: what the library OS says itself, where it could, else what kind of end it was.
+func panicText(v uint32, report string) string {
+	const longest = 200
 	switch v {
 	case abi.PanicBug:
-		return "the library OS gave up: a bug"
+		why, _, _ := strings.Cut(report, "\n")
+		if why == "" {
+			why = "a bug"
+		}
+		return "the library OS gave up: " + strings.ToValidUTF8(why[:min(len(why), longest)], "")
 	case abi.PanicBoot:
 		return "the library OS gave up: it could not boot"
 	case abi.PanicTrap:

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"unifaas.dev/abi"
 	"unifaas.dev/internal/elfx"
@@ -294,5 +295,24 @@ func TestTicker(t *testing.T) {
 	}
 	if r := k.rate(1000+4_000_000_000, 5000+5_000_000_000); r != 0.5 {
 		t.Errorf("rate %g after the jump", r)
+	}
+}
+
+// TestPanicText: the first line says what the library OS said, and no more than a line of it.
+func TestPanicText(t *testing.T) {
+	for _, c := range []struct {
+		code         uint32
+		report, want string
+	}{
+		{abi.PanicBug, "cannot mount the image: no magic\nlast system calls:", "the library OS gave up: cannot mount the image: no magic"},
+		{abi.PanicBug, "", "the library OS gave up: a bug"},
+		{abi.PanicTrap, "rip 0", "the library OS gave up: an exception in itself"},
+	} {
+		if got := panicText(c.code, c.report); got != c.want {
+			t.Errorf("got %q, want %q", got, c.want)
+		}
+	}
+	if got := panicText(abi.PanicBug, strings.Repeat("é", 5000)); len(got) > 250 || !utf8.ValidString(got) {
+		t.Errorf("got %d bytes", len(got))
 	}
 }
