@@ -41,7 +41,10 @@ SYSCALL(munmap)
 	return mm_unmap(cur_mm(), a, b);
 }
 
-/* What of [start,end) is private and not executable yet is what an mprotect with PROT_EXEC makes code. */
+/*
+ * What of [start,end) is private and not executable yet is what an mprotect with PROT_EXEC makes code. That of a file is
+ * patched; what a program wrote itself it may also read and change again, so it stays as it is and traps.
+ */
 static void protect_exec(u64 start, u64 end, int prot)
 {
 	struct mm *mm = cur_mm();
@@ -50,7 +53,7 @@ static void protect_exec(u64 start, u64 end, int prot)
 		if (!v)
 			return;
 		u64 to = MIN(end, v->end);
-		bool fresh = vma_private(v) && !(v->flags & VM_EXEC);
+		bool fresh = v->file && vma_private(v) && !(v->flags & VM_EXEC);
 		if (mm_protect(mm, start, to - start, prot))
 			return;
 		if (fresh)

@@ -240,6 +240,17 @@ static unsigned mov_before(const struct view *v, size_t i)
 	return 0;
 }
 
+/* Is the site at i the rest of a form A that an earlier pass made? Its stub comes back right behind the site. */
+static bool patched_before(struct mm *mm, const struct view *v, size_t i)
+{
+	for (size_t mov = 5; mov <= 7 && mov <= i; mov += 2) {
+		const u8 *c = v->bytes + i - mov;
+		if (c[0] == 0xe9 && mm_name(mm, v->va + i - mov + 5 + (s64)load32(c + 1)) == stubs_name)
+			return true;
+	}
+	return false;
+}
+
 static void found_site(struct mm *mm, const struct view *v, size_t i)
 {
 	const u8 *c = v->bytes + i;
@@ -248,7 +259,7 @@ static void found_site(struct mm *mm, const struct view *v, size_t i)
 		struct arena *a = arena_for(mm, v->va, v->va + v->len);
 		if (a)
 			patch_a(mm, a, v->va + i - mov, c - mov, mov, kind_of(c));
-	} else if (insn_starts(v->bytes, v->len, i)) {
+	} else if (insn_starts(v->bytes, v->len, i) && !patched_before(mm, v, i)) {
 		candidate(i);
 	}
 }
