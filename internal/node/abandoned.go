@@ -13,7 +13,16 @@ import (
 func (p *pool) watch(i *instance, limit time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.draining || i.watched {
+	if i.watched {
+		i.watchAgain = true // what was answered before he left says nothing of his invocation
+		return
+	}
+	p.startWatch(i, limit)
+}
+
+// startWatch: Preconditions: mu is held.
+func (p *pool) startWatch(i *instance, limit time.Time) {
+	if p.draining || i.state != ready {
 		return
 	}
 	i.watched = true
@@ -59,6 +68,10 @@ func (p *pool) watch(i *instance, limit time.Time) {
 
 func (p *pool) unwatch(i *instance) {
 	p.mu.Lock()
-	i.watched = false
-	p.mu.Unlock()
+	defer p.mu.Unlock()
+	again := i.watchAgain
+	i.watched, i.watchAgain = false, false
+	if again {
+		p.startWatch(i, time.Now().Add(p.spec.Timeout))
+	}
 }

@@ -36,6 +36,7 @@ type instance struct {
 	used        time.Time // end of the last invocation
 	claimed     bool      // boot was reported to an invocation
 	watched     bool      // a watch is on
+	watchAgain  bool      // and began too early for somebody who left since
 	ending      bool      // the node ends it: its end is no crash
 }
 

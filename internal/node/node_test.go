@@ -553,6 +553,41 @@ func TestAbandonedLoopEnds(t *testing.T) {
 	}
 }
 
+// TestAbandonedTwice: one who left harmlessly, with others answered after, hides nobody who left a loop behind.
+func TestAbandonedTwice(t *testing.T) {
+	g := newRig(t, &nodetest.Runtime{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch self := nodetest.Self(r); r.URL.Path {
+		case "/slow":
+			<-r.Context().Done()
+		case "/loop":
+			for ; ; time.Sleep(5 * time.Millisecond) {
+				select {
+				case <-self.Done():
+					return
+				default:
+					self.CPU.Add(int64(6 * time.Millisecond))
+				}
+			}
+		default:
+			echo(w, r)
+		}
+	})}, node.Options{})
+	g.Apply(spec(func(s *node.Spec) { s.Timeout = 300 * time.Millisecond }))
+	leave := func(path string) {
+		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		defer cancel()
+		if _, _, err := g.callCtx(ctx, "GET", path, ""); err == nil {
+			t.Error("no error")
+		}
+	}
+	leave("/slow")
+	if _, _, err := g.call("GET", "/", ""); err != nil {
+		t.Error(err)
+	}
+	leave("/loop")
+	eventually(t, "the loop ends", func() bool { return g.run.Live.Load() == 0 })
+}
+
 // TestClosedKeepAlive: a program that closes every stream after one answer, without saying so, costs no invocation.
 func TestClosedKeepAlive(t *testing.T) {
 	g := newRig(t, &nodetest.Runtime{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
