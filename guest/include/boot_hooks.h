@@ -10,6 +10,8 @@ _Noreturn void process_start_init(void (*fn)(void *));
 void exec_other_threads_end(void);
 /* proc/clone.c: exec succeeded: wake a parent that waits in vfork. */
 void exec_done(struct process *p);
+/* proc/patch.c: where a system call with return address ret is run again. */
+u64 patch_restart_rip(u64 ret);
 /* proc/patch.c: an address space is destroyed. */
 void patch_forget(struct mm *mm);
 #endif

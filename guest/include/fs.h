@@ -5,6 +5,7 @@
 #include "ufs.h"
 #include "proc.h"
 #include "mm.h"
+#include "random.h"
 
 /* One inode layout for all file systems; ops decide. */
 struct inode {
@@ -112,8 +113,6 @@ struct inode *path_mknod_kernel(const char *path, u32 mode, u64 rdev);
 int inode_may(struct inode *ino, int mask);
 /* An unnamed file in memory, for shared anonymous mappings (fs/memfd.c); its inode, referenced; ERR_PTR on error. */
 struct inode *shm_inode_create(u64 size);
-/* fs/random.c: as getrandom(2). */
-void random_bytes(void *buf, size_t n);
 /* fs/epoll.c: the last reference to f goes, drop the registrations in f->epolls. */
 void epoll_file_gone(struct file *f);
 void fs_init(void);   /* mounts: EROFS image + overlay at /, proc, dev, tmp */

@@ -9,7 +9,7 @@ void queue_init(void);
 /* Take every message the monitor has put in, dispatch it, wake who waits. Cheap when there is none (one load). */
 void queue_poll(void);
 bool queue_rx_ready(void);
-/* Put one message; false when the tx ring has no room (call queue_wait_room() or drop). bell: ring the doorbell now. */
+/* Put one message; false when the tx ring has no room (wait on queue_room, or drop). bell: ring the doorbell now. */
 bool queue_send(u16 type, u32 conn, u32 arg, const void *data, u32 len);
 /* Same from user memory (may fault): 1 sent, 0 no room, -EFAULT. After a fault midway fewer bytes go: see it->left. */
 struct iter;

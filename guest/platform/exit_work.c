@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* exit_work.c: what is due before the program goes on. */
 #include "internal.h"
+#include "boot_hooks.h"
 #include "errno.h"
 #include "exit_work.h"
 #include "net.h"
@@ -29,17 +30,12 @@ void exit_work(struct regs *r)
 	r->rflags = (r->rflags & 0x244dd5) | 0x202; /* CF PF AF ZF SF TF DF OF AC ID; IF always */
 }
 
-static void start_user(void *arg)
+void thread_start_user(void)
 {
 	struct thread *t = current();
 	exit_work(t->regs);
 	__asm__ volatile("movq %0, %%rsp; jmp ret_slow" : : "r"(t->regs) : "memory");
 	__builtin_unreachable();
-}
-
-void thread_start_user(void)
-{
-	start_user(NULL);
 }
 
 /*
@@ -48,7 +44,6 @@ void thread_start_user(void)
  */
 void syscall_restart(struct regs *r)
 {
-	extern u64 patch_restart_rip(u64 ret);
 	r->rax = r->orig_rax;
 	r->rip = patch_restart_rip(r->rip);
 }

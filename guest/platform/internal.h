@@ -9,8 +9,6 @@ extern u64 trap_count;
 void platform_init(void);
 void cpuid_execute(u32 leaf, u32 sub, u32 r[4]);
 const u32 *cpuid_lookup(u32 leaf, u32 sub);
-/* Full return to the program with r; does not return. entry.S. */
-void ret_slow(void);
 _Noreturn void report_oom(void);
 void report_trap(const struct regs *r, u64 vector, u64 error, u64 cr2);
 #endif

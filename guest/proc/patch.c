@@ -17,6 +17,7 @@
  *   A  mov $n,%eax; movabs $site_end,%reg; jmp *entry
  *   B  lea 1f(%rip),%reg; jmp *entry; 1: moved instructions; jmp back
  */
+#include "boot_hooks.h"
 #include "insn.h"
 #include "mm.h"
 #include "platform.h"

@@ -138,14 +138,6 @@ func (a *Area) Populate(off, n uint64) error {
 	return nil
 }
 
-// Small turns huge pages off for part of the area: for memory that the guest uses page by page.
-func (a *Area) Small(off, n uint64) error {
-	if !within(off, n, a.size) {
-		return rangeError(off, n, a.size)
-	}
-	return unix.Madvise(a.slice(off, n), unix.MADV_NOHUGEPAGE)
-}
-
 // Discard gives the memory of [off, off+n) back to the host; it reads as zeros afterwards.
 func (a *Area) Discard(off, n uint64) error {
 	if !a.writable || !within(off, n, a.size) {
