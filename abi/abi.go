@@ -7,7 +7,7 @@ package abi
 
 const (
 	Magic   = 0x53465355
-	Version = 1
+	Version = 2
 )
 
 // Guest physical memory.
@@ -16,6 +16,7 @@ const (
 	DoorbellGPA = 0x0800000000
 	SharedGPA   = 0x1000000000
 	ImageGPA    = 0x2000000000
+	FilesGPA    = 0x3000000000
 )
 
 // Guest virtual memory.
@@ -26,6 +27,7 @@ const (
 	DoorbellVA  = 0x600080000000
 	PhysVA      = 0x610000000000
 	ImageVA     = 0x620000000000
+	FilesVA     = 0x628000000000
 	WindowVA    = 0x600000000000
 	WindowEnd   = 0x630000000000
 	UserEnd     = 0x7ffffffff000
@@ -33,9 +35,11 @@ const (
 
 // Limits of one sandbox, in bytes.
 const (
-	RAMMin   = 0x1000000
-	RAMMax   = 0x400000000
-	ImageMax = 0x400000000
+	RAMMin    = 0x1000000
+	RAMMax    = 0x400000000
+	ImageMax  = 0x400000000
+	FilesMax  = 0x1000000000
+	LayersMax = 8
 )
 
 // Segment selectors.
@@ -100,6 +104,14 @@ const (
 	MsgListen   = 32
 	MsgUnlisten = 33
 	MsgAccepted = 34
+
+	MsgConnect   = 36
+	MsgConnected = 20
+	MsgError     = 21
+	MsgFile      = 37
+	MsgFileReply = 22
+	MsgSpawn     = 23
+	MsgEnded     = 38
 )
 
 // Streams.
@@ -111,6 +123,27 @@ const (
 	ConnWindow = 0x10000
 )
 
+// Outbound streams.
+const (
+	ProtoTCP  = 6
+	ProtoUDP  = 17
+	DgramMax  = 65507
+	ConnGuest = 0x80000000
+)
+
+// Requests for files of a host folder, and their limits.
+const (
+	FileStat    = 1
+	FileList    = 2
+	FileLink    = 3
+	FileMap     = 4
+	FileUnmap   = 5
+	FileRead    = 6
+	FileReadMax = 0xe000
+	FileTags    = 64
+	FilePath    = 4095
+)
+
 // Boot.Flags.
 const (
 	BootStdinTTY  = 0x1
@@ -118,6 +151,9 @@ const (
 	BootStderrTTY = 0x4
 	BootStrace    = 0x8
 	BootNoPatch   = 0x10
+	BootFiles     = 0x20
+	BootSpawn     = 0x40
+	BootNet       = 0x80
 )
 
 // BootTables is the number of page-table pages at LibosHeader.BootTables.
@@ -246,6 +282,59 @@ type Boot struct {
 	GID        uint32
 	MaxFiles   uint32
 	OverlayMax uint64
+	Layers     uint32
+	MaxProcs   uint32
+	Layer      [LayersMax]Layer
+}
+
+// Layer is struct ufs_layer.
+type Layer struct {
+	Offset uint64
+	Size   uint64
+}
+
+// Addr is struct ufs_addr.
+type Addr struct {
+	Family uint16
+	Port   uint16
+	Scope  uint32
+	Addr   [16]byte
+}
+
+// FileReq is struct ufs_file_req.
+type FileReq struct {
+	Inode uint64
+	From  uint64
+	Len   uint32
+	Pad   uint32
+}
+
+// FileStatReply is struct ufs_file_stat.
+type FileStatReply struct {
+	Inode   uint64
+	Size    uint64
+	Blocks  uint64
+	RDev    uint64
+	AtimeNS uint64
+	MtimeNS uint64
+	CtimeNS uint64
+	Mode    uint32
+	Nlink   uint32
+	UID     uint32
+	GID     uint32
+}
+
+// FileEntry is struct ufs_file_entry.
+type FileEntry struct {
+	Stat    FileStatReply
+	NameLen uint32
+	Pad     uint32
+}
+
+// FileMapReply is struct ufs_file_map.
+type FileMapReply struct {
+	Offset uint64
+	Size   uint64
 }
 
 // Msg is struct ufs_msg.

@@ -28,6 +28,12 @@ func structs() map[string]reflect.Type {
 		"ufs_cpuid_entry":  reflect.TypeFor[CPUIDEntry](),
 		"ufs_boot":         reflect.TypeFor[Boot](),
 		"ufs_msg":          reflect.TypeFor[Msg](),
+		"ufs_layer":        reflect.TypeFor[Layer](),
+		"ufs_addr":         reflect.TypeFor[Addr](),
+		"ufs_file_req":     reflect.TypeFor[FileReq](),
+		"ufs_file_stat":    reflect.TypeFor[FileStatReply](),
+		"ufs_file_entry":   reflect.TypeFor[FileEntry](),
+		"ufs_file_map":     reflect.TypeFor[FileMapReply](),
 	}
 }
 
@@ -53,6 +59,13 @@ func constants() map[string]uint64 {
 		"CONN_FIRST": ConnFirst, "CONN_WINDOW": ConnWindow,
 		"BOOT_STDIN_TTY": BootStdinTTY, "BOOT_STDOUT_TTY": BootStdoutTTY, "BOOT_STDERR_TTY": BootStderrTTY,
 		"BOOT_STRACE": BootStrace, "BOOT_NOPATCH": BootNoPatch,
+		"BOOT_FILES": BootFiles, "BOOT_SPAWN": BootSpawn, "BOOT_NET": BootNet,
+		"FILES_GPA": FilesGPA, "FILES_VA": FilesVA, "FILES_MAX": FilesMax, "LAYERS_MAX": LayersMax,
+		"MSG_CONNECT": MsgConnect, "MSG_CONNECTED": MsgConnected, "MSG_ERROR": MsgError,
+		"PROTO_TCP": ProtoTCP, "PROTO_UDP": ProtoUDP, "DGRAM_MAX": DgramMax, "CONN_GUEST": ConnGuest,
+		"MSG_FILE": MsgFile, "MSG_FILE_REPLY": MsgFileReply, "MSG_SPAWN": MsgSpawn, "MSG_ENDED": MsgEnded,
+		"FILE_STAT": FileStat, "FILE_LIST": FileList, "FILE_LINK": FileLink, "FILE_MAP": FileMap, "FILE_UNMAP": FileUnmap,
+		"FILE_READ": FileRead, "FILE_READ_MAX": FileReadMax, "FILE_TAGS": FileTags, "FILE_PATH": FilePath,
 		"BOOT_TABLES": BootTables,
 	}
 }

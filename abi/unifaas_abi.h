@@ -13,7 +13,8 @@
  *     0x00_0040_0000  page tables, 2 MiB
  *   0x08_0000_0000  doorbell page       never backed: a store exits to the monitor (MMIO)
  *   0x10_0000_0000  shared area, 2 MiB  control page, clock, boot block, rings (monitor and guest both write)
- *   0x20_0000_0000  image               read-only EROFS image, shared by all instances of a revision
+ *   0x20_0000_0000  image               read-only EROFS layers, each at a multiple of 2 MiB, shared by all who use them
+ *   0x30_0000_0000  files               files of a host folder, read-only; each appears when the guest asks for it (UFS_FILE_MAP)
  *
  * Guest virtual memory (what the boot page tables map; all pages U=1, the guest lives at CPL3)
  *
@@ -24,6 +25,7 @@
  *   0x6000_8000_0000  doorbell     -> 0x08_0000_0000
  *   0x6100_0000_0000  physmap      -> all RAM, read + write (2 MiB pages)
  *   0x6200_0000_0000  image        -> image slot, read-only (2 MiB pages)
+ *   0x6280_0000_0000  files        -> files slot, read-only; the libos maps what it was given there
  *   0x6300_0000_0000  the program: mmap area, stack, up to 0x7fff_ffff_f000
  *
  * All that a guest writes is hostile to the monitor: it copies once, checks, then uses.
@@ -32,12 +34,13 @@
 #define UNIFAAS_ABI_H
 
 #define UFS_ABI_MAGIC   0x53465355 /* "USFS" little-endian */
-#define UFS_ABI_VERSION 1
+#define UFS_ABI_VERSION 2
 
 #define UFS_RAM_GPA      0x0
 #define UFS_DOORBELL_GPA 0x0800000000
 #define UFS_SHARED_GPA   0x1000000000
 #define UFS_IMAGE_GPA    0x2000000000
+#define UFS_FILES_GPA    0x3000000000
 
 #define UFS_LIBOS_VA      0x600000000000
 #define UFS_LIBOS_DATA_VA 0x600000200000
@@ -45,13 +48,16 @@
 #define UFS_DOORBELL_VA   0x600080000000
 #define UFS_PHYS_VA       0x610000000000
 #define UFS_IMAGE_VA      0x620000000000
+#define UFS_FILES_VA      0x628000000000
 #define UFS_WINDOW_VA     0x600000000000 /* [UFS_WINDOW_VA, UFS_WINDOW_END) belongs to the libos, never to the program */
 #define UFS_WINDOW_END    0x630000000000
 #define UFS_USER_END      0x7ffffffff000
 
 #define UFS_RAM_MIN   0x1000000   /* 16 MiB */
 #define UFS_RAM_MAX   0x400000000 /* 16 GiB */
-#define UFS_IMAGE_MAX 0x400000000 /* 16 GiB */
+#define UFS_IMAGE_MAX 0x400000000 /* 16 GiB, all layers */
+#define UFS_FILES_MAX 0x1000000000 /* 64 GiB */
+#define UFS_LAYERS_MAX 8
 
 /* Segment selectors of the libos's GDT, the ones 64-bit Linux programs see. */
 #define UFS_KERNEL_CS 0x08
@@ -103,6 +109,37 @@
 #define UFS_MSG_UNLISTEN  33 /* guest -> monitor: nothing listens on port `arg` any more */
 #define UFS_MSG_ACCEPTED  34 /* guest -> monitor: stream `conn` was accepted by the program */
 
+/* Outbound streams. The guest picks an id with UFS_CONN_GUEST set; the monitor's ids never have it. After CONNECTED with arg 0 the
+ * stream is like any other. With UFS_PROTO_UDP it carries datagrams to and from one address: each DATA is one whole datagram, at most
+ * UFS_DGRAM_MAX bytes; one without credit is dropped by its sender, as networks do; there is no EOF. */
+#define UFS_MSG_CONNECT   36 /* guest -> monitor: arg = UFS_PROTO_*, payload struct ufs_addr */
+#define UFS_MSG_CONNECTED 20 /* monitor -> guest: arg = errno of Linux, 0: connected; otherwise the stream is gone */
+#define UFS_MSG_ERROR     21 /* monitor -> guest: errno `arg` is pending on stream `conn` (ECONNREFUSED of a datagram); it lives on */
+#define UFS_PROTO_TCP  6
+#define UFS_PROTO_UDP  17
+#define UFS_DGRAM_MAX  65507
+#define UFS_CONN_GUEST 0x80000000
+
+/* Files of a host folder (UFS_BOOT_FILES). conn = a tag that the answer repeats; at most UFS_FILE_TAGS requests wait at once. A path is
+ * relative to the folder, not NUL-terminated, at most UFS_FILE_PATH bytes, empty for the folder itself; no component of it is `.`,
+ * `..` or, but for the last, a symbolic link: the guest walks those itself. */
+#define UFS_MSG_FILE       37 /* guest -> monitor: arg = UFS_FILE_*, payload struct ufs_file_req, then the path */
+#define UFS_MSG_FILE_REPLY 22 /* monitor -> guest: arg = errno of Linux, 0: the payload named below */
+#define UFS_FILE_STAT  1 /* -> struct ufs_file_stat */
+#define UFS_FILE_LIST  2 /* from = cookie, 0 to begin -> u64 next cookie (0: end), then struct ufs_file_entry each with its name, padded to 8 */
+#define UFS_FILE_LINK  3 /* -> target of the symbolic link */
+#define UFS_FILE_MAP   4 /* inode = the one that STAT gave, else ESTALE -> struct ufs_file_map: the whole file is in the files area now */
+#define UFS_FILE_UNMAP 5 /* from = offset that MAP gave; no path, no reply; the guest has given up its mappings before */
+#define UFS_FILE_READ  6 /* inode as for MAP, from, len -> bytes, fewer only at the end of the file */
+#define UFS_FILE_READ_MAX 0xe000
+#define UFS_FILE_TAGS  64
+#define UFS_FILE_PATH  4095
+
+/* Programs started by request (UFS_BOOT_SPAWN): the boot block's program, with its arguments, once for each SPAWN. */
+#define UFS_MSG_SPAWN 23 /* monitor -> guest: stream `conn` is its stdin and stdout; payload: NUL-terminated K=V strings beside those of the boot block */
+#define UFS_MSG_ENDED 38 /* guest -> monitor: the program of stream `conn` ended, arg = wait status; all it wrote was sent before */
+/* RESET of such a stream by the monitor kills the program's whole session. */
+
 /* Streams 0, 1, 2 exist from the start: console. 0: monitor -> guest stdin; 1, 2: guest -> monitor. */
 #define UFS_CONN_STDIN  0
 #define UFS_CONN_STDOUT 1
@@ -116,6 +153,9 @@
 #define UFS_BOOT_STDERR_TTY 0x4
 #define UFS_BOOT_STRACE     0x8  /* log each system call on stderr */
 #define UFS_BOOT_NOPATCH    0x10 /* leave `syscall` sites alone: tests of the trapped path */
+#define UFS_BOOT_FILES      0x20 /* a host folder is served (UFS_MSG_FILE): the lowest layer of the root, below those of the image */
+#define UFS_BOOT_SPAWN      0x40 /* process 1 is the libos's own and waits for SPAWN */
+#define UFS_BOOT_NET        0x80 /* CONNECT is answered */
 
 /* Page tables have 2 MiB of RAM to themselves: a KVM with shadow page tables maps whatever shares a 2 MiB block with a page table
  * in 4 KiB pages. The monitor may leave the host's huge pages off there. */
@@ -227,6 +267,12 @@ struct ufs_cpuid {
 	struct ufs_cpuid_entry entries[UFS_CPUID_MAX];
 };
 
+/* One EROFS file system of the image. */
+struct ufs_layer {
+	ufs_u64 offset;     /* from UFS_IMAGE_GPA, a multiple of 2 MiB */
+	ufs_u64 size;
+};
+
 /* Boot block. Strings are NUL-terminated, at offsets counted from the start of the block, inside `size`. */
 struct ufs_boot {
 	ufs_u32 magic;
@@ -234,7 +280,7 @@ struct ufs_boot {
 	ufs_u32 size;       /* bytes of block and strings, at most UFS_BOOT_SIZE */
 	ufs_u32 flags;      /* UFS_BOOT_* */
 	ufs_u64 ram_size;
-	ufs_u64 image_size; /* 0: no image */
+	ufs_u64 image_size; /* end of the last layer; 0: no image */
 	ufs_u32 argc;
 	ufs_u32 envc;
 	ufs_u32 argv;       /* offset of argc strings, one after the other */
@@ -246,6 +292,9 @@ struct ufs_boot {
 	ufs_u32 gid;
 	ufs_u32 max_files;  /* RLIMIT_NOFILE */
 	ufs_u64 overlay_max;/* bytes that the writable overlay may hold */
+	ufs_u32 layers;     /* EROFS file systems in the image area, lowest first */
+	ufs_u32 max_procs;  /* processes and threads in all; 0: as many as memory allows */
+	struct ufs_layer layer[UFS_LAYERS_MAX];
 };
 
 /* Header of each message on a ring. */
@@ -255,6 +304,46 @@ struct ufs_msg {
 	ufs_u16 flags;      /* 0 */
 	ufs_u32 conn;
 	ufs_u32 arg;
+};
+
+/* Where a stream goes to (UFS_MSG_CONNECT). */
+struct ufs_addr {
+	ufs_u16 family;     /* 4 or 6 */
+	ufs_u16 port;       /* host byte order */
+	ufs_u32 scope;      /* 0 */
+	ufs_u8  addr[16];   /* network byte order; IPv4 in the first four, the rest 0 */
+};
+
+struct ufs_file_req {
+	ufs_u64 inode;
+	ufs_u64 from;
+	ufs_u32 len;
+	ufs_u32 pad;
+};
+
+struct ufs_file_stat {
+	ufs_u64 inode;
+	ufs_u64 size;
+	ufs_u64 blocks;     /* of 512 bytes */
+	ufs_u64 rdev;       /* as stat gives it */
+	ufs_u64 atime_ns;   /* since 1970 */
+	ufs_u64 mtime_ns;
+	ufs_u64 ctime_ns;
+	ufs_u32 mode;       /* type and permissions */
+	ufs_u32 nlink;
+	ufs_u32 uid;
+	ufs_u32 gid;
+};
+
+struct ufs_file_entry {
+	struct ufs_file_stat stat;
+	ufs_u32 name_len;   /* 1 to 255 */
+	ufs_u32 pad;
+};
+
+struct ufs_file_map {
+	ufs_u64 offset;     /* from UFS_FILES_GPA: a multiple of 4 KiB, of 2 MiB for a file of at least 2 MiB */
+	ufs_u64 size;       /* bytes of the file; the rest of the last page is zero */
 };
 
 #endif /* __ASSEMBLER__ */

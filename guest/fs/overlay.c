@@ -149,7 +149,7 @@ bool lower_dir_empty(struct tnode *dir)
 
 struct inode *root_create(void)
 {
-	u64 size = BOOT->image_size;
+	u64 size = BOOT->layer[0].size;
 	struct tfs *fs = tfs_create(BOOT->overlay_max, DEV_ROOT, size ? "overlay" : "tmpfs");
 	struct tnode *t;
 	char why[128];

@@ -104,7 +104,7 @@ func TestABI(t *testing.T) {
 	defer cancel()
 	out, status, err := Run(ctx, k, filepath.Join(dir, "init"), Machine{
 		Files:   files,
-		Command: []string{"/repo/test/abi/abi.test", "-test.run", os.Getenv("UNIFAAS_TEST_ARCHKVM_RUN"), "-test.timeout", "9m", "-test.parallel", "1", "-test.v"},
+		Command: []string{"/repo/test/abi/abi.test", "-test.run", os.Getenv("UNIFAAS_TEST_ARCHKVM_RUN"), "-test.timeout", "9m", "-test.parallel", "1"},
 		Env:     []string{"UNIFAAS_TEST_STRICT=1", "HOME=/root"},
 		Dir:     "/repo/test/abi",
 		Memory:  2048,

@@ -45,6 +45,7 @@ func bootBlock(c *monitor.Config) ([]byte, error) {
 	}
 	if c.Image != nil {
 		h.ImageSize = uint64(c.ImageSize)
+		h.Layers, h.Layer[0].Size = 1, h.ImageSize
 	}
 	for _, s := range []struct {
 		what string

@@ -122,15 +122,19 @@ int main(void)
 	T("ignored children leave none", wait(&st));
 	signal(SIGCHLD, SIG_DFL);
 
-	if (!(pid = fork())) {
+	int go[2];
+	if (pipe(go) || !(pid = fork())) {
 		raise(SIGSTOP);
-		_exit(3);
+		_exit(read(go[0], &st, 1) == 1 ? 3 : 4); /* not before "continued" was seen */
 	}
 	waitpid(pid, &st, WUNTRACED);
 	status("stopped", st);
 	kill(pid, SIGCONT);
 	waitpid(pid, &st, WCONTINUED);
 	status("continued", st);
+	T("let it end", write(go[1], "x", 1));
+	close(go[0]);
+	close(go[1]);
 	waitpid(pid, &st, 0);
 	status("ended", st);
 
