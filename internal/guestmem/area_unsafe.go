@@ -4,8 +4,6 @@ package guestmem
 
 import (
 	"fmt"
-	"io"
-	"os"
 	"sync/atomic"
 	"unsafe"
 
@@ -30,41 +28,6 @@ func New(gpa GuestAddr, size uint64) (*Area, error) {
 	a.writable = true
 	// A host without transparent huge pages refuses: slower, not wrong.
 	_ = unix.Madvise(a.slice(0, size), unix.MADV_HUGEPAGE)
-	return a, nil
-}
-
-// MapFile maps the first size bytes of f read-only and shared. The area is as large as size rounded up to HugeSize; what lies
-// beyond the file's last page reads as zeros.
-func MapFile(gpa GuestAddr, f *os.File, size uint64) (*Area, error) {
-	rounded := (size + HugeSize - 1) &^ uint64(HugeSize-1)
-	a, err := reserve(gpa, rounded, unix.PROT_READ)
-	if err != nil {
-		return nil, err
-	}
-	_, err = unix.MmapPtr(int(f.Fd()), 0, a.base, uintptr(size), unix.PROT_READ, unix.MAP_SHARED|unix.MAP_FIXED)
-	if err != nil {
-		a.Close()
-		return nil, fmt.Errorf("map %s: %w", f.Name(), err)
-	}
-	return a, nil
-}
-
-// CopyFile reads the first size bytes of a file into memory of its own, in huge pages where the host has them, read-only from
-// then on. Its size is rounded up to HugeSize; what follows the file reads as zero.
-func CopyFile(gpa GuestAddr, f *os.File, size uint64) (*Area, error) {
-	a, err := New(gpa, (size+HugeSize-1)&^uint64(HugeSize-1))
-	if err != nil {
-		return nil, err
-	}
-	if _, err := io.ReadFull(io.NewSectionReader(f, 0, int64(size)), a.slice(0, size)); err != nil {
-		a.Close()
-		return nil, fmt.Errorf("read %s: %w", f.Name(), err)
-	}
-	if err := unix.Mprotect(a.slice(0, a.size), unix.PROT_READ); err != nil {
-		a.Close()
-		return nil, fmt.Errorf("protect the copy of %s: %w", f.Name(), err)
-	}
-	a.writable = false
 	return a, nil
 }
 

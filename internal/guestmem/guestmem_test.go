@@ -119,32 +119,49 @@ func TestResident(t *testing.T) {
 	}
 }
 
-func TestMapFile(t *testing.T) {
-	f, err := os.Create(filepath.Join(t.TempDir(), "image"))
-	if err != nil {
-		t.Fatal(err)
+func TestFiles(t *testing.T) {
+	var files []File
+	var contents [][]byte
+	for i, n := range []int{10000, HugeSize, HugeSize + 1, 4096} {
+		f, err := os.Create(filepath.Join(t.TempDir(), "image"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		content := bytes.Repeat([]byte{byte('a' + i)}, n)
+		if _, err := f.Write(content); err != nil {
+			t.Fatal(err)
+		}
+		files, contents = append(files, File{f, uint64(n)}), append(contents, content)
 	}
-	defer f.Close()
-	content := bytes.Repeat([]byte("image"), 2000)
-	if _, err := f.Write(content); err != nil {
-		t.Fatal(err)
+	for name, load := range map[string]func(GuestAddr, []File) (*Area, error){"map": MapFiles, "copy": CopyFiles} {
+		a, err := load(0x2000000000, files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer a.Close()
+		if a.Size() != 5*HugeSize || a.Size() != Span(files) {
+			t.Errorf("%s: size %d", name, a.Size())
+		}
+		got := make([]byte, a.Size())
+		if err := a.ReadAt(got, 0); err != nil {
+			t.Fatal(err)
+		}
+		for i, at := range []int{0, HugeSize, 2 * HugeSize, 4 * HugeSize} {
+			if !bytes.Equal(got[at:at+len(contents[i])], contents[i]) {
+				t.Errorf("%s: content of file %d differs", name, i)
+			}
+			copy(got[at:], make([]byte, len(contents[i])))
+		}
+		if n := bytes.Count(got, []byte{0}); n != len(got) {
+			t.Errorf("%s: %d bytes that are in no file are not zero", name, len(got)-n)
+		}
+		if err := a.WriteAt([]byte{1}, 0); !errors.Is(err, ErrRange) {
+			t.Errorf("%s: write to an image: %v", name, err)
+		}
 	}
-	a, err := MapFile(0x2000000000, f, uint64(len(content)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer a.Close()
-	got := make([]byte, len(content)+8192)
-	if err := a.ReadAt(got, 0); err != nil || !bytes.Equal(got[:len(content)], content) {
-		t.Errorf("content differs, %v", err)
-	}
-	if n := bytes.Count(got[len(content):], []byte{0}); n != 8192 {
-		t.Errorf("%d zeros behind the file", n)
-	}
-	if a.Size() != HugeSize {
-		t.Errorf("size %d", a.Size())
-	}
-	if err := a.WriteAt([]byte{1}, 0); !errors.Is(err, ErrRange) {
-		t.Errorf("write to an image: %v", err)
+	if a, err := MapFiles(0, nil); err == nil {
+		a.Close()
+		t.Error("an area of no file was made")
 	}
 }

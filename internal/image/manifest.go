@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path"
 	"regexp"
 	"strings"
@@ -30,6 +31,13 @@ type Manifest struct {
 	Args      []string `json:"args"`      // argv, Args[0] included
 	Env       []string `json:"env"`       // K=V
 	Cwd       string   `json:"cwd"`
+}
+
+// Layer is one EROFS file system of an image.
+type Layer struct {
+	File   *os.File
+	Size   int64
+	Digest string // of its bytes; names its content on this machine
 }
 
 // ErrNotFound is wrapped by errors about an image that the store does not have.

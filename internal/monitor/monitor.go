@@ -14,11 +14,16 @@ import (
 
 // Config says what one sandbox consists of.
 type Config struct {
-	Memory    int64    // guest RAM in bytes, a multiple of 2 MiB, abi.RAMMin to abi.RAMMax
-	Libos     []byte   // ELF file of the library OS
-	Image     *os.File // EROFS image, mapped read-only and shared; nil: none
-	ImageSize int64    // bytes
-	Boot      Boot
+	Memory int64   // guest RAM in bytes, a multiple of 2 MiB, abi.RAMMin to abi.RAMMax
+	Libos  []byte  // ELF file of the library OS
+	Layers []Layer // lowest first, at most abi.LayersMax; each at the next multiple of 2 MiB of the image area
+	Boot   Boot
+}
+
+// Layer is one EROFS file system, mapped read-only and shared.
+type Layer struct {
+	File *os.File
+	Size int64 // bytes
 }
 
 // Boot is what the library OS is told about the program, see struct ufs_boot.

@@ -19,13 +19,12 @@ type Runtime interface {
 
 // TenderConfig is what all instances of one revision share.
 type TenderConfig struct {
-	Name      string   // for listings of processes
-	Image     *os.File // stays open until Close has returned
-	ImageSize int64
-	Manifest  image.Manifest
-	Memory    int64
-	Env       []string // K=V, whole
-	Port      int
+	Name     string        // for listings of processes
+	Layers   []image.Layer // of the image, lowest first; their files stay open until Close has returned
+	Manifest image.Manifest
+	Memory   int64
+	Env      []string // K=V, whole
+	Port     int
 	// OnLine is called for each line that an instance prints; it never blocks.
 	OnLine func(instance, stream, text string, at time.Time)
 }

@@ -49,8 +49,9 @@ func (h *tenderHolder) get(ctx context.Context) (Tender, error) {
 		return nil, err
 	}
 	t, err := h.pool.n.runtime.StartTender(ctx, TenderConfig{
-		Name:  spec.Revision,
-		Image: file, ImageSize: size, Manifest: manifest, Memory: spec.Memory, Port: spec.Port,
+		Name:     spec.Revision,
+		Layers:   []image.Layer{{File: file, Size: size, Digest: manifest.Digest}},
+		Manifest: manifest, Memory: spec.Memory, Port: spec.Port,
 		Env:    environ(manifest, spec),
 		OnLine: h.pool.n.output(spec.Function),
 	})

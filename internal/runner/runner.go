@@ -67,8 +67,8 @@ func Run(ctx context.Context, o Options) (int, error) {
 	}
 	defer img.Close()
 	made := time.Now()
-	t, err := tender.Start(ctx, tender.StartOptions{Name: "run", Monitor: o.Monitor, Exe: o.Exe, Libos: o.Libos, Image: img,
-		ImageSize: size, Memory: o.Memory, Boot: b})
+	t, err := tender.Start(ctx, tender.StartOptions{Name: "run", Monitor: o.Monitor, Exe: o.Exe, Libos: o.Libos,
+		Layers: []monitor.Layer{{File: img, Size: size}}, Memory: o.Memory, Boot: b})
 	if err != nil {
 		return 0, err
 	}

@@ -13,12 +13,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"unifaas.dev/abi"
 	"unifaas.dev/internal/monitor"
 	"unifaas.dev/internal/tender/wire"
 )
@@ -34,15 +34,14 @@ const defaultPatience = 10 * time.Second
 
 // StartOptions says what a tender and all its instances consist of.
 type StartOptions struct {
-	Name      string   // shown by ps; may be empty
-	Monitor   string   // auto, kvm, process
-	Exe       string   // program with the verb "tender"; empty: this one
-	Libos     []byte   // ELF file of the library OS
-	Image     *os.File // nil: none. Only needed until Start returns
-	ImageSize int64
-	Memory    int64 // bytes of guest RAM
-	Shells    bool  // keep a sandbox ready for the next Boot; costs memory, saves it the making
-	Boot      monitor.Boot
+	Name    string          // shown by ps; may be empty
+	Monitor string          // auto, kvm, process
+	Exe     string          // program with the verb "tender"; empty: this one
+	Libos   []byte          // ELF file of the library OS
+	Layers  []monitor.Layer // of the image, lowest first. The files are only needed until Start returns
+	Memory  int64           // bytes of guest RAM
+	Shells  bool            // keep a sandbox ready for the next Boot; costs memory, saves it the making
+	Boot    monitor.Boot
 	// OnOutput is called for each line of console output, OnExit for each end of an instance; they must not block.
 	OnOutput func(Output)
 	OnExit   func(Exit)
@@ -103,9 +102,12 @@ func (t *Tender) load(ctx context.Context) error {
 	fds := []int{libos}
 	defer func() { unix.Close(libos) }()
 	m := &wire.Load{Monitor: t.o.Monitor, Memory: t.o.Memory, LibosSize: int64(len(t.o.Libos)), Shells: t.o.Shells, Boot: t.o.Boot}
-	if t.o.Image != nil {
-		m.HasImage, m.ImageSize = true, t.o.ImageSize
-		fds = append(fds, int(t.o.Image.Fd()))
+	if len(t.o.Layers) > abi.LayersMax {
+		return fmt.Errorf("image of %d layers: at most %d", len(t.o.Layers), abi.LayersMax)
+	}
+	for _, l := range t.o.Layers {
+		m.Layers = append(m.Layers, l.Size)
+		fds = append(fds, int(l.File.Fd()))
 	}
 	// The tender opens nothing by itself. If this fails its monitor says why, and what to do.
 	if kvm, err := unix.Open("/dev/kvm", unix.O_RDWR|unix.O_CLOEXEC, 0); err == nil {

@@ -43,10 +43,13 @@ func bootBlock(c *monitor.Config) ([]byte, error) {
 		MaxFiles:   b.MaxFiles,
 		OverlayMax: b.OverlayMax,
 	}
-	if c.Image != nil {
-		h.ImageSize = uint64(c.ImageSize)
-		h.Layers, h.Layer[0].Size = 1, h.ImageSize
+	var at int64
+	for i, l := range c.Layers {
+		h.Layer[i] = abi.Layer{Offset: uint64(at), Size: uint64(l.Size)}
+		h.ImageSize = uint64(at + l.Size)
+		at += layerEnd(l.Size)
 	}
+	h.Layers = uint32(len(c.Layers))
 	for _, s := range []struct {
 		what string
 		at   *uint32

@@ -31,11 +31,21 @@ func checkConfig(c *monitor.Config) error {
 	if c.Memory < abi.RAMMin || c.Memory > abi.RAMMax || c.Memory%guestmem.HugeSize != 0 {
 		return fmt.Errorf("memory of %d bytes: need a multiple of 2 MiB from %d MiB to %d MiB", c.Memory, abi.RAMMin>>20, abi.RAMMax>>20)
 	}
-	if c.Image != nil && (c.ImageSize <= 0 || c.ImageSize > abi.ImageMax) {
-		return fmt.Errorf("image of %d bytes: need 1 byte to %d GiB", c.ImageSize, abi.ImageMax>>30)
+	if len(c.Layers) > abi.LayersMax {
+		return fmt.Errorf("image of %d layers: at most %d", len(c.Layers), abi.LayersMax)
+	}
+	room := int64(abi.ImageMax)
+	for _, l := range c.Layers {
+		if l.File == nil || l.Size <= 0 || l.Size > room {
+			return fmt.Errorf("image layer of %d bytes: need 1 byte to %d GiB for all", l.Size, abi.ImageMax>>30)
+		}
+		room -= layerEnd(l.Size)
 	}
 	return nil
 }
+
+// layerEnd is where the next layer begins behind one of size bytes.
+func layerEnd(size int64) int64 { return (size + guestmem.HugeSize - 1) &^ (guestmem.HugeSize - 1) }
 
 // newMemory maps everything and puts the library OS in place.
 func newMemory(h *host, c *monitor.Config, l *elfx.Libos) (_ *memory, err error) {
@@ -51,8 +61,8 @@ func newMemory(h *host, c *monitor.Config, l *elfx.Libos) (_ *memory, err error)
 	if m.shared, err = guestmem.New(abi.SharedGPA, abi.SharedSize); err != nil {
 		return nil, err
 	}
-	if c.Image != nil {
-		if m.image, err = h.images.get(c.Image, c.ImageSize); err != nil {
+	if len(c.Layers) > 0 {
+		if m.image, err = h.images.get(c.Layers); err != nil {
 			return nil, err
 		}
 	}

@@ -93,7 +93,7 @@ func TestTables(t *testing.T) {
 }
 
 func TestBootBlock(t *testing.T) {
-	c := &monitor.Config{Memory: 64 << 20, ImageSize: 99, Boot: monitor.Boot{
+	c := &monitor.Config{Memory: 64 << 20, Layers: []monitor.Layer{{Size: 99}, {Size: 2<<20 + 1}, {Size: 5}}, Boot: monitor.Boot{
 		Program: "/bin/prog", Args: []string{"prog", "", "a b"}, Env: []string{"A=B", "C="}, Cwd: "/tmp", Hostname: "host",
 		UID: 1, GID: 2, MaxFiles: 3, OverlayMax: 4, Flags: abi.BootStrace}}
 	b, err := bootBlock(c)
@@ -124,9 +124,12 @@ func TestBootBlock(t *testing.T) {
 			t.Errorf("strings %q, want %q", got, c.want)
 		}
 	}
-	if int(h.Size) != len(b) || h.Magic != abi.Magic || h.Version != abi.Version || h.RAMSize != 64<<20 || h.ImageSize != 0 ||
+	if int(h.Size) != len(b) || h.Magic != abi.Magic || h.Version != abi.Version || h.RAMSize != 64<<20 || h.ImageSize != 6<<20+5 ||
 		h.UID != 1 || h.GID != 2 || h.MaxFiles != 3 || h.OverlayMax != 4 || h.Flags != abi.BootStrace {
 		t.Errorf("%+v", h)
+	}
+	if h.Layers != 3 || h.Layer != [abi.LayersMax]abi.Layer{{Size: 99}, {Offset: 2 << 20, Size: 2<<20 + 1}, {Offset: 6 << 20, Size: 5}} {
+		t.Errorf("layers %+v", h.Layer)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -36,7 +37,7 @@ func (s *suite) memory(t *testing.T) {
 func (s *suite) holes(t *testing.T) {
 	for n := range uint32(4) {
 		c := s.config(doHole, n)
-		c.Image, c.ImageSize = imageFile(t, []byte("image"))
+		c.Layers = []monitor.Layer{layer(t, []byte("image"))}
 		e := s.create(t, c).run()
 		if e.Kind != monitor.ExitFault || !strings.Contains(e.Report, "rip") {
 			t.Errorf("access %d: %+v", n, e)
@@ -44,7 +45,7 @@ func (s *suite) holes(t *testing.T) {
 	}
 }
 
-func imageFile(t *testing.T, content []byte) (*os.File, int64) {
+func layer(t *testing.T, content []byte) monitor.Layer {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "image")
 	if err := os.WriteFile(name, content, 0o600); err != nil {
@@ -55,17 +56,24 @@ func imageFile(t *testing.T, content []byte) (*os.File, int64) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close() })
-	return f, int64(len(content))
+	return monitor.Layer{File: f, Size: int64(len(content))}
 }
 
-// image: the guest reads the file, from its first byte to its last.
+// image: the guest reads the file, from its first byte to its last; and layers, from the first of the lowest to the last of the highest.
 func (s *suite) image(t *testing.T) {
-	for _, size := range []int{8192, 5000, 2 << 20, 5<<20 + 123} {
-		content := make([]byte, size)
-		r := rand.NewChaCha8([32]byte{byte(size)})
-		r.Read(content)
+	for _, sizes := range [][]int{{8192}, {5000}, {2 << 20}, {5<<20 + 123}, {4096, 3 << 20, 5000}, {2 << 20, 4096}} {
 		c := s.config(doImage, 0)
-		c.Image, c.ImageSize = imageFile(t, content)
+		r := rand.NewChaCha8([32]byte{byte(sizes[0])})
+		var content []byte
+		size := 0
+		for _, n := range sizes {
+			p := make([]byte, n)
+			r.Read(p)
+			c.Layers = append(c.Layers, layer(t, p))
+			content = append(content, make([]byte, -len(content)&(2<<20-1))...)
+			content = append(content, p...)
+			size = len(content)
+		}
 		b := s.create(t, c)
 		b.expect(monitor.ExitDone, 0)
 		got := make([]byte, 8192)
@@ -73,13 +81,14 @@ func (s *suite) image(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(got[:4096], content[:4096]) || !bytes.Equal(got[4096:], content[size-4096:]) {
-			t.Errorf("image of %d bytes: the guest saw something else", size)
+			t.Errorf("image of %d bytes: the guest saw something else", sizes)
 		}
 	}
 }
 
 // refused: what a monitor must not even try.
 func (s *suite) refused(t *testing.T) {
+	short := layer(t, []byte("short"))
 	for _, c := range []struct {
 		name string
 		edit func(c *monitor.Config)
@@ -93,9 +102,12 @@ func (s *suite) refused(t *testing.T) {
 		{"other library OS", func(c *monitor.Config) { c.Libos = bytes.Replace(c.Libos, []byte("USFS"), []byte("XXXX"), 1) }},
 		{"NUL in an argument", func(c *monitor.Config) { c.Boot.Args = []string{"a\x00b"} }},
 		{"too many arguments", func(c *monitor.Config) { c.Boot.Args = []string{strings.Repeat("x", abi.BootSize)} }},
-		{"image too short", func(c *monitor.Config) { c.Image, c.ImageSize = imageFile(t, []byte("short")); c.ImageSize++ }},
-		{"image of no size", func(c *monitor.Config) { c.Image, _ = imageFile(t, []byte("short")); c.ImageSize = 0 }},
-		{"image too large", func(c *monitor.Config) { c.Image, _ = imageFile(t, []byte("short")); c.ImageSize = abi.ImageMax + 1 }},
+		{"image too short", func(c *monitor.Config) { c.Layers = []monitor.Layer{{File: short.File, Size: short.Size + 1}} }},
+		{"image of no size", func(c *monitor.Config) { c.Layers = []monitor.Layer{{File: short.File}} }},
+		{"image without a file", func(c *monitor.Config) { c.Layers = []monitor.Layer{{Size: 1}} }},
+		{"image too large", func(c *monitor.Config) { c.Layers = []monitor.Layer{{File: short.File, Size: abi.ImageMax + 1}} }},
+		{"layers too large", func(c *monitor.Config) { c.Layers = []monitor.Layer{short, {File: short.File, Size: abi.ImageMax}} }},
+		{"too many layers", func(c *monitor.Config) { c.Layers = slices.Repeat([]monitor.Layer{short}, abi.LayersMax+1) }},
 	} {
 		conf := s.config(doExit, 0)
 		c.edit(&conf)

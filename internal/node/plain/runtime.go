@@ -57,7 +57,10 @@ func (r *Runtime) onThread(f func() error) (err error) {
 
 // StartTender takes the program out of its image.
 func (r *Runtime) StartTender(_ context.Context, c node.TenderConfig) (node.Tender, error) {
-	root, err := erofs.Open(c.Image)
+	if len(c.Layers) != 1 {
+		return nil, fmt.Errorf("image of %d layers: plain processes take it from one", len(c.Layers))
+	}
+	root, err := erofs.Open(c.Layers[0].File)
 	if err != nil {
 		return nil, fmt.Errorf("image: %w", err)
 	}

@@ -33,8 +33,12 @@ func (r *Runtime) Name() string { return r.Monitor }
 
 // StartTender starts the process for one revision.
 func (r *Runtime) StartTender(ctx context.Context, c node.TenderConfig) (node.Tender, error) {
+	var layers []monitor.Layer
+	for _, l := range c.Layers {
+		layers = append(layers, monitor.Layer{File: l.File, Size: l.Size})
+	}
 	t, err := tender.Start(ctx, tender.StartOptions{
-		Name: c.Name, Monitor: r.Monitor, Exe: r.Exe, Libos: r.Libos, Image: c.Image, ImageSize: c.ImageSize, Memory: c.Memory, Shells: true,
+		Name: c.Name, Monitor: r.Monitor, Exe: r.Exe, Libos: r.Libos, Layers: layers, Memory: c.Memory, Shells: true,
 		Boot: monitor.Boot{
 			Program: c.Manifest.Program, Args: c.Manifest.Args, Env: c.Env, Cwd: c.Manifest.Cwd,
 			MaxFiles: maxFiles, OverlayMax: uint64(c.Memory) / 2,

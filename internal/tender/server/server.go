@@ -141,10 +141,7 @@ func (s *Server) kill(id uint32, reason string) {
 }
 
 func (s *Server) load(m *wire.Load, fds []int) error {
-	want := 1
-	if m.HasImage {
-		want++
-	}
+	want := 1 + len(m.Layers)
 	if m.HasKVM {
 		want++
 	}
@@ -158,8 +155,8 @@ func (s *Server) load(m *wire.Load, fds []int) error {
 	fds = fds[1:]
 	s.config = monitor.Config{Memory: m.Memory, Libos: libos, Boot: m.Boot}
 	s.memory = m.Memory
-	if m.HasImage {
-		s.config.Image, s.config.ImageSize = os.NewFile(uintptr(fds[0]), "image"), m.ImageSize
+	for _, size := range m.Layers {
+		s.config.Layers = append(s.config.Layers, monitor.Layer{File: os.NewFile(uintptr(fds[0]), "layer"), Size: size})
 		fds = fds[1:]
 	}
 	var kvm *os.File
@@ -278,7 +275,7 @@ func (s *Server) shutdown() {
 	}
 	s.ticker.stop()
 	s.shells.close()
-	if s.config.Image != nil {
-		s.config.Image.Close()
+	for _, l := range s.config.Layers {
+		l.File.Close()
 	}
 }

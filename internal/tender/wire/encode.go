@@ -2,6 +2,8 @@
 
 package wire
 
+import "unifaas.dev/abi"
+
 // One pair of methods a message, field by field in the same order.
 
 func (*Load) wireType() byte        { return TypeLoad }
@@ -39,8 +41,10 @@ func (m *Load) put(e *encoder) {
 	e.text(m.Monitor, MaxText)
 	e.i64(m.Memory)
 	e.i64(m.LibosSize)
-	e.i64(m.ImageSize)
-	e.bool(m.HasImage)
+	e.u8(uint8(len(m.Layers)))
+	for _, n := range m.Layers {
+		e.i64(n)
+	}
 	e.bool(m.HasKVM)
 	e.bool(m.Shells)
 	b := &m.Boot
@@ -59,8 +63,13 @@ func (m *Load) get(d *decoder) {
 	m.Monitor = d.text(MaxText)
 	m.Memory = d.i64()
 	m.LibosSize = d.i64()
-	m.ImageSize = d.i64()
-	m.HasImage = d.bool()
+	n := d.u8()
+	if n > abi.LayersMax && d.err == nil {
+		d.err = malformed("image of %d layers", n)
+	}
+	for i := uint8(0); i < n && d.err == nil; i++ {
+		m.Layers = append(m.Layers, d.i64())
+	}
 	m.HasKVM = d.bool()
 	m.Shells = d.bool()
 	b := &m.Boot

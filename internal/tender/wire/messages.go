@@ -5,13 +5,12 @@ package wire
 import "unifaas.dev/internal/monitor"
 
 // Load is the first command: what all instances of this tender are made of.
-// Descriptors: the library OS, then the image if HasImage, then /dev/kvm if HasKVM.
+// Descriptors: the library OS, then one for each layer, then /dev/kvm if HasKVM.
 type Load struct {
 	Monitor   string // auto, kvm, process
 	Memory    int64  // bytes of guest RAM
 	LibosSize int64
-	ImageSize int64
-	HasImage  bool
+	Layers    []int64 // sizes, at most abi.LayersMax
 	HasKVM    bool
 	Shells    bool         // keep a sandbox ready for the next Start
 	Boot      monitor.Boot // without host name

@@ -17,7 +17,7 @@ const (
 	Version   = 1
 	MaxInline = 48 << 10  // bytes of a message on the socket, header included
 	MaxBody   = 512 << 10 // bytes of a body that travels in a memfd: arguments and environment can be large
-	MaxFDs    = 4         // descriptors beside one message
+	MaxFDs    = 12        // descriptors beside one message
 	MaxText   = 4 << 10   // bytes of a one-line error or reason
 	MaxReport = 32 << 10  // bytes of the report of an instance's end
 	MaxOutput = 32 << 10  // bytes of console output in one message

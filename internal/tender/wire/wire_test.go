@@ -16,7 +16,7 @@ import (
 )
 
 var samples = []Message{
-	&Load{Monitor: "kvm", Memory: 1, LibosSize: 2, ImageSize: 3, HasImage: true, HasKVM: true, Shells: true, Boot: monitor.Boot{Program: "/p",
+	&Load{Monitor: "kvm", Memory: 1, LibosSize: 2, Layers: []int64{3, 4}, HasKVM: true, Shells: true, Boot: monitor.Boot{Program: "/p",
 		Args: []string{"a", ""}, Env: []string{"K=V"}, Cwd: "/", UID: 1, GID: 2, MaxFiles: 3, OverlayMax: 4, Flags: 5}},
 	&Start{Instance: 7, Hostname: "h", Env: []string{"A=B"}, Stdio: StdinFD | StderrFD},
 	&Dial{Instance: 7, Port: 8080},

@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"unifaas.dev/abi"
@@ -45,7 +46,7 @@ func main() {
 	flag.UintVar(&o.gid, "gid", 0, "group id of the program")
 	flag.Func("env", "K=V for the program (repeat)", func(s string) error { o.env = append(o.env, s); return nil })
 	flag.Usage = func() {
-		fmt.Fprintln(os.Stderr, "usage: kvmboot [flags] LIBOS.elf IMAGE.erofs|- PROGRAM [ARG...]")
+		fmt.Fprintln(os.Stderr, "usage: kvmboot [flags] LIBOS.elf IMAGE.erofs[,HIGHER.erofs...]|- PROGRAM [ARG...]")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -68,14 +69,17 @@ func config(o options, libos, image string, args []string) (monitor.Config, erro
 		return c, err
 	}
 	if image != "-" {
-		if c.Image, err = os.Open(image); err != nil {
-			return c, err
+		for name := range strings.SplitSeq(image, ",") {
+			f, err := os.Open(name)
+			if err != nil {
+				return c, err
+			}
+			st, err := f.Stat()
+			if err != nil {
+				return c, err
+			}
+			c.Layers = append(c.Layers, monitor.Layer{File: f, Size: st.Size()})
 		}
-		st, err := c.Image.Stat()
-		if err != nil {
-			return c, err
-		}
-		c.ImageSize = st.Size()
 	}
 	c.Boot = monitor.Boot{Program: args[0], Args: args, Env: o.env, Cwd: o.cwd, Hostname: "unikernel", UID: uint32(o.uid), GID: uint32(o.gid), MaxFiles: 1024, OverlayMax: 64 << 20}
 	if o.strace {
@@ -91,9 +95,6 @@ func run(o options, libos, image string, args []string) (int, error) {
 	c, err := config(o, libos, image, args)
 	if err != nil {
 		return 0, err
-	}
-	if c.Image != nil {
-		defer c.Image.Close()
 	}
 	m := &kvm.Monitor{}
 	if err := m.Probe(); err != nil {
