@@ -47,8 +47,7 @@ static long set_mode(struct inode *ino, u32 mode)
 	if (!r && !inode_owner(ino))
 		r = -EPERM;
 	if (!r) {
-		struct process *p = curproc();
-		if (p->euid && p->egid != ino->gid)
+		if (!in_group(ino->gid) && !capable(CAP_FSETID))
 			mode &= ~S_ISGID;
 		ino->mode = (ino->mode & S_IFMT) | (mode & S_IALL);
 		ino->ctime_ns = real_ns();
@@ -74,13 +73,14 @@ static long set_owner(struct inode *ino, u32 uid, u32 gid)
 	if (IS_ERR(ino))
 		return PTR_ERR(ino);
 	r = read_only(ino);
-	if (!r && p->euid && (p->euid != ino->uid || (uid != ~0U && uid != ino->uid) || (gid != ~0U && gid != p->egid && gid != ino->gid)))
+	if (!r && uid != ~0U && !(p->fsuid == ino->uid && uid == ino->uid) && !capable(CAP_CHOWN))
+		r = -EPERM;
+	if (!r && gid != ~0U && !(p->fsuid == ino->uid && (gid == ino->gid || in_group(gid))) && !capable(CAP_CHOWN))
 		r = -EPERM;
 	if (!r) {
 		ino->uid = uid != ~0U ? uid : ino->uid;
 		ino->gid = gid != ~0U ? gid : ino->gid;
-		if (!S_ISDIR(ino->mode))
-			ino->mode &= ~(S_ISUID | (ino->mode & 010 ? S_ISGID : 0));
+		inode_drop_setid(ino, true);
 		ino->ctime_ns = real_ns();
 	}
 	return changed(ino, r);
@@ -189,7 +189,10 @@ static int set_size(struct inode *ino, u64 size)
 		if (n < 0)
 			return n;
 	}
-	return ino->ops->truncate ? ino->ops->truncate(ino, size) : -EINVAL;
+	if (!ino->ops->truncate)
+		return -EINVAL;
+	inode_drop_setid(ino, false);
+	return ino->ops->truncate(ino, size);
 }
 
 SYSCALL(truncate)

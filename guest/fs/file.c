@@ -77,8 +77,8 @@ static long regular_write(struct file *f, struct iter *it, u64 *pos)
 	if (r < 0)
 		return r;
 	it->left = r;
-	if (unlikely(ino->mode & (S_ISUID | S_ISGID)) && curproc()->euid)
-		ino->mode &= ~(S_ISUID | (ino->mode & 010 ? S_ISGID : 0));
+	if (unlikely(ino->mode & (S_ISUID | S_ISGID)))
+		inode_drop_setid(ino, false);
 	r = ino->ops->write(ino, it, off);
 	if (r > 0)
 		*pos = off + r;

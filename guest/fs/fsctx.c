@@ -55,6 +55,9 @@ struct fsctx *fsctx_copy(struct fsctx *c)
 	n->umask = c->umask;
 	n->cwd_ino = c->cwd_ino;
 	inode_get(n->cwd_ino);
+	n->root = c->root;
+	if (n->root)
+		inode_get(n->root);
 	return n;
 }
 
@@ -65,8 +68,15 @@ void fsctx_put(struct fsctx *c)
 	if (!c || --c->refs)
 		return;
 	inode_put(c->cwd_ino);
+	inode_put(c->root);
 	kfree(c->cwd);
 	kfree(c);
+}
+
+struct inode *root_here(void)
+{
+	struct thread *t = current();
+	return t && t->proc && t->proc->fs && t->proc->fs->root ? t->proc->fs->root : root_inode;
 }
 
 SYSCALL(umask)
@@ -124,6 +134,26 @@ SYSCALL(fchdir)
 	return r;
 }
 
+SYSCALL(chroot)
+{
+	struct fsctx *cx = curproc()->fs;
+	struct walk *w;
+	long r = walk_user(&w, AT_FDCWD, (const char *)a, W_FOLLOW | W_DIRECTORY);
+
+	if (r)
+		return r;
+	r = !w->ino ? -ENOTDIR : inode_may(w->ino, MAY_EXEC);
+	if (!r && !capable(CAP_SYS_CHROOT))
+		r = -EPERM;
+	if (!r) {
+		inode_put(cx->root);
+		cx->root = w->ino;
+		w->ino = NULL;
+	}
+	walk_put(w);
+	return r;
+}
+
 struct finder { struct inode *child; u64 ino; char name[NAME_MAX + 1]; size_t len; };
 
 static bool find_name(void *arg, const char *name, size_t len, u64 ino, u8 type, u64 next)
@@ -146,7 +176,7 @@ static char *find_path(struct inode *ino, char *buf)
 
 	*p = 0;
 	inode_get(ino);
-	while (f && ino != root_inode) {
+	while (f && ino != root_here()) {
 		struct inode *up;
 		u64 pos = 0;
 

@@ -42,41 +42,62 @@ void inode_put(struct inode *ino)
 	draining = false;
 }
 
+bool in_group(u32 gid)
+{
+	struct process *p = curproc();
+
+	for (u32 i = 0; p->groups && i < p->groups->n; i++)
+		if (p->groups->gid[i] == gid)
+			return true;
+	return p->fsgid == gid;
+}
+
 /* New files belong to the caller; in a set-group-id directory the group is the directory's. */
 void inode_fill_owner(struct inode *ino, const struct inode *dir)
 {
 	struct thread *t = current();
 	if (t && t->proc) {
-		ino->uid = t->proc->euid;
-		ino->gid = t->proc->egid;
+		ino->uid = t->proc->fsuid;
+		ino->gid = t->proc->fsgid;
 	}
 	if (dir && (dir->mode & S_ISGID)) {
 		ino->gid = dir->gid;
 		if (S_ISDIR(ino->mode))
 			ino->mode |= S_ISGID;
+		else if ((ino->mode & (S_ISGID | 010)) == (S_ISGID | 010) && !capable(CAP_FSETID) && !in_group(dir->gid))
+			ino->mode &= ~S_ISGID;
 	}
 }
 
-bool inode_owner(const struct inode *ino)
+bool inode_owner(const struct inode *ino) { return curproc()->fsuid == ino->uid || capable(CAP_FOWNER); }
+
+void inode_drop_setid(struct inode *ino, bool always)
 {
-	struct process *p = curproc();
-	return p->euid == 0 || p->euid == ino->uid;
+	bool may = capable(CAP_FSETID);
+	u32 drop = S_ISUID;
+
+	if (!(ino->mode & (S_ISUID | S_ISGID)) || S_ISDIR(ino->mode) || (may && !always))
+		return;
+	if ((ino->mode & 010) || (!may && !in_group(ino->gid)))
+		drop |= S_ISGID;
+	ino->mode &= ~drop;
 }
 
-static int may(const struct inode *ino, int mask, u32 uid, u32 gid)
+static int may(const struct inode *ino, int mask, u32 uid, u64 caps)
 {
 	u32 bits = ino->mode;
 
-	if (uid == 0) {
-		if ((mask & MAY_EXEC) && !S_ISDIR(bits) && !(bits & 0111))
-			return -EACCES;
-		return 0;
-	}
 	if (uid == ino->uid)
 		bits >>= 6;
-	else if (gid == ino->gid)
+	else if (((bits >> 3 ^ bits) & 7) && in_group(ino->gid)) /* which only matters when they differ */
 		bits >>= 3;
-	return (mask & ~bits & 7) ? -EACCES : 0;
+	if (!(mask & ~bits & 7))
+		return 0;
+	if ((caps >> CAP_DAC_OVERRIDE & 1) && (!(mask & MAY_EXEC) || S_ISDIR(ino->mode) || (ino->mode & 0111)))
+		return 0;
+	if ((caps >> CAP_DAC_READ_SEARCH & 1) && (S_ISDIR(ino->mode) ? !(mask & MAY_WRITE) : mask == MAY_READ))
+		return 0;
+	return -EACCES;
 }
 
 int inode_may(struct inode *ino, int mask)
@@ -84,14 +105,29 @@ int inode_may(struct inode *ino, int mask)
 	struct thread *t = current();
 	if (!t || !t->proc) /* boot */
 		return 0;
-	return may(ino, mask, t->proc->euid, t->proc->egid);
+	return may(ino, mask, t->proc->fsuid, t->proc->cap_eff);
+}
+
+/* access() asks for the real user and group, which the walk to the file must see too. */
+struct identity { u32 uid, gid; u64 caps; };
+
+static struct identity act_as(struct identity as)
+{
+	struct process *p = curproc();
+	struct identity was = { p->fsuid, p->fsgid, p->cap_eff };
+
+	p->fsuid = as.uid;
+	p->fsgid = as.gid;
+	p->cap_eff = as.caps;
+	return was;
 }
 
 static long access_at(int dfd, const char *path, int mode, int flags)
 {
 	struct process *p = curproc();
+	struct identity was;
 	struct inode *ino;
-	int r = 0;
+	int r;
 
 	if ((mode & ~7) || (flags & ~(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)))
 		return -EINVAL;
@@ -101,16 +137,19 @@ static long access_at(int dfd, const char *path, int mode, int flags)
 		if (f && !f->ino && !get_user(c, path) && !c)
 			return 0;
 	}
+	was = (struct identity){ p->fsuid, p->fsgid, p->cap_eff };
+	if (!(flags & AT_EACCESS)) /* nothing below blocks */
+		act_as((struct identity){ p->uid, p->gid, p->uid ? 0 : p->cap_perm });
 	ino = walk_inode(dfd, path, (flags & AT_SYMLINK_NOFOLLOW ? 0 : W_FOLLOW) | (flags & AT_EMPTY_PATH ? W_EMPTY : 0));
-	if (IS_ERR(ino))
-		return PTR_ERR(ino);
-	if (mode) {
-		bool eff = flags & AT_EACCESS;
-		r = may(ino, mode, eff ? p->euid : p->uid, eff ? p->egid : p->gid);
+	if (IS_ERR(ino)) {
+		r = PTR_ERR(ino);
+	} else {
+		r = mode ? inode_may(ino, mode) : 0;
 		if (!r && (mode & MAY_WRITE) && (ino->dev == DEV_PROC || ino->dev == DEV_SYSFS) && !(ino->mode & 0222))
 			r = ino->dev == DEV_SYSFS ? -EROFS : -EACCES;
+		inode_put(ino);
 	}
-	inode_put(ino);
+	act_as(was);
 	return r;
 }
 

@@ -75,4 +75,3 @@ void fs_init(void)
 SYSCALL(mount) { return -EPERM; }
 SYSCALL(umount2) { return -EPERM; }
 SYSCALL(pivot_root) { return -EPERM; }
-SYSCALL(chroot) { return -EPERM; }

@@ -63,7 +63,7 @@ static struct inode *step_up(struct inode *cur)
 {
 	struct inode *up;
 
-	if (cur == root_inode) {
+	if (cur == root_inode || cur == root_here()) {
 		inode_get(cur);
 		return cur;
 	}
@@ -82,7 +82,7 @@ static struct inode *start(struct walk *w, int dfd, int flags)
 	if (dfd == AT_FDCWD) {
 		struct thread *t = current();
 		struct fsctx *c = t && t->proc ? t->proc->fs : NULL;
-		ino = c && c->cwd_ino ? c->cwd_ino : root_inode;
+		ino = c && c->cwd_ino ? c->cwd_ino : root_here();
 		abs_set(w, c ? c->cwd : NULL);
 	} else {
 		struct file *f = fd_peek(dfd);
@@ -154,7 +154,7 @@ static int follow_link(struct walk *w, struct inode **pcur, struct inode *link, 
 		if (w->resolve & RESOLVE_BENEATH)
 			return -EXDEV;
 		inode_put(*pcur);
-		*pcur = w->base ? w->base : root_inode;
+		*pcur = w->base ? w->base : root_here();
 		inode_get(*pcur);
 		abs_set(w, w->base ? w->basepath : NULL);
 	}
@@ -309,7 +309,7 @@ int walk_path(struct walk *w, int dfd, int flags)
 	if (*w->work == '/' && !(w->resolve & RESOLVE_IN_ROOT)) {
 		if (w->resolve & RESOLVE_BENEATH)
 			return -EXDEV;
-		cur = root_inode;
+		cur = root_here();
 		inode_get(cur);
 		abs_set(w, NULL);
 	} else {

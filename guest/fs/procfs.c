@@ -378,7 +378,7 @@ static struct inode *plink_follow(struct inode *ino, char *path)
 		p = pnode_process(l);
 		if (!p || !p->fs)
 			return ERR_PTR(-ENOENT);
-		to = l->e->name[0] == 'c' ? p->fs->cwd_ino : root_inode;
+		to = l->e->name[0] == 'c' ? p->fs->cwd_ino : p->fs->root ? p->fs->root : root_inode;
 		strlcpy(path, l->e->name[0] == 'c' ? p->fs->cwd : "/", PATH_MAX);
 	}
 	if (to)

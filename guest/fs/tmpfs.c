@@ -71,6 +71,7 @@ void tnode_release(struct inode *ino)
 		inode_put(&t->parent->i);
 	else if (S_ISLNK(ino->mode))
 		kfree(t->target);
+	xattrs_free(t);
 	if (t->flags & TN_HASHED)
 		lower_forget(t);
 	if (t->flags & TN_CHARGED)
@@ -116,12 +117,17 @@ struct inode *tmpfs_tmpfile(struct inode *ino, u32 mode, bool linkable)
 	return &t->i;
 }
 
-bool tmpfs_usage(const struct inode *ino, u64 *limit, u64 *used)
+bool tnode_is(const struct inode *ino)
 {
 	const struct inode_ops *o = ino->ops;
+	return o == &tmpfs_dir_ops || o == &tmpfs_file_ops || o == &tmpfs_link_ops || o == &tmpfs_special_ops;
+}
+
+bool tmpfs_usage(const struct inode *ino, u64 *limit, u64 *used)
+{
 	struct tfs *fs = ino->priv;
 
-	if (o != &tmpfs_dir_ops && o != &tmpfs_file_ops && o != &tmpfs_link_ops && o != &tmpfs_special_ops)
+	if (!tnode_is(ino))
 		return false;
 	*limit = fs->limit;
 	*used = fs->used;

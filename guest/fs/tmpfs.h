@@ -36,6 +36,7 @@ struct tnode {
 	u32 seals;
 	struct enode *low;       /* directly behind the node; NULL: nothing below */
 	struct tnode *nid_next;
+	struct xattr *xattrs;    /* set here */
 	union {
 		struct {         /* regular file */
 			void *root;          /* height 0: the page of index 0; else a table of RADIX children */
@@ -69,6 +70,8 @@ extern const struct inode_ops tmpfs_dir_ops, tmpfs_file_ops, tmpfs_link_ops, tmp
 
 static inline struct tnode *tnode_of(const struct inode *i) { return container_of(i, struct tnode, i); }
 static inline struct tfs *tfs_of(const struct tnode *t) { return t->i.priv; }
+bool tnode_is(const struct inode *ino);
+void xattrs_free(struct tnode *t);
 bool tfs_charge(struct tfs *fs, u64 n);
 static inline void tfs_uncharge(struct tfs *fs, u64 n) { fs->used -= n; }
 

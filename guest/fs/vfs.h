@@ -12,6 +12,8 @@
 #include <linux/fcntl.h>
 #include <linux/stat.h>
 
+#undef PATH_MAX
+#undef NAME_MAX
 #define PATH_MAX 4096
 #define NAME_MAX 255
 #define RLIMIT_FSIZE 1
@@ -25,6 +27,24 @@
 #define MAY_EXEC 1
 #define MAY_WRITE 2
 #define MAY_READ 4
+
+/* Capabilities that files ask for. */
+#define CAP_CHOWN 0
+#define CAP_DAC_OVERRIDE 1
+#define CAP_DAC_READ_SEARCH 2
+#define CAP_FOWNER 3
+#define CAP_FSETID 4
+#define CAP_SYS_CHROOT 18
+#define CAP_SYS_ADMIN 21
+#define CAP_SYS_RESOURCE 24
+#define CAP_MKNOD 27
+#define CAP_LEASE 28
+#define CAP_SETFCAP 31
+static inline bool capable(int cap)
+{
+	struct thread *t = current();
+	return !t || !t->proc || t->proc->cap_eff >> cap & 1; /* boot may all */
+}
 
 /* Device numbers as stat shows them (st_dev). */
 #define DEV_ROOT 0x15
@@ -58,6 +78,8 @@ bool fd_is_cloexec(int fd);
 void inode_init(struct inode *ino, const struct inode_ops *ops, u32 mode, u32 dev);
 bool inode_owner(const struct inode *ino); /* may current change mode and times */
 void inode_fill_owner(struct inode *ino, const struct inode *dir);
+bool in_group(u32 gid);                      /* is it one of current's, as files see them */
+void inode_drop_setid(struct inode *ino, bool always); /* a change of data or (always) of owner takes the set-id bits away */
 
 /* ---- file.c: operations of regular files and directories ---- */
 extern const struct file_ops regular_fops, directory_fops, path_fops;
@@ -103,6 +125,7 @@ extern struct file *walk_magic_file;
 
 /* ---- fsctx.c, mount.c ---- */
 extern struct inode *root_inode;
+struct inode *root_here(void); /* what / is to current; borrowed */
 struct mount { struct inode *covered, *root; const char *path, *type, *opts; };
 extern struct mount mounts[];
 extern int nmounts;

@@ -97,7 +97,7 @@ int fd_close(struct fdtable *t, int fd);              /* 0 or -EBADF */
 void fd_each(struct fdtable *t, bool (*fn)(int fd, struct file *f, void *arg), void *arg);
 
 /* Paths (fs/path.c). */
-struct fsctx { u32 refs; u32 umask; char *cwd; struct inode *cwd_ino; };
+struct fsctx { u32 refs; u32 umask; char *cwd; struct inode *cwd_ino, *root; }; /* root: NULL unless chroot changed it */
 struct fsctx *fsctx_create(void);
 struct fsctx *fsctx_copy(struct fsctx *c);
 void fsctx_get(struct fsctx *c);

@@ -69,6 +69,7 @@ struct thread {
 #define TF_NEED_SIGNAL 4     /* look at pending signals on the way out */
 #define TF_KTHREAD 8
 
+struct groups { u32 n; u32 gid[]; };
 struct process {
 	int pid, pgid, sid;
 	struct process *parent;

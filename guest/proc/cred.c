@@ -6,6 +6,7 @@
 #define CAP_SETGID 6
 #define CAP_SETUID 7
 #define CAP_SETPCAP 8
+#define CAPS_FILES (0x1fULL | CAP(9) | CAP(27) | CAP(32)) /* CHOWN to FSETID, LINUX_IMMUTABLE, MKNOD, MAC_OVERRIDE */
 #define KEEP ((u32)-1)
 #define GROUPS_MAX 65536
 
@@ -146,8 +147,13 @@ SYSCALL(setfsuid)
 {
 	struct process *p = curproc();
 	u32 old = p->fsuid, u = (u32)a;
-	if (u != KEEP && (capable(CAP_SETUID) || u == old || one_of(u, p->uid, p->euid, p->suid)))
-		p->fsuid = u;
+	if (u == KEEP || (!capable(CAP_SETUID) && u != old && !one_of(u, p->uid, p->euid, p->suid)))
+		return old;
+	p->fsuid = u;
+	if (!old && u) /* what root may do to files goes and comes with it */
+		p->cap_eff &= ~CAPS_FILES;
+	else if (old && !u)
+		p->cap_eff |= p->cap_perm & CAPS_FILES;
 	return old;
 }
 

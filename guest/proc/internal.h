@@ -32,7 +32,6 @@ extern struct list dead_threads;
 void thread_requeue(void);                  /* sched_yield */
 
 /* process.c */
-struct groups { u32 n; u32 gid[]; };
 struct process *process_alloc(struct process *parent); /* NULL: no memory. No thread, mm, files, fs, sighand yet */
 void process_free(struct process *p);       /* a zombie that was waited for, or one that never ran */
 void thread_free(struct thread *t);         /* one that ended, or never ran */

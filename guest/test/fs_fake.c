@@ -221,6 +221,7 @@ void fake_boot(u64 image_size, u64 overlay_max)
 	list_add(&thread.siblings, &process.threads);
 	process.pid = 1;
 	process.nthreads = 1;
+	process.cap_eff = process.cap_perm = ~0UL;
 	for (int i = 0; i < 16; i++)
 		process.rlim[i] = (struct rlimit_k){ ~0UL, ~0UL };
 	process.rlim[RLIMIT_NOFILE].cur = 1024;
