@@ -214,6 +214,7 @@ void fake_boot(u64 image_size, u64 overlay_max)
 
 	boot->size = sizeof(*boot);
 	boot->image_size = image_size;
+	boot->layer[0].size = image_size;
 	boot->overlay_max = overlay_max;
 	list_init(&process.threads);
 	list_init(&process.all);
