@@ -53,7 +53,8 @@ void console_message(const struct ufs_msg *m, const struct spans *s)
 	case UFS_MSG_CREDIT:
 		xs_credit(&c->x, m->arg);
 		break;
-	default: /* EOF, RESET */
+	case UFS_MSG_EOF:
+	case UFS_MSG_RESET:
 		c->eof = true;
 	}
 	waitq_wake(&c->wq, m->conn == UFS_CONN_STDIN ? POLL_IN | POLLHUP : POLL_OUT | (c->eof ? POLLERR : 0));

@@ -4,18 +4,26 @@
 
 #define QUEUE_MAX 512 /* messages */
 
-struct skmsg *skmsg_new(struct smsg *m, size_t len)
+struct skmsg *skmsg_alloc(size_t len)
 {
 	struct skmsg *msg = kmalloc(sizeof(*msg) + len);
 	if (!msg)
-		return ERR_PTR(-ENOMEM);
+		return NULL;
 	memset(msg, 0, sizeof(*msg));
 	list_init(&msg->link);
+	msg->len = len;
+	return msg;
+}
+
+struct skmsg *skmsg_new(struct smsg *m, size_t len)
+{
+	struct skmsg *msg = skmsg_alloc(len);
+	if (!msg)
+		return ERR_PTR(-ENOMEM);
 	if (len && iter_get(&m->it, msg->data, len) != (long)len) {
 		kfree(msg);
 		return ERR_PTR(-EFAULT);
 	}
-	msg->len = len;
 	msg->scm = m->scm;
 	m->scm = NULL;
 	msg->cred = m->cred;
@@ -32,7 +40,7 @@ void skmsg_free(struct skmsg *msg)
 /* An empty queue takes a message of any size. */
 bool dgram_room(struct sock *to, size_t len)
 {
-	return !to->nmsgs || (to->nmsgs < QUEUE_MAX && to->msgbytes + len <= SOCK_LIMIT);
+	return !to->nmsgs || (to->nmsgs < QUEUE_MAX && to->msgbytes + len <= (u32)to->opt[OPT_RCVBUF]);
 }
 
 void dgram_deliver(struct sock *to, struct skmsg *msg)
@@ -48,6 +56,8 @@ static void dequeue(struct sock *sk, struct skmsg *msg)
 	list_del(&msg->link);
 	sk->msgbytes -= msg->len + sizeof(*msg);
 	sk->nmsgs--;
+	if (msg->flow)
+		flow_taken(msg->flow, msg->len);
 	while (!list_empty(&sk->starved)) {
 		struct sock *from = list_first(&sk->starved, struct sock, in_starved);
 		list_del(&from->in_starved);

@@ -6,25 +6,54 @@
 #define PORT_LAST 60999
 #define BUCKETS 32
 
-const u8 inet_guest[16] = { [10] = 0xff, 0xff, 10, 0, 2, 2 };
-const u8 inet_host[16] = { [10] = 0xff, 0xff, 10, 0, 2, 1 };
+const u8 inet_guest[16] = { [10] = 0xff, 0xff, 10, 0, 2, 15 };
+const u8 inet_guest6[16] = { 0xfd, [13] = 2, [15] = 0x15 };
+const u8 inet_host[16] = { [10] = 0xff, 0xff, 10, 0, 2, 2 };
 static const u8 v4_any[16] = { [10] = 0xff, 0xff };
 static const u8 v6_any[16];
 
 /* ---- addresses ---- */
 
 static bool same(const u8 a[16], const u8 b[16]) { return !memcmp(a, b, 16); }
-static bool is_v4(const u8 a[16]) { return !memcmp(a, v4_any, 12); }
+bool inaddr_v4(const u8 a[16]) { return !memcmp(a, v4_any, 12); }
 bool inaddr_any(const u8 a[16]) { return same(a, v4_any) || same(a, v6_any); }
+
+bool inaddr_same(const struct inaddr *a, const struct inaddr *b) { return a->port == b->port && same(a->a, b->a); }
 
 bool inaddr_loopback(const u8 a[16])
 {
-	return is_v4(a) ? a[12] == 127 : !memcmp(a, v6_any, 15) && a[15] == 1;
+	return inaddr_v4(a) ? a[12] == 127 : !memcmp(a, v6_any, 15) && a[15] == 1;
 }
 
 bool inet_local(const u8 a[16])
 {
-	return inaddr_any(a) || inaddr_loopback(a) || same(a, inet_guest);
+	return inaddr_any(a) || inaddr_loopback(a) || same(a, inet_guest) || same(a, inet_guest6);
+}
+
+int inet_outbound(struct sock *sk, const u8 dst[16])
+{
+	bool v4 = inaddr_v4(dst), bcast = v4 && (!memcmp(dst + 12, "\xff\xff\xff\xff", 4) || !memcmp(dst + 12, "\x0a\x00\x02\xff", 4));
+	if (!outbound_allowed())
+		return -ENETUNREACH;
+	if (!inaddr_any(sk->local.a) && inaddr_v4(sk->local.a) != v4)
+		return -ENETUNREACH;
+	if (inaddr_loopback(sk->local.a))
+		return v4 ? -EINVAL : -ENETUNREACH;
+	if (bcast && sk->type == SOCK_DGRAM && !sk->opt[OPT_BROADCAST])
+		return -EACCES;
+	/* One stream leads to one address. */
+	if (bcast || (v4 ? dst[12] >> 4 == 14 : dst[0] == 0xff))
+		return -ENETUNREACH;
+	return !v4 && dst[0] == 0xfe && dst[1] >> 6 == 2 ? -EINVAL : 0; /* link-local needs a scope, and there is no neighbour */
+}
+
+void inet_this_host(struct inaddr *a)
+{
+	if (!inaddr_any(a->a))
+		return;
+	if (a->a[10])
+		a->a[12] = 127;
+	a->a[15] = 1;
 }
 
 struct sin { u16 family; u8 port[2], addr[4], zero[8]; };
@@ -54,7 +83,7 @@ int inet_parse(struct sock *sk, const struct saddr *sa, struct inaddr *out, bool
 		memcpy(out->a, in6->addr, 16);
 		out->port = in6->port[0] << 8 | in6->port[1];
 	}
-	if (sk->family == AF_INET6 && sk->opt[OPT_V6ONLY] && is_v4(out->a))
+	if (sk->family == AF_INET6 && sk->opt[OPT_V6ONLY] && inaddr_v4(out->a))
 		return bind ? -EINVAL : -ENETUNREACH;
 	return 0;
 }
@@ -87,7 +116,8 @@ void inet_source(struct sock *sk, const u8 dst[16])
 	static const u8 v4_loop[16] = { [10] = 0xff, 0xff, 127, 0, 0, 1 }, v6_loop[16] = { [15] = 1 };
 	if (!inaddr_any(sk->local.a))
 		return;
-	memcpy(sk->local.a, same(dst, inet_guest) ? inet_guest : is_v4(dst) ? v4_loop : v6_loop, 16);
+	bool loop = inaddr_loopback(dst);
+	memcpy(sk->local.a, inaddr_v4(dst) ? loop ? v4_loop : inet_guest : loop ? v6_loop : inet_guest6, 16);
 }
 
 bool inet_covers(struct sock *sk, const u8 a[16])
@@ -96,8 +126,8 @@ bool inet_covers(struct sock *sk, const u8 a[16])
 	if (same(l, a))
 		return true;
 	if (same(l, v6_any) && sk->family == AF_INET6)
-		return !is_v4(a) || !sk->opt[OPT_V6ONLY];
-	return same(l, v4_any) && is_v4(a);
+		return !inaddr_v4(a) || !sk->opt[OPT_V6ONLY];
+	return same(l, v4_any) && inaddr_v4(a);
 }
 
 bool inet_overlap(struct sock *a, struct sock *b)
@@ -178,7 +208,7 @@ int inet_bind(struct sock *sk, const struct saddr *sa)
 	if (r)
 		sk->local = old;
 	else
-		sk->bound = true;
+		sk->bound = BOUND_PORT | (inaddr_any(a.a) ? 0 : BOUND_ADDR);
 	return r;
 }
 
@@ -190,7 +220,20 @@ int inet_autobind(struct sock *sk)
 void inet_unbind(struct sock *sk)
 {
 	list_del(&sk->in_ports);
-	sk->bound = false;
+	sk->bound = 0;
+}
+
+void inet_disconnect(struct sock *sk)
+{
+	if (!(sk->bound & BOUND_ADDR)) {
+		memset(sk->local.a, 0, sizeof(sk->local.a));
+		if (sk->family == AF_INET)
+			memcpy(sk->local.a, v4_any, 16);
+	}
+	if (!(sk->bound & BOUND_PORT)) {
+		list_del(&sk->in_ports);
+		sk->local.port = 0;
+	}
 }
 
 struct sock *inet_create(int family, int type, int proto)

@@ -31,7 +31,7 @@ int listener_connect(struct sock *ls, struct sock *sk)
 	return 0;
 }
 
-static void connect_failed(struct sock *sk, int err)
+void connect_failed(struct sock *sk, int err)
 {
 	list_del(&sk->in_backlog);
 	sk->state = SS_FREE;

@@ -30,7 +30,7 @@ static bool room_wanted;
 static struct list starved = LIST_INIT(starved); /* struct room_waiter */
 
 /* Control messages that found no room. They must not get lost, and data must not overtake them. */
-struct held { struct list link; u16 type; u32 conn, arg; };
+struct held { struct list link; u16 type; u32 conn, arg, len; u8 data[]; };
 static struct list held = LIST_INIT(held);
 
 static u32 tx_used(void)
@@ -122,14 +122,17 @@ void queue_want_room(struct room_waiter *w)
 		want_room();
 }
 
-void queue_control(u16 type, u32 conn, u32 arg)
+void queue_control(u16 type, u32 conn, u32 arg) { queue_control_data(type, conn, arg, NULL, 0); }
+
+void queue_control_data(u16 type, u32 conn, u32 arg, const void *data, u32 len)
 {
-	if (likely(list_empty(&held)) && queue_send(type, conn, arg, NULL, 0))
+	if (likely(list_empty(&held)) && queue_send(type, conn, arg, data, len))
 		return;
-	struct held *h = kmalloc(sizeof(*h));
+	struct held *h = kmalloc(sizeof(*h) + len);
 	if (!h)
 		return; /* out of memory with a full ring: this instance ends anyway */
-	*h = (struct held){ .type = type, .conn = conn, .arg = arg };
+	*h = (struct held){ .type = type, .conn = conn, .arg = arg, .len = len };
+	memcpy(h->data, data, len);
 	list_add_tail(&h->link, &held);
 	if (!room_wanted)
 		want_room();
@@ -142,7 +145,7 @@ static void room_check(void)
 		return;
 	list_for_each_safe(l, nx, &held) {
 		struct held *h = list_entry(l, struct held, link);
-		if (!queue_send(h->type, h->conn, h->arg, NULL, 0))
+		if (!queue_send(h->type, h->conn, h->arg, h->data, h->len))
 			return;
 		list_del(l);
 		kfree(h);
@@ -167,9 +170,11 @@ static void dispatch(const struct ufs_msg *m)
 	case UFS_MSG_EOF:
 	case UFS_MSG_RESET:
 	case UFS_MSG_CREDIT:
+	case UFS_MSG_CONNECTED:
+	case UFS_MSG_ERROR:
 		if (m->conn < UFS_CONN_FIRST)
 			console_message(m, &s);
-		else
+		else if (!flow_message(m, &s))
 			tcp_message(m, &s);
 		break;
 	case UFS_MSG_OPEN:

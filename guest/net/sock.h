@@ -9,10 +9,11 @@
  *   dgram.c    message queues        scm.c        descriptors on the way
  *   inet.c     addresses and ports   tcp.c, udp.c AF_INET, AF_INET6
  *   unix.c     AF_UNIX names         unixdgram.c  its datagrams and packets
- *   netlink.c  which interfaces there are
+ *   flow.c     what leaves the guest   netlink.c  which interfaces there are
  *
- * What the program sees of the network: lo with 127.0.0.1 and ::1, eth0 with 10.0.2.2. Everything local stays in here.
- * TCP streams from outside come over the rings, from 10.0.2.1 and a port made from the stream's id. Nothing leads out.
+ * What the program sees of the network: lo with 127.0.0.1 and ::1, eth0 with 10.0.2.15 and fd00::2:15. Everything local
+ * stays in here. TCP streams from outside come over the rings, from 10.0.2.2 and a port made from the stream's id; what
+ * goes outside becomes a stream, too, if the monitor answers CONNECT.
  */
 #ifndef UFS_SOCK_H
 #define UFS_SOCK_H
@@ -58,6 +59,8 @@
 
 enum { SS_FREE, SS_LISTEN, SS_CONNECTING, SS_CONNECTED, SS_CLOSED /* was connected */, SS_DEAD /* no descriptor any more */ };
 
+enum { BOUND_PORT = 1, BOUND_ADDR = 2 };
+
 /* A socket address as programs give it. */
 struct saddr { u32 len; union { u16 family; u8 b[128]; }; };
 /* An IPv4 address is kept as ::ffff:a.b.c.d, whatever the family of the socket. Port in host order. */
@@ -87,7 +90,10 @@ struct skmsg {
 	u32 len;
 	struct scm *scm;
 	struct cred cred;
+	u32 flow;                         /* id, 0 none: who gets the credit */
 	struct inaddr from;
+	u8 to[16];                        /* address that it was sent to */
+	u64 stamp;                        /* when it came, CLOCK_REALTIME */
 	struct uname *name;
 	u8 data[];
 };
@@ -124,7 +130,7 @@ struct sock {
 	u8 shut;                          /* SHUT_* */
 	bool external;                    /* stream over the rings */
 	bool nospace;                     /* a writer found no room and wants to hear of some */
-	bool bound;                       /* by bind(), not by itself */
+	u8 bound;                         /* by bind(), not by itself: BOUND_* */
 	bool fin_seen;                    /* the monitor sent EOF */
 	bool in_progress;                 /* connect() said so and has not been asked again */
 	int err;                          /* SO_ERROR, positive */
@@ -146,6 +152,8 @@ struct sock {
 	u32 msgbytes, nmsgs;
 	/* names */
 	struct inaddr local, remote;
+	struct list flows;                /* UDP: to addresses outside */
+	u32 nflows;
 	struct list in_ports, in_conns;
 	struct uname *name;
 	u32 nlpid;
@@ -177,6 +185,7 @@ bool backlog_full(struct sock *ls);
 void backlog_add(struct sock *ls, struct sock *sk);
 /* Connects sk to ls now, or makes it wait in ls->connectors (SS_CONNECTING). 0 or -ENOMEM. */
 int listener_connect(struct sock *ls, struct sock *sk);
+void connect_failed(struct sock *sk, int err); /* who waited is told */
 void listener_stop(struct sock *ls);      /* ends what is in the backlog, refuses who waits */
 
 /* ---- stream.c ---- */
@@ -192,6 +201,7 @@ void stream_release(struct sock *sk);
 bool stream_writable(struct sock *sk);
 
 /* ---- dgram.c ---- */
+struct skmsg *skmsg_alloc(size_t len);    /* empty; NULL */
 struct skmsg *skmsg_new(struct smsg *m, size_t len); /* takes m->scm; ERR_PTR */
 void skmsg_free(struct skmsg *msg);
 bool dgram_room(struct sock *to, size_t len);
@@ -206,16 +216,30 @@ void inet_format(struct sock *sk, const struct inaddr *in, struct saddr *sa);
 int inet_bind(struct sock *sk, const struct saddr *sa);
 int inet_autobind(struct sock *sk);
 void inet_unbind(struct sock *sk);
+void inet_disconnect(struct sock *sk);    /* keeps what bind() gave */
 int inet_name(struct sock *sk, struct saddr *sa, bool peer);
 bool inet_covers(struct sock *sk, const u8 a[16]);    /* does its local address take what is sent to a? */
 bool inet_overlap(struct sock *a, struct sock *b);
-bool inet_local(const u8 a[16]);          /* loopback, any, our own address */
+bool inet_local(const u8 a[16]);          /* loopback, any, our own addresses */
+/* May what sk sends to an address outside leave? 0, or what Linux says: no route, a broadcast, from 127.0.0.1. */
+int inet_outbound(struct sock *sk, const u8 dst[16]);
+void inet_this_host(struct inaddr *a);    /* as a destination, any means loopback */
 void inet_source(struct sock *sk, const u8 dst[16]);  /* local address of a connected socket that was bound to any */
 bool inaddr_any(const u8 a[16]);
+bool inaddr_same(const struct inaddr *a, const struct inaddr *b);
+bool inaddr_v4(const u8 a[16]);
 bool inaddr_loopback(const u8 a[16]);
 struct list *inet_bucket(bool udp, u16 port);
-extern const u8 inet_guest[16], inet_host[16];
+extern const u8 inet_guest[16], inet_guest6[16], inet_host[16];
 extern const struct sock_ops tcp_ops, udp_ops, netlink_ops;
+
+/* ---- flow.c ---- */
+bool outbound_allowed(void);
+int outbound_errno(u32 arg);              /* what the monitor gave as an errno: one that is */
+u32 outbound_open(u32 proto, const struct inaddr *to); /* sends CONNECT; the new stream's id */
+int flow_send(struct sock *sk, const struct inaddr *to, struct skmsg *msg); /* takes msg over; 0 or negative errno */
+void flow_taken(u32 conn, u32 n);         /* n bytes that came were read */
+void flow_close_all(struct sock *sk);
 
 /* ---- unix.c ---- */
 struct sock *unix_create(int type);

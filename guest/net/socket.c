@@ -41,7 +41,7 @@ struct sock *sock_alloc(int family, int type, int proto, const struct sock_ops *
 	waitq_init(&sk->wq);
 	xs_init(&sk->x, 0, &sk->wq);
 	struct list *lists[] = { &sk->scms, &sk->backlog, &sk->connectors, &sk->in_backlog, &sk->msgs, &sk->starved,
-		&sk->in_starved, &sk->in_ports, &sk->in_conns };
+		&sk->in_starved, &sk->in_ports, &sk->in_conns, &sk->flows };
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
 		list_init(lists[i]);
 	sockopt_init(sk);

@@ -281,7 +281,7 @@ u32 stream_poll(struct sock *sk, struct poll_table *pt)
 		bits |= POLL_IN;
 	if (sk->shut & SHUT_SND || sk->state == SS_FREE || (sk->state == SS_CONNECTED && stream_writable(sk)))
 		bits |= POLL_OUT;
-	else if (sk->external)
+	else if (sk->external && sk->state == SS_CONNECTED)
 		xs_want_room(&sk->x);
 	if (!(bits & POLL_OUT))
 		sk->nospace = true;

@@ -16,10 +16,12 @@ struct room_waiter { struct list link; struct waitq *wq; };
 void queue_want_room(struct room_waiter *w);
 /* Payload bytes that one DATA message could carry now. */
 u32 queue_data_room(void);
-/* A message without payload that must not get lost. */
+/* Messages that must not get lost. */
 void queue_control(u16 type, u32 conn, u32 arg);
+void queue_control_data(u16 type, u32 conn, u32 arg, const void *data, u32 len); /* a short payload */
 void console_message(const struct ufs_msg *m, const struct spans *s);
 void tcp_message(const struct ufs_msg *m, const struct spans *s);
+bool flow_message(const struct ufs_msg *m, const struct spans *s); /* false: no flow's */
 void tcp_open(u32 conn, u32 port);
 
 /* ---- xstream.c: one stream with its credits ---- */

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tcp.c: AF_INET and AF_INET6 SOCK_STREAM: connections inside the guest, and those that come over the rings.
+ * tcp.c: AF_INET and AF_INET6 SOCK_STREAM: connections inside the guest, and those that go over the rings.
  *
  * The monitor is told which ports are listened on, whatever local address they are bound to: it delivers requests to
- * programs that listen on 127.0.0.1 only, too. A stream from outside has 10.0.2.1 and a port made from its id as peer
- * (127.0.0.1 at a listener bound to a loopback address, where nobody else can come from).
+ * programs that listen on 127.0.0.1 only, too. A stream from outside has 10.0.2.2 and a port made from its id as peer
+ * (127.0.0.1 at a listener bound to a loopback address, where nobody else can come from). One to an address outside
+ * is SS_CONNECTING until the monitor says how that went.
  */
 #include "sock.h"
 #include "platform.h"
 
 #define BUCKETS 64
-#define CONNECT_TIMEOUT (127 * NSEC) /* for a place in a full backlog: as long as Linux repeats its SYN */
+#define CONNECT_TIMEOUT (127 * NSEC) /* for an answer or a place in a full backlog: as long as Linux repeats its SYN */
 
 static struct list conns[BUCKETS];
 
@@ -138,6 +139,37 @@ static void conn_gone(struct sock *sk)
 	sk->x.credit = 0;
 }
 
+/* A connect() that is on its way comes to nothing. */
+static void connect_abort(struct sock *sk, int err, bool tell)
+{
+	if (!list_empty(&sk->in_conns) && tell)
+		queue_control(UFS_MSG_RESET, sk->x.conn, 0);
+	conn_gone(sk);
+	connect_failed(sk, err);
+}
+
+/* The monitor's answer to CONNECT; anything but that, and credit, has no place before it. */
+static void answer(struct sock *sk, const struct ufs_msg *m)
+{
+	switch (m->type) {
+	case UFS_MSG_CREDIT:
+		return;
+	case UFS_MSG_CONNECTED:
+		if (m->arg) {
+			connect_abort(sk, outbound_errno(m->arg), false);
+			return;
+		}
+		sk->state = SS_CONNECTED;
+		waitq_wake(&sk->wq, POLL_OUT);
+		return;
+	case UFS_MSG_RESET:
+		connect_abort(sk, m->arg ? outbound_errno(m->arg) : ECONNREFUSED, false);
+		return;
+	}
+	klog("stream %u: message %u before it was connected: it is reset", m->conn, m->type);
+	connect_abort(sk, ECONNRESET, true);
+}
+
 void tcp_message(const struct ufs_msg *m, const struct spans *s)
 {
 	struct sock *sk = conn_find(m->conn);
@@ -145,6 +177,10 @@ void tcp_message(const struct ufs_msg *m, const struct spans *s)
 		/* Closed by the program, which does not read: the other side should stop sending. */
 		if (m->type == UFS_MSG_DATA)
 			queue_control(UFS_MSG_RESET, m->conn, 0);
+		return;
+	}
+	if (sk->state == SS_CONNECTING) {
+		answer(sk, m);
 		return;
 	}
 	switch (m->type) {
@@ -172,7 +208,11 @@ void tcp_message(const struct ufs_msg *m, const struct spans *s)
 		return;
 	case UFS_MSG_RESET:
 		conn_gone(sk);
-		stream_reset(sk, sk->shut & SHUT_RCV ? EPIPE : ECONNRESET);
+		stream_reset(sk, m->arg ? outbound_errno(m->arg) : sk->shut & SHUT_RCV ? EPIPE : ECONNRESET);
+		return;
+	case UFS_MSG_ERROR: /* a soft one: told when asked for */
+		sk->err = outbound_errno(m->arg);
+		waitq_wake(&sk->wq, POLLERR);
 		return;
 	case UFS_MSG_CREDIT:
 		xs_credit(&sk->x, m->arg);
@@ -191,45 +231,41 @@ static void tcp_accepted(struct sock *sk)
 
 /* ---- connect ---- */
 
-/* For an unconnected name: any means this host. */
-static void any_to_loopback(struct inaddr *a)
-{
-	if (!inaddr_any(a->a))
-		return;
-	if (a->a[10] == 0xff)
-		a->a[12] = 127;
-	a->a[15] = 1;
-}
-
 static int connect_wait(struct sock *sk)
 {
 	u64 deadline = deadline_in(sk->sndtimeo ? sk->sndtimeo : CONNECT_TIMEOUT);
 	int r = wait_on(&sk->wq, sk->state != SS_CONNECTING, deadline);
 	if (r == -ETIMEDOUT && !sk->sndtimeo) {
-		list_del(&sk->in_backlog);
-		sk->state = SS_FREE;
-		return -ETIMEDOUT;
+		connect_abort(sk, 0, true);
+		return r;
 	}
-	if (r == -ETIMEDOUT)
-		return -EINPROGRESS;
-	if (r)
-		return sk->sndtimeo ? -EINTR : r;
+	if (r) { /* it goes on: a later connect() tells how it ended */
+		sk->in_progress = true;
+		return r == -ETIMEDOUT ? -EINPROGRESS : sk->sndtimeo ? -EINTR : r;
+	}
+	sk->in_progress = false;
 	r = -sk->err;
 	sk->err = 0;
 	return r;
+}
+
+/* The monitor's side of closing. */
+static void conn_close(struct sock *sk)
+{
+	if (!sk->external || list_empty(&sk->in_conns))
+		return;
+	if (sk->x.rx.len || sk->linger == 0 || sk->state == SS_CONNECTING)
+		queue_control(UFS_MSG_RESET, sk->x.conn, 0);
+	else if (!(sk->shut & SHUT_SND))
+		queue_control(UFS_MSG_EOF, sk->x.conn, 0);
+	conn_gone(sk);
 }
 
 static void tcp_release(struct sock *sk)
 {
 	if (sk->state == SS_LISTEN)
 		tcp_unlisten(sk);
-	if (sk->external && !list_empty(&sk->in_conns)) {
-		if (sk->x.rx.len || sk->linger == 0)
-			queue_control(UFS_MSG_RESET, sk->x.conn, 0);
-		else if (!(sk->shut & SHUT_SND))
-			queue_control(UFS_MSG_EOF, sk->x.conn, 0);
-		conn_gone(sk);
-	}
+	conn_close(sk);
 	stream_release(sk);
 	inet_unbind(sk);
 }
@@ -241,24 +277,32 @@ static int tcp_disconnect(struct sock *sk)
 	if (sk->state == SS_LISTEN || sk->state == SS_FREE)
 		return 0;
 	sk->linger = 0;
-	tcp_release(sk);
+	conn_close(sk);
+	stream_release(sk);
 	sk->linger = linger;
 	sk->state = SS_FREE;
 	sk->shut = 0;
 	sk->err = 0;
-	sk->external = sk->fin_seen = sk->nospace = false;
-	memset(&sk->local, 0, sizeof(sk->local));
-	if (sk->family == AF_INET)
-		sk->local.a[10] = sk->local.a[11] = 0xff;
+	sk->external = sk->fin_seen = sk->nospace = sk->in_progress = false;
+	inet_disconnect(sk);
 	return 0;
+}
+
+static void connect_outside(struct sock *sk)
+{
+	xs_free(&sk->x);
+	xs_init(&sk->x, outbound_open(UFS_PROTO_TCP, &sk->remote), &sk->wq);
+	sk->rx_pos = 0;
+	sk->fin_seen = sk->nospace = false;
+	sk->state = SS_CONNECTING;
+	list_add(&sk->in_conns, conn_bucket(sk->x.conn));
 }
 
 static int tcp_connect(struct sock *sk, const struct saddr *sa, bool nonblock)
 {
 	struct inaddr to;
-	if (sa->family == AF_UNSPEC) {
+	if (sa->family == AF_UNSPEC)
 		return tcp_disconnect(sk);
-	}
 	int r = inet_parse(sk, sa, &to, false);
 	if (r)
 		return r;
@@ -280,10 +324,12 @@ static int tcp_connect(struct sock *sk, const struct saddr *sa, bool nonblock)
 		sk->in_progress = false;
 		return r;
 	}
-	if (!inet_local(to.a))
-		return -ENETUNREACH;
-	any_to_loopback(&to);
-	struct sock *ls = to.port ? find_listener(to.a, to.port, false) : NULL;
+	inet_this_host(&to);
+	bool outside = !inet_local(to.a);
+	r = outside ? inet_outbound(sk, to.a) : 0;
+	if (r)
+		return r;
+	struct sock *ls = to.port && !outside ? find_listener(to.a, to.port, false) : NULL;
 	u8 any[16];
 	memcpy(any, sk->local.a, 16);
 	inet_source(sk, to.a);
@@ -294,7 +340,11 @@ static int tcp_connect(struct sock *sk, const struct saddr *sa, bool nonblock)
 	}
 	sk->remote = to;
 	sk->shut = 0;
-	r = ls ? listener_connect(ls, sk) : -ECONNREFUSED;
+	sk->external = outside;
+	if (outside)
+		connect_outside(sk);
+	else
+		r = ls ? listener_connect(ls, sk) : -ECONNREFUSED;
 	if (r && !sk->bound)
 		memcpy(sk->local.a, any, 16);
 	if (nonblock && (!r || r == -ECONNREFUSED)) {
@@ -312,6 +362,10 @@ static int tcp_connect(struct sock *sk, const struct saddr *sa, bool nonblock)
 
 static int tcp_shutdown(struct sock *sk, int how)
 {
+	if (sk->state == SS_CONNECTING) {
+		connect_abort(sk, ECONNRESET, true);
+		return 0;
+	}
 	bool listened = sk->state == SS_LISTEN;
 	int r = stream_shutdown(sk, how);
 	if (listened && sk->state != SS_LISTEN)

@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* udp.c: AF_INET and AF_INET6 SOCK_DGRAM, inside the guest. */
+/* udp.c: AF_INET and AF_INET6 SOCK_DGRAM; what leaves the guest goes to flow.c. */
 #include "sock.h"
 
 #define UDP_MAX 65507
-
-static bool same_addr(const struct inaddr *a, const struct inaddr *b)
-{
-	return a->port == b->port && !memcmp(a->a, b->a, 16);
-}
 
 /* Who receives what `from` sends to `to`: a socket connected to from, else an exact address, else any. Sockets that
  * share a port by SO_REUSEPORT take turns. */
@@ -20,7 +15,7 @@ static struct sock *find(const struct inaddr *to, const struct inaddr *from)
 		struct sock *sk = list_entry(l, struct sock, in_ports);
 		if (sk->local.port != to->port || !inet_covers(sk, to->a))
 			continue;
-		if (sk->state == SS_CONNECTED && !same_addr(&sk->remote, from))
+		if (sk->state == SS_CONNECTED && !inaddr_same(&sk->remote, from))
 			continue;
 		u32 r = 1 + (sk->state == SS_CONNECTED ? 2 : 0) + !inaddr_any(sk->local.a);
 		if (r < rank)
@@ -32,15 +27,6 @@ static struct sock *find(const struct inaddr *to, const struct inaddr *from)
 	}
 	turn++;
 	return best;
-}
-
-static void to_this_host(struct sock *sk, struct inaddr *to)
-{
-	if (!inaddr_any(to->a))
-		return;
-	if (to->a[10])
-		to->a[12] = 127;
-	to->a[15] = 1;
 }
 
 static long udp_send(struct sock *sk, struct smsg *m)
@@ -74,9 +60,13 @@ static long udp_send(struct sock *sk, struct smsg *m)
 			sigpipe();
 		return r;
 	}
-	to_this_host(sk, &to);
-	if (!inet_local(to.a))
-		return -ENETUNREACH;
+	inet_this_host(&to);
+	if (!inet_local(to.a)) {
+		r = inet_outbound(sk, to.a);
+		struct skmsg *out = r ? ERR_PTR(r) : skmsg_new(m, len);
+		r = IS_ERR(out) ? (int)PTR_ERR(out) : flow_send(sk, &to, out);
+		return r ? r : (long)len;
+	}
 	/* The name that the receiver sees: an unbound one answers from the address it was sent to. */
 	from = sk->local;
 	if (inaddr_any(from.a)) {
@@ -100,6 +90,7 @@ static long udp_send(struct sock *sk, struct smsg *m)
 	if (IS_ERR(msg))
 		return PTR_ERR(msg);
 	msg->from = from;
+	memcpy(msg->to, to.a, 16);
 	dgram_deliver(dst, msg);
 	return len;
 }
@@ -109,21 +100,16 @@ static int udp_connect(struct sock *sk, const struct saddr *sa, bool nonblock)
 	struct inaddr to;
 	if (sa->family == AF_UNSPEC) {
 		sk->state = SS_FREE;
-		if (!sk->bound) {
-			inet_unbind(sk);
-			memset(&sk->local, 0, sizeof(sk->local));
-			if (sk->family == AF_INET)
-				sk->local.a[10] = sk->local.a[11] = 0xff;
-		}
+		inet_disconnect(sk);
 		return 0;
 	}
 	int r = inet_parse(sk, sa, &to, false);
 	if (r)
 		return r;
-	to_this_host(sk, &to);
-	if (!inet_local(to.a))
-		return -ENETUNREACH;
-	r = inet_autobind(sk);
+	inet_this_host(&to);
+	r = inet_local(to.a) ? 0 : inet_outbound(sk, to.a);
+	if (!r)
+		r = inet_autobind(sk);
 	if (r)
 		return r;
 	inet_source(sk, to.a);
@@ -143,15 +129,15 @@ static long udp_recv(struct sock *sk, struct smsg *m)
 {
 	if (m->flags & MSG_ERRQUEUE)
 		return -EAGAIN;
+	if (list_empty(&sk->msgs))
+		queue_poll();
 	return dgram_recv(sk, m);
 }
 
 static int udp_shutdown(struct sock *sk, int how)
 {
-	if (sk->state != SS_CONNECTED)
-		return -ENOTCONN;
-	stream_fin(sk, how + 1);
-	return 0;
+	stream_fin(sk, how + 1); /* even if it is not connected, as Linux does */
+	return sk->state == SS_CONNECTED ? 0 : -ENOTCONN;
 }
 
 static void udp_from(struct sock *sk, const struct skmsg *msg, struct saddr *sa) { inet_format(sk, &msg->from, sa); }
@@ -160,6 +146,7 @@ static void udp_release(struct sock *sk)
 {
 	inet_unbind(sk);
 	dgram_purge(sk);
+	flow_close_all(sk);
 }
 
 const struct sock_ops udp_ops = {

@@ -103,10 +103,10 @@ static void request(void)
 	fd = SYS(accept4, ls, &sa, &len, 0);
 	CHECK(fd >= 0);
 	EQ(len, 16);
-	EQ(sa.sin_addr.s_addr, __builtin_bswap32(0x0a000201));
+	EQ(sa.sin_addr.s_addr, __builtin_bswap32(0x0a000202));
 	EQ(__builtin_bswap16(sa.sin_port), 1024 + 17);
 	EQ(SYS(getsockname, fd, &sa, &len), 0);
-	EQ(sa.sin_addr.s_addr, __builtin_bswap32(0x0a000202));
+	EQ(sa.sin_addr.s_addr, __builtin_bswap32(0x0a00020f));
 	EQ(__builtin_bswap16(sa.sin_port), 8080);
 	EQ(fake_read(fd, buf, 100), 18);
 	EQ(fake_write(fd, "HTTP/1.1 200 OK\r\n\r\n", 19), 19);
