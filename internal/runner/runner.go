@@ -16,6 +16,7 @@ import (
 
 	"unifaas.dev/abi"
 	"unifaas.dev/internal/image"
+	"unifaas.dev/internal/layermem"
 	"unifaas.dev/internal/monitor"
 	"unifaas.dev/internal/tender"
 	"unifaas.dev/internal/units"
@@ -61,14 +62,27 @@ func Run(ctx context.Context, o Options) (int, error) {
 	if err := checkMemory(o.Memory); err != nil {
 		return 0, err
 	}
-	img, size, b, err := open(&o)
-	if err != nil {
-		return 0, err
-	}
-	defer img.Close()
-	made := time.Now()
-	t, err := tender.Start(ctx, tender.StartOptions{Name: "run", Monitor: o.Monitor, Exe: o.Exe, Libos: o.Libos,
-		Layers: []monitor.Layer{{File: img, Size: size}}, Memory: o.Memory, Boot: b})
+	o.Memory = o.Memory &^ (2*units.MiB - 1)
+	var made time.Duration
+	var opened []io.Closer
+	defer func() {
+		for _, c := range opened {
+			c.Close()
+		}
+	}()
+	t, err := tender.Start(ctx, tender.StartOptions{Name: "run", Monitor: o.Monitor, Exe: o.Exe, Libos: o.Libos, Memory: o.Memory,
+		Prepare: func(s *tender.StartOptions) error {
+			begin := time.Now()
+			f, size, b, err := open(&o)
+			if err != nil {
+				return err
+			}
+			img := new(layermem.Cache).Get(image.Layer{File: f, Size: size})
+			opened = append(opened, f, img)
+			s.Layers, s.Boot = []monitor.Layer{{File: img.Layer.File, Size: size}}, b
+			made = time.Since(begin)
+			return nil
+		}})
 	if err != nil {
 		return 0, err
 	}
@@ -83,7 +97,7 @@ func Run(ctx context.Context, o Options) (int, error) {
 	e := wait(ctx, i)
 	report(o.Stderr, e)
 	if o.Timing {
-		timing(o.Stderr, made.Sub(begin), t.SpawnTime(), e, time.Since(begin))
+		timing(o.Stderr, made, t.SpawnTime(), e, time.Since(begin))
 	}
 	return e.Code(), nil
 }
@@ -97,7 +111,6 @@ func checkMemory(n int64) error {
 
 // open makes or opens the image, and says how its program is started.
 func open(o *Options) (*os.File, int64, monitor.Boot, error) {
-	o.Memory = o.Memory &^ (2*units.MiB - 1)
 	b := monitor.Boot{MaxFiles: maxFiles, OverlayMax: uint64(o.Memory / 2), Flags: flags(o)}
 	var f *os.File
 	var size int64

@@ -42,6 +42,8 @@ type StartOptions struct {
 	Memory  int64           // bytes of guest RAM
 	Shells  bool            // keep a sandbox ready for the next Boot; costs memory, saves it the making
 	Boot    monitor.Boot
+	// Prepare, if not nil, is called while the process starts: it fills in Layers and Boot, and its error is that of Start.
+	Prepare func(*StartOptions) error
 	// OnOutput is called for each line of console output, OnExit for each end of an instance; they must not block.
 	OnOutput func(Output)
 	OnExit   func(Exit)
@@ -95,6 +97,11 @@ func newTender(o StartOptions, conn *net.UnixConn, proc *process) *Tender {
 }
 
 func (t *Tender) load(ctx context.Context) error {
+	if t.o.Prepare != nil {
+		if err := t.o.Prepare(&t.o); err != nil {
+			return err
+		}
+	}
 	libos, err := wire.MemFD("libos", t.o.Libos)
 	if err != nil {
 		return fmt.Errorf("start a tender: %w", err)

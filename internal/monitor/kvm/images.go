@@ -13,10 +13,6 @@ import (
 	"unifaas.dev/internal/monitor"
 )
 
-// imageCopyMax is the largest image that is copied into huge pages. A larger one is mapped from its file: each of its pages then
-// costs every sandbox a shadow fault at first use (2 to 30 µs here), but nothing is held twice.
-const imageCopyMax = 64 << 20
-
 // layerKey names the content of a file, as long as nobody writes to it. The time is there because the number of a
 // deleted file is used again.
 type layerKey struct {
@@ -55,11 +51,7 @@ func (im *images) get(layers []monitor.Layer) (*guestmem.Area, error) {
 	if a := im.area[key]; a != nil {
 		return a, nil
 	}
-	load := guestmem.CopyFiles
-	if guestmem.Span(files) > imageCopyMax {
-		load = guestmem.MapFiles
-	}
-	a, err := load(abi.ImageGPA, files)
+	a, err := guestmem.MapFiles(abi.ImageGPA, files)
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"unifaas.dev/internal/layermem"
 	"unifaas.dev/internal/monitor"
 	"unifaas.dev/internal/node"
 	"unifaas.dev/internal/tender"
@@ -26,6 +27,8 @@ type Runtime struct {
 	Monitor string // auto, kvm, process
 	Exe     string // this program; empty: found by itself
 	Libos   []byte
+
+	layers layermem.Cache // one copy of a layer for all tenders
 }
 
 // Name is the monitor's.
@@ -33,15 +36,25 @@ func (r *Runtime) Name() string { return r.Monitor }
 
 // StartTender starts the process for one revision.
 func (r *Runtime) StartTender(ctx context.Context, c node.TenderConfig) (node.Tender, error) {
-	var layers []monitor.Layer
-	for _, l := range c.Layers {
-		layers = append(layers, monitor.Layer{File: l.File, Size: l.Size})
+	var held []*layermem.Ref
+	release := func() {
+		for _, r := range held {
+			r.Close()
+		}
 	}
 	t, err := tender.Start(ctx, tender.StartOptions{
-		Name: c.Name, Monitor: r.Monitor, Exe: r.Exe, Libos: r.Libos, Layers: layers, Memory: c.Memory, Shells: true,
+		Name: c.Name, Monitor: r.Monitor, Exe: r.Exe, Libos: r.Libos, Memory: c.Memory, Shells: true,
 		Boot: monitor.Boot{
 			Program: c.Manifest.Program, Args: c.Manifest.Args, Env: c.Env, Cwd: c.Manifest.Cwd,
 			MaxFiles: maxFiles, OverlayMax: uint64(c.Memory) / 2,
+		},
+		Prepare: func(o *tender.StartOptions) error {
+			for _, l := range c.Layers {
+				ref := r.layers.Get(l)
+				held = append(held, ref)
+				o.Layers = append(o.Layers, monitor.Layer{File: ref.Layer.File, Size: ref.Layer.Size})
+			}
+			return nil
 		},
 		OnOutput: func(o tender.Output) {
 			stream := "stdout"
@@ -52,8 +65,13 @@ func (r *Runtime) StartTender(ctx context.Context, c node.TenderConfig) (node.Te
 		},
 	})
 	if err != nil {
+		release()
 		return nil, err
 	}
+	go func() {
+		<-t.Done()
+		release()
+	}()
 	return &process{Tender: t, port: c.Port, memory: c.Memory}, nil
 }
 

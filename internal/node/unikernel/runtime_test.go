@@ -82,10 +82,14 @@ func (g *rig) deploy(t *testing.T, source string, change func(*node.Spec)) {
 }
 
 func (g *rig) call(method, path, body string) (string, error) {
-	inv := g.Invoke("f", time.Now())
+	return g.callOf("f", method, path, body)
+}
+
+func (g *rig) callOf(function, method, path, body string) (string, error) {
+	inv := g.Invoke(function, time.Now())
 	ok := false
 	defer func() { inv.End(!ok) }()
-	req, err := http.NewRequest(method, "http://f"+path, strings.NewReader(body))
+	req, err := http.NewRequest(method, "http://"+function+path, strings.NewReader(body))
 	if err != nil {
 		return "", err
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"unifaas.dev/abi"
+	"unifaas.dev/internal/image"
+	"unifaas.dev/internal/layermem"
 	"unifaas.dev/internal/monitor"
 	"unifaas.dev/internal/monitor/kvm"
 )
@@ -62,14 +64,14 @@ func main() {
 	os.Exit(code)
 }
 
-func config(o options, libos, image string, args []string) (monitor.Config, error) {
+func config(o options, libos, images string, args []string) (monitor.Config, error) {
 	c := monitor.Config{Memory: o.memory << 20}
 	var err error
 	if c.Libos, err = os.ReadFile(libos); err != nil {
 		return c, err
 	}
-	if image != "-" {
-		for name := range strings.SplitSeq(image, ",") {
+	if images != "-" {
+		for name := range strings.SplitSeq(images, ",") {
 			f, err := os.Open(name)
 			if err != nil {
 				return c, err
@@ -78,7 +80,12 @@ func config(o options, libos, image string, args []string) (monitor.Config, erro
 			if err != nil {
 				return c, err
 			}
-			c.Layers = append(c.Layers, monitor.Layer{File: f, Size: st.Size()})
+			l, err := layermem.Load(image.Layer{File: f, Size: st.Size()})
+			if err != nil {
+				return c, err
+			}
+			f.Close()
+			c.Layers = append(c.Layers, monitor.Layer{File: l.File, Size: l.Size})
 		}
 	}
 	c.Boot = monitor.Boot{Program: args[0], Args: args, Env: o.env, Cwd: o.cwd, Hostname: "unikernel", UID: uint32(o.uid), GID: uint32(o.gid), MaxFiles: 1024, OverlayMax: 64 << 20}
