@@ -26,11 +26,13 @@ static int how(u32 at) { return (at & AT_SYMLINK_NOFOLLOW ? 0 : W_FOLLOW) | (at 
 
 static int read_only(const struct inode *ino) { return ino->dev == DEV_SYSFS ? -EROFS : ino->dev == DEV_PROC ? -EPERM : 0; }
 
-/* Consumes the reference. */
-static long changed(struct inode *ino, int r)
+/* Consumes the reference. what: for those who watch. */
+static long changed(struct inode *ino, int r, u32 what)
 {
 	if (!r && ino->ops->setattr)
 		r = ino->ops->setattr(ino);
+	if (!r && what)
+		notify(ino, what);
 	inode_put(ino);
 	return r;
 }
@@ -52,7 +54,7 @@ static long set_mode(struct inode *ino, u32 mode)
 		ino->mode = (ino->mode & S_IFMT) | (mode & S_IALL);
 		ino->ctime_ns = real_ns();
 	}
-	return changed(ino, r);
+	return changed(ino, r, IN_ATTRIB);
 }
 
 SYSCALL(chmod) { return set_mode(walk_inode(AT_FDCWD, (const char *)a, W_FOLLOW), b); }
@@ -83,7 +85,7 @@ static long set_owner(struct inode *ino, u32 uid, u32 gid)
 		inode_drop_setid(ino, true);
 		ino->ctime_ns = real_ns();
 	}
-	return changed(ino, r);
+	return changed(ino, r, uid != ~0U || gid != ~0U ? IN_ATTRIB : 0);
 }
 
 SYSCALL(chown) { return set_owner(walk_inode(AT_FDCWD, (const char *)a, W_FOLLOW), b, c); }
@@ -126,7 +128,9 @@ static long set_times(struct inode *ino, const struct kts *ts)
 			*at[i] = (u64)ts[i].sec * NSEC + ts[i].nsec;
 	}
 	ino->ctime_ns = t;
-	return changed(ino, 0);
+	if (!now && (ts[0].nsec == UTIME_OMIT || ts[1].nsec == UTIME_OMIT))
+		return changed(ino, 0, ts[0].nsec == UTIME_OMIT ? IN_MODIFY : IN_ACCESS);
+	return changed(ino, 0, IN_ATTRIB);
 }
 
 SYSCALL(utimensat)
@@ -184,6 +188,8 @@ SYSCALL(utime)
 
 static int set_size(struct inode *ino, u64 size)
 {
+	int r;
+
 	if (size > ino->size) {
 		long n = file_size_limit(size - 1, 1);
 		if (n < 0)
@@ -192,7 +198,10 @@ static int set_size(struct inode *ino, u64 size)
 	if (!ino->ops->truncate)
 		return -EINVAL;
 	inode_drop_setid(ino, false);
-	return ino->ops->truncate(ino, size);
+	r = ino->ops->truncate(ino, size);
+	if (!r)
+		notify(ino, IN_MODIFY);
+	return r;
 }
 
 SYSCALL(truncate)
@@ -251,5 +260,8 @@ SYSCALL(fallocate)
 		if (r < 0)
 			return r;
 	}
-	return tmpfs_fallocate(file->ino, b, c, d);
+	r = tmpfs_fallocate(file->ino, b, c, d);
+	if (!r)
+		notify(file->ino, IN_MODIFY);
+	return r;
 }

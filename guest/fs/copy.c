@@ -38,6 +38,10 @@ static long move(struct file *in, u64 *ipos, struct file *out, u64 *opos, struct
 		done += r;
 	}
 	*ipos += done;
+	if (done) {
+		notify(in->ino, IN_ACCESS);
+		notify(out->ino, IN_MODIFY);
+	}
 	if (done < (u64)got && file_is_pipe(in))
 		pipe_unread(in, c->p + done, got - done);
 	return done ? (long)done : r;

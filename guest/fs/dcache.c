@@ -74,6 +74,8 @@ static void set_kind(struct tent *e, int kind, struct tnode *node)
 	e->node = node;
 	e->cookie = e->dir->next_cookie++;
 	list_add_tail(&e->order, &e->dir->entries);
+	if (node)
+		node->ent = e;
 	if (kind == ENT_LOWER) {
 		list_add(&e->lru, &lru);
 		cached++;
@@ -83,6 +85,8 @@ static void set_kind(struct tent *e, int kind, struct tnode *node)
 static void unset_kind(struct tent *e)
 {
 	list_del(&e->order);
+	if (e->kind != ENT_WHITE && e->node->ent == e)
+		e->node->ent = NULL;
 	if (e->kind == ENT_LOWER) {
 		list_del(&e->lru);
 		cached--;

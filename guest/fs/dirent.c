@@ -60,6 +60,8 @@ static long list(int fd, u64 ubuf, u32 n, bool old)
 	pos = f->pos;
 	r = f->ops->readdir(f, &pos, emit, &fl);
 	f->pos = pos;
+	if (!r)
+		notify(f->ino, IN_ACCESS);
 	file_put(f);
 	if (fl.count)
 		return n - fl.left;

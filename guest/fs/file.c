@@ -25,6 +25,8 @@ void file_put(struct file *f)
 		epoll_file_gone(f);
 	if (lock_count && f->ino)
 		locks_drop(f->ino, f);
+	if (unlikely(watch_count) && f->ino && !(f->flags & O_PATH))
+		notify_inode(f->ino, file_writable(f) ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
 	if (f->ops->release)
 		f->ops->release(f);
 	inode_put(f->ino);

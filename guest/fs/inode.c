@@ -36,6 +36,8 @@ void inode_put(struct inode *ino)
 	while (dead) {
 		struct inode *d = dead;
 		dead = d->next_dead;
+		if (unlikely(d->watches))
+			notify_gone(d);
 		if (d->ops->release)
 			d->ops->release(d);
 	}

@@ -49,6 +49,8 @@ static long make_node(int dfd, u64 upath, u32 mode, u64 rdev)
 			r = PTR_ERR(made);
 		else
 			inode_put(made);
+		if (!r)
+			notify_name(w->dir, IN_CREATE, S_ISDIR(mode), w->name, w->len);
 	}
 	walk_put(w);
 	return r;
@@ -96,6 +98,8 @@ static long symlink_at(u64 utarget, int dfd, u64 upath)
 		r = -ENOENT;
 	if (!r) {
 		r = w->dir->ops->symlink ? w->dir->ops->symlink(w->dir, w->name, w->len, target) : no_op(w->dir);
+		if (!r)
+			notify_name(w->dir, IN_CREATE, false, w->name, w->len);
 		walk_put(w);
 	}
 	kfree(target);
@@ -125,6 +129,10 @@ static long link_at(int odfd, u64 uold, int ndfd, u64 unew, u32 flags)
 		r = -EPERM;
 	else
 		r = w->dir->ops->link(w->dir, w->name, w->len, ino);
+	if (!r && unlikely(watch_count)) {
+		notify_watches(ino, IN_ATTRIB, 0, NULL, 0);
+		notify_name(w->dir, IN_CREATE, false, w->name, w->len);
+	}
 	walk_put(w);
 out:
 	inode_put(ino);
@@ -157,11 +165,15 @@ static long remove_at(int dfd, u64 upath, bool isdir)
 	}
 	if (!isdir && w->slash)
 		r = S_ISDIR(ino->mode) ? -EISDIR : -ENOTDIR;
-	inode_put(ino);
 	if (!r)
 		r = may_change(w->dir);
 	if (!r)
 		r = w->dir->ops->unlink ? w->dir->ops->unlink(w->dir, w->name, w->len, isdir) : no_op(w->dir);
+	if (!r && !isdir)
+		notify_watches(ino, IN_ATTRIB, 0, NULL, 0);
+	inode_put(ino); /* its last end is told before that of its name */
+	if (!r)
+		notify_name(w->dir, IN_DELETE, isdir, w->name, w->len);
 out:
 	walk_put(w);
 	return r;
@@ -179,14 +191,14 @@ static int check_names(struct walk *o, struct walk *n, u32 flags)
 
 	if (IS_ERR(from))
 		return PTR_ERR(from);
+	o->ino = from; /* given back with the walks */
 	fdir = S_ISDIR(from->mode);
-	inode_put(from);
 	to = n->dir->ops->lookup(n->dir, n->name, n->len);
 	if (IS_ERR(to) && (PTR_ERR(to) != -ENOENT || (flags & RENAME_EXCHANGE)))
 		return PTR_ERR(to);
 	if (!IS_ERR(to)) {
+		n->ino = to;
 		tdir = S_ISDIR(to->mode);
-		inode_put(to);
 		if (flags & RENAME_NOREPLACE)
 			return -EEXIST;
 		if ((flags & RENAME_EXCHANGE) && !tdir && n->slash)
@@ -224,6 +236,12 @@ static long rename_at(int odfd, u64 uold, int ndfd, u64 unew, u32 flags)
 		r = may_change(n->dir);
 	if (!r)
 		r = o->dir->ops->rename(o->dir, o->name, o->len, n->dir, n->name, n->len, flags);
+	if (!r && unlikely(watch_count) && o->ino != n->ino) {
+		struct inode *to = n->ino;
+		notify_moved(&(struct moved){ o->ino, o->dir, n->dir, flags & RENAME_EXCHANGE ? NULL : to, o->name, n->name, o->len, n->len });
+		if (flags & RENAME_EXCHANGE)
+			notify_moved(&(struct moved){ to, n->dir, o->dir, NULL, n->name, o->name, n->len, o->len });
+	}
 	walk_put(n);
 	walk_put(o);
 	return r;

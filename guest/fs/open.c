@@ -32,8 +32,16 @@ static struct file *finish_open(struct inode *ino, char *path, u32 flags)
 	}
 	if (!r && ino->ops->open)
 		r = ino->ops->open(ino, f);
-	if (!r)
+	if (!r) {
+		notify(ino, IN_OPEN);
+		if ((flags & O_TRUNC) && S_ISREG(ino->mode))
+			notify(ino, IN_MODIFY);
 		return f;
+	}
+	if (f->ops->release)
+		f->ops->release(f);
+	f->ops = &path_fops; /* who watches is not told of an end without a start */
+	f->flags |= O_PATH;
 	file_put(f);
 	return ERR_PTR(r);
 }
@@ -89,8 +97,10 @@ static int create_last(struct walk *w, u32 mode)
 		return r;
 	mode = (mode & S_IALL & ~(t && t->proc ? t->proc->fs->umask : 022)) | S_IFREG;
 	w->ino = dir->ops->create(dir, w->name, w->len, mode, 0);
-	if (!IS_ERR(w->ino))
+	if (!IS_ERR(w->ino)) {
+		notify_name(dir, IN_CREATE, false, w->name, w->len);
 		return 0;
+	}
 	r = PTR_ERR(w->ino);
 	w->ino = NULL;
 	return r;

@@ -3,7 +3,7 @@
 #include "procfs.h"
 
 enum pdir {
-	NO_DIR, P_ROOT, P_PID, P_TASK, P_TID, P_FD, P_FDINFO, P_SYS, P_KERNEL, P_RANDOM, P_VM, P_NET, P_CORE, P_IPV4, P_FS,
+	NO_DIR, P_ROOT, P_PID, P_TASK, P_TID, P_FD, P_FDINFO, P_SYS, P_KERNEL, P_RANDOM, P_VM, P_NET, P_CORE, P_IPV4, P_FS, P_INOTIFY,
 	S_ROOT, S_DEVICES, S_SYSTEM, S_CPU, S_CPU0, S_KERNEL, S_MM, S_THP, S_FS, S_CGROUP, NDIRS
 };
 
@@ -53,9 +53,13 @@ static const struct pentry entries[] = {
 	SUB(P_SYS, "kernel", P_KERNEL),
 	SUB(P_SYS, "net", P_NET),
 	SUB(P_SYS, "vm", P_VM),
+	SUB(P_FS, "inotify", P_INOTIFY),
 	TEXT(P_FS, "file-max", "9223372036854775807\n"),
 	TEXT(P_FS, "nr_open", "1048576\n"),
 	TEXT(P_FS, "pipe-max-size", "1048576\n"),
+	TEXT(P_INOTIFY, "max_queued_events", "16384\n"),
+	TEXT(P_INOTIFY, "max_user_instances", "128\n"),
+	TEXT(P_INOTIFY, "max_user_watches", "65536\n"),
 	TEXT(P_KERNEL, "cap_last_cap", "40\n"),
 	SHOW(P_KERNEL, "hostname", show_hostname),
 	TEXT(P_KERNEL, "ngroups_max", "65536\n"),

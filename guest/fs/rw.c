@@ -8,6 +8,8 @@
 static long file_read(struct file *f, struct iter *it, u64 *pos)
 {
 	long r = unlikely(!file_readable(f)) ? -EBADF : likely(f->ops->read) ? f->ops->read(f, it, pos) : -EINVAL;
+	if (r > 0)
+		notify(f->ino, IN_ACCESS);
 	file_put(f);
 	return r;
 }
@@ -15,6 +17,8 @@ static long file_read(struct file *f, struct iter *it, u64 *pos)
 static long file_write(struct file *f, struct iter *it, u64 *pos)
 {
 	long r = unlikely(!file_writable(f)) ? -EBADF : likely(f->ops->write) ? f->ops->write(f, it, pos) : -EINVAL;
+	if (r > 0)
+		notify(f->ino, IN_MODIFY);
 	file_put(f);
 	return r;
 }

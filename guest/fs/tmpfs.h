@@ -37,6 +37,7 @@ struct tnode {
 	struct enode *low;       /* directly behind the node; NULL: nothing below */
 	struct tnode *nid_next;
 	struct xattr *xattrs;    /* set here */
+	struct tent *ent;        /* the name it was last looked up by, for those who watch its directory */
 	union {
 		struct {         /* regular file */
 			void *root;          /* height 0: the page of index 0; else a table of RADIX children */

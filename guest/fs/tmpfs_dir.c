@@ -13,6 +13,7 @@ static struct tnode *find(struct tnode *dir, const char *name, size_t len)
 		if (e->kind == ENT_WHITE)
 			return ERR_PTR(-ENOENT);
 		inode_get(&e->node->i);
+		e->node->ent = e;
 		return e->node;
 	}
 	return dir->low ? lower_lookup(dir, name, len) : ERR_PTR(-ENOENT);

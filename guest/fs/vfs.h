@@ -10,6 +10,7 @@
 #include <asm/stat.h>
 #include <asm/statfs.h>
 #include <linux/fcntl.h>
+#include <linux/inotify.h>
 #include <linux/stat.h>
 
 #undef PATH_MAX
@@ -163,6 +164,24 @@ long pipe_tee(struct file *in, struct file *out, u64 n); /* copies what is there
 extern const struct file_ops random_fops;
 int chrdev_open(struct inode *ino, struct file *f);
 bool chrdev_known(u64 rdev);
+
+/* ---- inotify.c: what happened, to those who watch. Costs a test of watch_count when nobody does. ---- */
+struct moved { struct inode *ino, *from, *to, *replaced; const char *old, *new; u32 oldlen, newlen; };
+extern u32 watch_count;
+void notify_watches(struct inode *ino, u32 mask, u32 cookie, const char *name, u32 len); /* ino's own watches */
+void notify_inode(struct inode *ino, u32 mask);                                           /* its own and its directory's */
+void notify_moved(const struct moved *m);
+void notify_gone(struct inode *ino);                                                      /* from inode_put */
+static inline void notify(struct inode *ino, u32 mask)
+{
+	if (unlikely(watch_count) && ino)
+		notify_inode(ino, mask);
+}
+static inline void notify_name(struct inode *dir, u32 mask, bool isdir, const char *name, u32 len)
+{
+	if (unlikely(watch_count))
+		notify_watches(dir, mask | (isdir ? IN_ISDIR : 0), 0, name, len);
+}
 
 /* ---- lock.c ---- */
 extern u32 lock_count;

@@ -95,6 +95,7 @@ static long set(struct inode *ino, struct xcall *c, u64 u, u64 n)
 	t->xattrs = x;
 	tnode_dirty(t);
 	ino->ctime_ns = real_ns();
+	notify(ino, IN_ATTRIB);
 	return 0;
 }
 
@@ -143,6 +144,7 @@ static long drop_one(struct inode *ino, struct xcall *c, u64 u, u64 n)
 		return -ENODATA;
 	drop(tnode_of(ino), at);
 	ino->ctime_ns = real_ns();
+	notify(ino, IN_ATTRIB);
 	return 0;
 }
 

@@ -15,6 +15,7 @@ struct inode {
 	u64 atime_ns, mtime_ns, ctime_ns;
 	void *priv;
 	struct inode *next_dead;               /* inode.c: waiting for release */
+	struct watch *watches;                 /* fs/inotify.c */
 };
 struct stat_k;                            /* struct stat of x86-64 */
 struct inode_ops {
