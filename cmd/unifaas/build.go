@@ -49,11 +49,13 @@ SOURCE is a static x86-64 ELF file. An image is a read-only EROFS file system; t
 			}
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), struct {
-					Name string `json:"name"`
+					Name   string `json:"name"`
+					Digest string `json:"digest"`
+					Size   int64  `json:"size"`
 					image.Manifest
-				}{name, m})
+				}{name, m.Digest, m.Size(), m})
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, %s\n", name, m.Digest, units.HumanBytes(m.Size))
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, %s\n", name, m.Digest, units.HumanBytes(m.Size()))
 			return nil
 		},
 	}

@@ -54,7 +54,7 @@ func imageOverhead(o *Options, name string) (Row, error) {
 		return Row{}, err
 	}
 	f.Close()
-	over := 100 * float64(size-m.FilesSize) / float64(m.FilesSize)
+	over := 100 * float64(size-m.FilesSize()) / float64(m.FilesSize())
 	return Row{Case: name, System: KVM, Metric: "image_overhead", Unit: "%", P50: over, P99: over, N: 1}, nil
 }
 

@@ -152,7 +152,7 @@ func (g *Gateway) listImages(w http.ResponseWriter, _ *http.Request) {
 	}
 	list := []api.Image{}
 	for _, e := range entries {
-		list = append(list, api.Image{Name: e.Name, Digest: e.Manifest.Digest, Size: e.Manifest.Size, Program: e.Manifest.Program, Created: e.Created})
+		list = append(list, api.Image{Name: e.Name, Digest: e.Manifest.Digest, Size: e.Manifest.Size(), Program: e.Manifest.Program, Created: e.Created})
 	}
 	reply(w, http.StatusOK, list)
 }
@@ -196,7 +196,7 @@ func (g *Gateway) importImage(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, "%s", strings.ReplaceAll(err.Error(), src, program))
 		return
 	}
-	reply(w, http.StatusOK, api.Image{Name: name, Digest: m.Digest, Size: m.Size, Program: m.Program, Created: time.Now().UTC()})
+	reply(w, http.StatusOK, api.Image{Name: name, Digest: m.Digest, Size: m.Size(), Program: m.Program, Created: time.Now().UTC()})
 }
 
 // receive stores a body that keeps coming: each part has bodyTimeout.

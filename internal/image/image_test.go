@@ -42,7 +42,7 @@ func TestFromELF(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if m.Program != "/hello" || m.Size != size || m.Cwd != "/" {
+	if m.Program != "/hello" || m.Size() != size || m.Cwd != "/" {
 		t.Errorf("manifest %+v", m)
 	}
 	img := openImage(t, f)
@@ -96,7 +96,7 @@ func TestOracles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		img := s.blob(m.Digest) + ".erofs"
+		img := s.layerFile(m.Layers[0].Digest)
 		t.Run("fsck", func(t *testing.T) {
 			if _, err := exec.LookPath("fsck.erofs"); err != nil {
 				t.Skip("no fsck.erofs: install erofs-utils")
@@ -158,16 +158,16 @@ func TestStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, size, m, err := s.Open("team/fn:v1")
-	if err != nil || size != m1.Size || m.Digest != m1.Digest {
-		t.Fatalf("open: %v %d %+v", err, size, m)
+	layers, m, err := s.Open("team/fn:v1")
+	if err != nil || len(layers) != 1 || layers[0].Size != m1.Size() || m.Digest != m1.Digest {
+		t.Fatalf("open: %v %+v %+v", err, layers, m)
 	}
-	defer f.Close()
+	defer CloseLayers(layers)
 	m2, err := s.Import(ctx, two, "team/fn:v1") // the name moves, the first image stays
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, m, err := s.Open("team/fn:v1"); err != nil || m.Digest != m2.Digest {
+	if _, m, err := s.Open("team/fn:v1"); err != nil || m.Digest != m2.Digest {
 		t.Errorf("after the name moved: %v %+v", err, m)
 	}
 	es, err := s.List()
@@ -177,11 +177,11 @@ func TestStore(t *testing.T) {
 	if err := s.Remove(m1.Digest); err != nil {
 		t.Error(err)
 	}
-	if _, _, _, err := s.Open(m1.Digest); !errors.Is(err, ErrNotFound) {
+	if _, _, err := s.Open(m1.Digest); !errors.Is(err, ErrNotFound) {
 		t.Errorf("open of a removed image: %v", err)
 	}
 	var b [4]byte
-	if _, err := f.ReadAt(b[:], 1024); err != nil {
+	if _, err := layers[0].File.ReadAt(b[:], 1024); err != nil {
 		t.Errorf("an open file of a removed image: %v", err)
 	}
 	if err := s.Remove("team/fn:v1"); err != nil {
@@ -190,7 +190,7 @@ func TestStore(t *testing.T) {
 	if err := s.Remove("team/fn:v1"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("second remove: %v", err)
 	}
-	if _, _, _, err := s.Open(m2.Digest); err != nil {
+	if _, _, err := s.Open(m2.Digest); err != nil {
 		t.Errorf("an image without a name: %v", err)
 	}
 }
@@ -204,7 +204,7 @@ func TestBadNames(t *testing.T) {
 		if _, err := s.Import(context.Background(), writeFile(t, "p", testELF(t, 0, nil)), n); err == nil {
 			t.Errorf("name %q was taken", n)
 		}
-		if _, _, _, err := s.Open(n); err == nil {
+		if _, _, err := s.Open(n); err == nil {
 			t.Errorf("image %q was opened", n)
 		}
 	}
@@ -268,11 +268,11 @@ func TestDamagedStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, bad := range []string{"", "{", "null", `{"version":99}`, strings.Replace(string(good), `"/p"`, `"p"`, 1), strings.Replace(string(good), m.Digest[7:17], "0123456789", 1)} {
+	for _, bad := range []string{"", "{", "null", `{"version":99}`, strings.Replace(string(good), `"/p"`, `"p"`, 1), strings.Replace(string(good), m.Layers[0].Digest[7:17], "0123456789", 1)} {
 		if err := os.WriteFile(blob+".json", []byte(bad), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, _, err := s.Open("p"); err == nil || strings.Contains(err.Error(), "\n") {
+		if _, _, err := s.Open("p"); err == nil || strings.Contains(err.Error(), "\n") {
 			t.Errorf("manifest %q: %v", bad, err)
 		}
 		if es, err := s.List(); err != nil || len(es) != 0 {
@@ -282,20 +282,20 @@ func TestDamagedStore(t *testing.T) {
 	if err := os.WriteFile(blob+".json", good, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Truncate(blob+".erofs", 4096); err != nil {
+	if err := os.Truncate(s.layerFile(m.Layers[0].Digest), 4096); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, _, err := s.Open("p"); err == nil || !strings.Contains(err.Error(), "damaged") {
+	if _, _, err := s.Open("p"); err == nil || !strings.Contains(err.Error(), "damaged") {
 		t.Errorf("truncated image: %v", err)
 	}
 	// Building again mends it.
 	if _, err := s.Import(context.Background(), writeFile(t, "p", testELF(t, 9000, nil)), "p"); err != nil {
 		t.Fatal(err)
 	}
-	if f, _, _, err := s.Open("p"); err != nil {
+	if f, _, err := s.Open("p"); err != nil {
 		t.Error(err)
 	} else {
-		f.Close()
+		CloseLayers(f)
 	}
 }
 
@@ -315,21 +315,21 @@ func TestConcurrentImports(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			f, _, _, err := s.Open(m.Digest)
+			f, _, err := s.Open(m.Digest)
 			if err != nil {
 				t.Error(err)
 				return
 			}
-			f.Close()
+			CloseLayers(f)
 		})
 	}
 	wg.Wait()
 }
 
 func FuzzManifest(f *testing.F) {
-	f.Add([]byte(`{"version":1,"digest":"sha256:00","size":4096,"program":"/p","args":["/p"],"cwd":"/"}`))
+	f.Add([]byte(`{"version":2,"layers":[{"digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000","size":4096}],"program":"/p","args":["/p"],"cwd":"/"}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if m, err := decodeManifest(b); err == nil {
+		if m, err := DecodeManifest(b); err == nil {
 			if err := m.check(); err != nil {
 				t.Errorf("decoded, but: %v", err)
 			}

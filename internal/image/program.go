@@ -12,22 +12,14 @@ import (
 	"unifaas.dev/internal/elfx"
 )
 
-// openProgram opens a source and says in one line why it cannot be run, if it cannot.
-func openProgram(src string) (*os.File, int64, error) {
+// checkProgram says in one line why a source cannot be run, if it cannot.
+func checkProgram(src string) (int64, error) {
 	// O_NONBLOCK: a FIFO named by mistake must not hang here.
 	f, err := os.OpenFile(src, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, 0, fmt.Errorf("%s: %w", src, cause(err))
+		return 0, fmt.Errorf("%s: %w", src, cause(err))
 	}
-	size, err := checkProgram(src, f)
-	if err != nil {
-		f.Close()
-		return nil, 0, err
-	}
-	return f, size, nil
-}
-
-func checkProgram(src string, f *os.File) (int64, error) {
+	defer f.Close()
 	fi, err := f.Stat()
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", src, cause(err))

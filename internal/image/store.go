@@ -5,12 +5,9 @@ package image
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/url"
 	"os"
@@ -24,8 +21,8 @@ import (
 
 // Store keeps images in a folder:
 //
-//	sha256/HEX.erofs   the image
-//	sha256/HEX.json    its manifest; written last, so an image without one was never finished
+//	sha256/HEX.erofs   a layer
+//	sha256/HEX.json    a manifest, the image; written after its layers
 //	names/NAME.json    what a name stands for
 //	lock               held while names and images change
 //
@@ -92,60 +89,38 @@ func (s *Store) Import(ctx context.Context, src, name string) (Manifest, error) 
 			return Manifest{}, err
 		}
 	}
-	tmp, err := os.CreateTemp(s.blobs(), ".new-*")
-	if err != nil {
-		return Manifest{}, fmt.Errorf("image store %s: %w: check who owns it", s.dir, cause(err))
-	}
-	defer os.Remove(tmp.Name()) // gone already after a rename
-	defer tmp.Close()
-	m, err := writeProgram(tmp, src)
+	t, prog, err := programTree(src)
 	if err != nil {
 		return Manifest{}, err
 	}
-	if m.Digest, err = digest(ctx, tmp); err != nil {
-		return Manifest{}, err
-	}
-	if err := tmp.Chmod(0o444); err != nil {
-		return Manifest{}, writeError(err)
-	}
-	if err := tmp.Sync(); err != nil {
-		return Manifest{}, writeError(err)
-	}
-	unlock, err := s.lock()
+	l, err := s.AddLayer(ctx, t)
 	if err != nil {
 		return Manifest{}, err
 	}
-	defer unlock()
-	s.sweep()
-	if err := os.Rename(tmp.Name(), s.blob(m.Digest)+".erofs"); err != nil {
-		return Manifest{}, writeError(err)
-	}
-	if err := writeJSON(s.blob(m.Digest)+".json", m); err != nil {
-		return Manifest{}, err
-	}
-	if name != "" {
-		if err := writeJSON(s.nameFile(name), tag{m.Digest, time.Now().UTC().Truncate(time.Second)}); err != nil {
-			return Manifest{}, err
-		}
-	}
-	return m, nil
+	return s.AddImage(programManifest(prog, l), name)
 }
 
-// Open opens the image that ref, a name or a digest, stands for. The file stays good when the image is removed.
-func (s *Store) Open(ref string) (*os.File, int64, Manifest, error) {
+// Open opens the layers of the image that ref, a name or a digest, stands for. The files stay good when the image is
+// removed; CloseLayers closes them.
+func (s *Store) Open(ref string) ([]Layer, Manifest, error) {
 	m, err := s.Manifest(ref)
 	if err != nil {
-		return nil, 0, Manifest{}, err
+		return nil, Manifest{}, err
 	}
-	f, err := os.Open(s.blob(m.Digest) + ".erofs")
-	if err != nil {
-		return nil, 0, Manifest{}, fmt.Errorf("image %q: %w: build it again", ref, cause(err))
+	var layers []Layer
+	for _, l := range m.Layers {
+		f, err := os.Open(s.layerFile(l.Digest))
+		if err != nil {
+			CloseLayers(layers)
+			return nil, Manifest{}, fmt.Errorf("image %q: %w: build it again", ref, cause(err))
+		}
+		layers = append(layers, Layer{File: f, Size: l.Size, Digest: l.Digest})
+		if fi, err := f.Stat(); err != nil || fi.Size() != l.Size {
+			CloseLayers(layers)
+			return nil, Manifest{}, fmt.Errorf("image %q: damaged in %s: build it again", ref, s.dir)
+		}
 	}
-	if fi, err := f.Stat(); err != nil || fi.Size() != m.Size {
-		f.Close()
-		return nil, 0, Manifest{}, fmt.Errorf("image %q: damaged in %s: build it again", ref, s.dir)
-	}
-	return f, m.Size, m, nil
+	return layers, m, nil
 }
 
 // Manifest is the manifest of the image that ref stands for.
@@ -165,9 +140,9 @@ func (s *Store) Manifest(ref string) (Manifest, error) {
 	if err != nil {
 		return Manifest{}, fmt.Errorf("image %q: %w", ref, cause(err))
 	}
-	m, err := decodeManifest(b)
+	m, err := DecodeManifest(b)
 	if err == nil && m.Digest != d {
-		err = fmt.Errorf("manifest is that of %s", m.Digest)
+		err = errors.New("its manifest is damaged: build it again")
 	}
 	if err != nil {
 		return Manifest{}, fmt.Errorf("image %q: %w", ref, err)
@@ -239,7 +214,7 @@ func (s *Store) List() ([]Entry, error) {
 }
 
 // Remove takes away a name, or with a digest the image itself and all its names. An image whose last name went stays
-// until it is removed by digest: a revision may still run from it.
+// until it is removed by digest: a revision may still run from it. Layers go with the last image that has them.
 func (s *Store) Remove(ref string) error {
 	unlock, err := s.lock()
 	if err != nil {
@@ -252,7 +227,8 @@ func (s *Store) Remove(ref string) error {
 		}
 		return s.unlink(ref, s.nameFile(ref))
 	}
-	if _, err := s.Manifest(ref); err != nil {
+	m, err := s.Manifest(ref)
+	if err != nil {
 		return err
 	}
 	es, err := s.List()
@@ -269,7 +245,18 @@ func (s *Store) Remove(ref string) error {
 	if err := s.unlink(ref, s.blob(ref)+".json"); err != nil {
 		return err
 	}
-	return s.unlink(ref, s.blob(ref)+".erofs")
+	used, err := s.usedLayers()
+	if err != nil {
+		return fmt.Errorf("image %q: %w", ref, cause(err))
+	}
+	for _, l := range m.Layers {
+		if !used[l.Digest] {
+			if err := s.unlink(ref, s.layerFile(l.Digest)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (s *Store) unlink(ref, file string) error {
@@ -279,51 +266,24 @@ func (s *Store) unlink(ref, file string) error {
 	return nil
 }
 
-// sweep removes what an import that was killed left behind. Preconditions: the lock is held.
-func (s *Store) sweep() {
-	old, _ := filepath.Glob(filepath.Join(s.blobs(), ".new-*"))
-	for _, f := range old {
-		// A day: longer than any import runs that is still alive.
-		if fi, err := os.Stat(f); err == nil && time.Since(fi.ModTime()) > 24*time.Hour {
-			os.Remove(f)
-		}
-	}
-}
-
-// digest reads f from the start.
-func digest(ctx context.Context, f *os.File) (string, error) {
-	h := sha256.New()
-	buf := make([]byte, 1<<20)
-	for off := int64(0); ; {
-		if err := ctx.Err(); err != nil {
-			return "", fmt.Errorf("image: %w", err)
-		}
-		n, err := f.ReadAt(buf, off)
-		h.Write(buf[:n])
-		off += int64(n)
-		if err == io.EOF {
-			return "sha256:" + hex.EncodeToString(h.Sum(nil)), nil
-		}
-		if err != nil {
-			return "", fmt.Errorf("image: cannot read it back: %w", cause(err))
-		}
-	}
-}
-
 // writeJSON replaces a file at once: readers see the old or the new contents.
 func writeJSON(file string, v any) error {
 	b, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return fmt.Errorf("image: %w", err)
 	}
+	return replaceFile(file, append(b, '\n'), 0o644)
+}
+
+func replaceFile(file string, b []byte, perm fs.FileMode) error {
 	tmp, err := os.CreateTemp(filepath.Dir(file), ".new-*")
 	if err != nil {
 		return writeError(err)
 	}
 	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(append(b, '\n'))
+	_, err = tmp.Write(b)
 	if err == nil {
-		err = tmp.Chmod(0o644)
+		err = tmp.Chmod(perm)
 	}
 	if err == nil {
 		err = tmp.Sync()

@@ -5,94 +5,82 @@ package image
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 
-	"github.com/erofs/go-erofs"
 	"golang.org/x/sys/unix"
 
 	"unifaas.dev/abi"
+	"unifaas.dev/internal/image/tree"
 )
 
-const blockSize = 4096
+// DefaultEnv is what an image's program finds in its environment if nothing else is said.
+func DefaultEnv() []string {
+	return []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"}
+}
 
-// programTree is the root folder that a single program gets: what programs expect to exist, and itself at /NAME.
-func programTree(name string, f *os.File, size int64) *tree {
-	t := newTree()
+var skeletonDirs = []string{"app", "dev", "etc", "proc", "root", "run", "sys", "tmp", "var"}
+
+// Skeleton puts into t what programs expect to exist and no source brings.
+func Skeleton(t *tree.Tree) error {
 	for _, d := range []string{"dev", "etc", "proc", "root", "run", "sys", "var"} {
-		t.dir(d, 0o755)
+		if _, err := t.Put(d, tree.Dir(0o755)); err != nil {
+			return err
+		}
 	}
 	for _, d := range []string{"tmp", "var/tmp"} {
-		t.dir(d, 0o777|os.ModeSticky)
+		if _, err := t.Put(d, tree.Dir(0o777|fs.ModeSticky)); err != nil {
+			return err
+		}
 	}
-	t.bytes("etc/passwd", 0o644, "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n")
-	t.bytes("etc/group", 0o644, "root:x:0:\nnogroup:x:65534:\n")
-	t.bytes("etc/hosts", 0o644, "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n")
-	t.bytes("etc/nsswitch.conf", 0o644, "passwd: files\ngroup: files\nhosts: files dns\n")
-	t.bytes("etc/resolv.conf", 0o644, "# no name server\n")
-	if top := topDir(name); top != "" {
-		// A program called like one of these folders moves into a folder of its own.
-		name = "app/" + top
+	for _, f := range []struct{ name, text string }{
+		{"etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"},
+		{"etc/group", "root:x:0:\nnogroup:x:65534:\n"},
+		{"etc/hosts", "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"},
+		{"etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"},
+		{"etc/resolv.conf", "# no name server\n"},
+	} {
+		if _, err := t.Put(f.name, tree.Bytes(0o644, []byte(f.text))); err != nil {
+			return err
+		}
 	}
-	t.osFile(name, 0o755, f, size)
-	return t
+	return nil
 }
 
-// topDir is name where a program cannot stand at /name because a folder does.
-func topDir(name string) string {
-	switch name {
-	case "dev", "etc", "proc", "root", "run", "sys", "var", "tmp", "app":
-		return name
+// ProgramPath is where a single program stands: at /NAME, or in a folder of its own where a folder has that name.
+func ProgramPath(name string) string {
+	if slices.Contains(skeletonDirs, name) || slices.Contains([]string{"bin", "lib", "lib32", "lib64", "libx32", "opt", "sbin", "usr"}, name) {
+		return path.Join("/app", name)
 	}
-	return ""
+	return "/" + name
 }
 
-// writeProgram writes an image with the program src to out, an empty file, and returns the manifest without a digest.
-func writeProgram(out *os.File, src string) (Manifest, error) {
-	f, size, err := openProgram(src)
+// programTree is the root folder that a single static program gets.
+func programTree(src string) (*tree.Tree, string, error) {
+	size, err := checkProgram(src)
 	if err != nil {
-		return Manifest{}, err
+		return nil, "", err
 	}
-	defer f.Close() // the writer closes it too, on its way through
 	abs, err := filepath.Abs(src)
 	if err != nil {
-		return Manifest{}, fmt.Errorf("%s: %w", src, err)
+		return nil, "", fmt.Errorf("%s: %w", src, err)
 	}
-	base := filepath.Base(abs)
 	if size > abi.ImageMax-(1<<20) {
-		return Manifest{}, fmt.Errorf("%s: %d bytes, an image can have at most %d", src, size, int64(abi.ImageMax))
+		return nil, "", fmt.Errorf("%s: %d bytes, an image can have at most %d", src, size, int64(abi.ImageMax))
 	}
-	t := programTree(base, f, size)
-	n, err := writeTree(out, t)
-	if err != nil {
-		return Manifest{}, err
+	t := tree.New(nil)
+	if err := Skeleton(t); err != nil {
+		return nil, "", err
 	}
-	prog := "/" + base
-	if topDir(base) != "" {
-		prog = path.Join("/app", base)
-	}
-	return Manifest{
-		Version: ManifestVersion, Size: n, FilesSize: t.filesSize(),
-		Program: prog, Args: []string{prog}, Cwd: "/",
-		Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"},
-	}, nil
+	prog, err := t.Put(ProgramPath(filepath.Base(abs)), tree.OSFile(0o755, size, abs))
+	return t, prog, err
 }
 
-// writeTree writes t as an EROFS image: uncompressed, file data in whole blocks from a block boundary on.
-func writeTree(out *os.File, t *tree) (int64, error) {
-	w := erofs.Create(out, erofs.WithBlockSize(blockSize), erofs.WithBuildTime(buildTime, 0))
-	if err := w.CopyFrom(t); err != nil {
-		return 0, writeError(err)
-	}
-	if err := w.Close(); err != nil {
-		return 0, writeError(err)
-	}
-	fi, err := out.Stat()
-	if err != nil {
-		return 0, fmt.Errorf("image: %w", err)
-	}
-	return fi.Size(), nil
+func programManifest(prog string, l LayerID) Manifest {
+	return Manifest{Version: ManifestVersion, Layers: []LayerID{l}, Program: prog, Args: []string{prog}, Cwd: "/", Env: DefaultEnv()}
 }
 
 // writeError says what to do about the errors that writing an image meets in practice.
@@ -106,21 +94,36 @@ func writeError(err error) error {
 	return fmt.Errorf("image: cannot write it: %w", err)
 }
 
-// FromELF makes the image of one program in memory, for a single run. The caller closes the file.
+// FromELF makes the image of one static program in memory, for a single run. The caller closes the file.
 func FromELF(src string) (*os.File, int64, Manifest, error) {
+	t, prog, err := programTree(src)
+	if err != nil {
+		return nil, 0, Manifest{}, err
+	}
+	out, size, err := InMemory(t)
+	if err != nil {
+		return nil, 0, Manifest{}, err
+	}
+	return out, size, programManifest(prog, LayerID{Size: size, FilesSize: t.FilesSize()}), nil
+}
+
+// InMemory writes a tree as a layer that is on no disk. The caller closes the file.
+func InMemory(t *tree.Tree) (*os.File, int64, error) {
 	fd, err := unix.MemfdCreate("unifaas-image", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
-		return nil, 0, Manifest{}, fmt.Errorf("image: memfd_create: %w", err)
+		return nil, 0, fmt.Errorf("image: memfd_create: %w", err)
 	}
 	out := os.NewFile(uintptr(fd), "unifaas-image")
-	m, err := writeProgram(out, src)
-	if err == nil {
+	size, err := t.Write(out)
+	if err != nil {
+		err = writeError(err)
+	} else {
 		// A mapped image must not shrink below a guest. No F_SEAL_WRITE: before Linux 6.7 it forbids shared read-only mappings.
 		_, err = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_SEAL)
 	}
 	if err != nil {
 		out.Close()
-		return nil, 0, Manifest{}, err
+		return nil, 0, err
 	}
-	return out, m.Size, m, nil
+	return out, size, nil
 }

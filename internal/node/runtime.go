@@ -5,7 +5,6 @@ package node
 import (
 	"context"
 	"net"
-	"os"
 	"time"
 
 	"unifaas.dev/internal/image"
@@ -87,7 +86,7 @@ func (e *ExitError) Error() string { return e.Exit.Reason }
 
 // Images opens images by digest; *image.Store is one.
 type Images interface {
-	Open(ref string) (*os.File, int64, image.Manifest, error)
+	Open(ref string) ([]image.Layer, image.Manifest, error)
 }
 
 // Log takes lines of functions; *logs.Book is one behind a small adapter.

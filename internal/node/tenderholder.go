@@ -5,7 +5,6 @@ package node
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,7 +19,7 @@ type tenderHolder struct {
 
 	mu     sync.Mutex // held while a tender starts: others wait for it
 	tender Tender
-	image  *os.File
+	layers []image.Layer
 	closed bool
 	ending sync.WaitGroup
 
@@ -44,22 +43,22 @@ func (h *tenderHolder) get(ctx context.Context) (Tender, error) {
 		}
 	}
 	spec := h.pool.spec
-	file, size, manifest, err := h.pool.n.images.Open(spec.Image)
+	layers, manifest, err := h.pool.n.images.Open(spec.Image)
 	if err != nil {
 		return nil, err
 	}
 	t, err := h.pool.n.runtime.StartTender(ctx, TenderConfig{
 		Name:     spec.Revision,
-		Layers:   []image.Layer{{File: file, Size: size, Digest: manifest.Digest}},
+		Layers:   layers,
 		Manifest: manifest, Memory: spec.Memory, Port: spec.Port,
 		Env:    environ(manifest, spec),
 		OnLine: h.pool.n.output(spec.Function),
 	})
 	if err != nil {
-		file.Close()
+		image.CloseLayers(layers)
 		return nil, fmt.Errorf("tender: %w", err)
 	}
-	h.tender, h.image = t, file
+	h.tender, h.layers = t, layers
 	h.setPID(t.PID())
 	return t, nil
 }
@@ -69,14 +68,14 @@ func (h *tenderHolder) drop() {
 	if h.tender == nil {
 		return
 	}
-	t, file := h.tender, h.image
-	h.tender, h.image = nil, nil
+	t, layers := h.tender, h.layers
+	h.tender, h.layers = nil, nil
 	h.setPID(0)
 	h.ending.Add(1)
 	go func() {
 		defer h.ending.Done()
 		t.Close()
-		file.Close()
+		image.CloseLayers(layers)
 	}()
 }
 

@@ -263,10 +263,10 @@ type Images struct {
 }
 
 // Open opens an image.
-func (i Images) Open(ref string) (*os.File, int64, image.Manifest, error) {
+func (i Images) Open(ref string) ([]image.Layer, image.Manifest, error) {
 	if i.Missing[ref] {
-		return nil, 0, image.Manifest{}, image.ErrNotFound
+		return nil, image.Manifest{}, image.ErrNotFound
 	}
 	f, err := os.Open(os.DevNull)
-	return f, 0, image.Manifest{Digest: ref, Program: "/program", Args: []string{"/program"}}, err
+	return []image.Layer{{File: f}}, image.Manifest{Digest: ref, Program: "/program", Args: []string{"/program"}}, err
 }

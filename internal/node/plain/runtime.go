@@ -9,11 +9,9 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -21,7 +19,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/erofs/go-erofs"
 	"golang.org/x/sys/unix"
 
 	"unifaas.dev/internal/node"
@@ -55,19 +52,8 @@ func (r *Runtime) onThread(f func() error) (err error) {
 	return err
 }
 
-// StartTender takes the program out of its image.
+// StartTender takes the program, or with it all its files, out of its image.
 func (r *Runtime) StartTender(_ context.Context, c node.TenderConfig) (node.Tender, error) {
-	if len(c.Layers) != 1 {
-		return nil, fmt.Errorf("image of %d layers: plain processes take it from one", len(c.Layers))
-	}
-	root, err := erofs.Open(c.Layers[0].File)
-	if err != nil {
-		return nil, fmt.Errorf("image: %w", err)
-	}
-	program, err := fs.ReadFile(root, strings.TrimPrefix(c.Manifest.Program, "/"))
-	if err != nil {
-		return nil, fmt.Errorf("image: %w", err)
-	}
 	if err := os.MkdirAll(r.Dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -75,20 +61,22 @@ func (r *Runtime) StartTender(_ context.Context, c node.TenderConfig) (node.Tend
 	if err != nil {
 		return nil, err
 	}
-	t := &tender{r: r, c: c, dir: dir, exe: filepath.Join(dir, filepath.Base(c.Manifest.Program)), done: make(chan struct{}), guests: map[*guest]struct{}{}}
-	if err := os.WriteFile(t.exe, program, 0o700); err != nil {
+	t := &tender{r: r, c: c, dir: dir, done: make(chan struct{}), guests: map[*guest]struct{}{}}
+	if err := t.extract(); err != nil {
 		os.RemoveAll(dir)
-		return nil, err
+		return nil, fmt.Errorf("image: %w", err)
 	}
 	return t, nil
 }
 
 type tender struct {
-	r        *Runtime
-	c        node.TenderConfig
-	dir, exe string
-	once     sync.Once
-	done     chan struct{}
+	r    *Runtime
+	c    node.TenderConfig
+	dir  string
+	exe  string // of the host, or inside of dir if that is the root folder
+	root bool   // the program runs with dir as its root folder
+	once sync.Once
+	done chan struct{}
 
 	mu     sync.Mutex
 	guests map[*guest]struct{}
@@ -126,6 +114,10 @@ func (t *tender) Boot(_ context.Context, id, _ string) (node.Guest, error) {
 	g := &guest{t: t, id: id, addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), start: time.Now(), done: make(chan struct{})}
 	g.cmd = &exec.Cmd{Path: t.exe, Args: t.c.Manifest.Args, Dir: t.dir, Env: append(append([]string(nil), t.c.Env...), "PORT="+strconv.Itoa(port)),
 		SysProcAttr: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}}
+	if t.root {
+		g.cmd.Dir, g.cmd.SysProcAttr.Chroot = t.c.Manifest.Cwd, t.dir
+		g.cmd.SysProcAttr.Credential = &syscall.Credential{Uid: t.c.Manifest.UID, Gid: t.c.Manifest.GID}
+	}
 	out, err := g.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err

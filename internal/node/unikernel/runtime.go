@@ -45,7 +45,7 @@ func (r *Runtime) StartTender(ctx context.Context, c node.TenderConfig) (node.Te
 	t, err := tender.Start(ctx, tender.StartOptions{
 		Name: c.Name, Monitor: r.Monitor, Exe: r.Exe, Libos: r.Libos, Memory: c.Memory, Shells: true,
 		Boot: monitor.Boot{
-			Program: c.Manifest.Program, Args: c.Manifest.Args, Env: c.Env, Cwd: c.Manifest.Cwd,
+			Program: c.Manifest.Program, Args: c.Manifest.Args, Env: c.Env, Cwd: c.Manifest.Cwd, UID: c.Manifest.UID, GID: c.Manifest.GID,
 			MaxFiles: maxFiles, OverlayMax: uint64(c.Memory) / 2,
 		},
 		Prepare: func(o *tender.StartOptions) error {
