@@ -3,7 +3,7 @@
 #include "procfs.h"
 
 enum pdir {
-	NO_DIR, P_ROOT, P_PID, P_TASK, P_TID, P_FD, P_FDINFO, P_SYS, P_KERNEL, P_RANDOM, P_VM, P_NET, P_CORE, P_IPV4, P_FS, P_INOTIFY,
+	NO_DIR, P_ROOT, P_PID, P_TASK, P_TID, P_FD, P_FDINFO, P_PNET, P_SYS, P_KERNEL, P_RANDOM, P_VM, P_NET, P_CORE, P_IPV4, P_FS, P_INOTIFY,
 	S_ROOT, S_DEVICES, S_SYSTEM, S_CPU, S_CPU0, S_KERNEL, S_MM, S_THP, S_FS, S_CGROUP, NDIRS
 };
 
@@ -20,6 +20,7 @@ static const struct pentry entries[] = {
 	LNK(P_ROOT, "self", NULL),
 	LNK(P_ROOT, "thread-self", NULL),
 	LNK(P_ROOT, "mounts", "self/mounts"),
+	LNK(P_ROOT, "net", "self/net"),
 	SHOW(P_ROOT, "cpuinfo", show_cpuinfo),
 	TEXT(P_ROOT, "filesystems", "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\toverlay\n\terofs\n"),
 	SHOW(P_ROOT, "loadavg", show_loadavg),
@@ -42,6 +43,7 @@ static const struct pentry entries[] = {
 	SHOW(P_PID, "maps", show_maps),
 	SHOW(P_PID, "mountinfo", show_mountinfo),
 	SHOW(P_PID, "mounts", show_mounts),
+	SUB(P_PID, "net", P_PNET),
 	TEXT(P_PID, "oom_score", "0\n"),
 	TEXT(P_PID, "oom_score_adj", "0\n"),
 	LNK(P_PID, "root", "/"),
@@ -49,6 +51,18 @@ static const struct pentry entries[] = {
 	SHOW(P_PID, "statm", show_statm),
 	SHOW(P_PID, "status", show_status),
 	SUB(P_PID, "task", P_TASK),
+	TEXT(P_PNET, "arp", "IP address       HW type     Flags       HW address            Mask     Device\n"),
+	SHOW(P_PNET, "dev", show_net_dev),
+	SHOW(P_PNET, "if_inet6", show_net_if6),
+	SHOW(P_PNET, "ipv6_route", show_net_route6),
+	TEXT(P_PNET, "packet", "sk       RefCnt Type Proto  Iface R Rmem   User   Inode\n"),
+	SHOW(P_PNET, "route", show_net_route),
+	SHOW(P_PNET, "sockstat", show_net_sockstat),
+	SHOW(P_PNET, "tcp", show_net_inet),
+	SHOW(P_PNET, "tcp6", show_net_inet),
+	SHOW(P_PNET, "udp", show_net_inet),
+	SHOW(P_PNET, "udp6", show_net_inet),
+	SHOW(P_PNET, "unix", show_net_unix),
 	SUB(P_SYS, "fs", P_FS),
 	SUB(P_SYS, "kernel", P_KERNEL),
 	SUB(P_SYS, "net", P_NET),

@@ -43,4 +43,13 @@ void show_meminfo(struct text *b, struct pnode *n);
 void show_system_stat(struct text *b, struct pnode *n);
 void show_uptime(struct text *b, struct pnode *n);
 void show_uuid(struct text *b, struct pnode *n);
+
+/* net/procnet.c */
+void show_net_dev(struct text *b, struct pnode *n);
+void show_net_if6(struct text *b, struct pnode *n);
+void show_net_inet(struct text *b, struct pnode *n); /* tcp, tcp6, udp, udp6 */
+void show_net_route(struct text *b, struct pnode *n);
+void show_net_route6(struct text *b, struct pnode *n);
+void show_net_sockstat(struct text *b, struct pnode *n);
+void show_net_unix(struct text *b, struct pnode *n);
 #endif

@@ -87,6 +87,9 @@ void tnode_release(struct inode *ino);
 void tdata_free(struct tnode *t);
 int tdata_truncate(struct inode *ino, u64 size);
 
+/* net/names.c: etc as the root directory has it, with files that this instance supplies. */
+struct tnode *names_supply(struct tnode *root, struct tnode *etc);
+
 /* dcache.c: the entries of all directories, by directory and name */
 struct tent *tent_find(struct tnode *dir, const char *name, size_t len);
 struct tent *tent_new(struct tnode *dir, const char *name, size_t len); /* not linked yet; NULL out of memory */

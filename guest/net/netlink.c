@@ -5,7 +5,7 @@
 #include <linux/rtnetlink.h>
 #include <linux/if_link.h>
 
-#define REPLY_MAX 1024
+#define REPLY_MAX 2048
 #define REQUEST_MAX 4096
 
 /* One answer under construction. */
@@ -44,53 +44,133 @@ static void attr(struct reply *r, u16 type, const void *p, u32 n)
 
 static void attr32(struct reply *r, u16 type, u32 v) { attr(r, type, &v, 4); }
 
-static const u8 lo4[4] = { 127, 0, 0, 1 }, eth4[4] = { 10, 0, 2, 2 }, bcast4[4] = { 10, 0, 2, 255 }, lo6[16] = { [15] = 1 };
-static const u8 net4[4] = { 10, 0, 2, 0 };
+static u32 addr_len(u8 family) { return family == AF_INET ? 4 : 16; }
 
 static void links(struct reply *r, struct sock *sk, const struct nlmsghdr *req, u16 flags, u32 only)
 {
-	for (u32 i = 1; i <= 2; i++) {
-		bool lo = i == 1;
-		struct ifinfomsg m = { .ifi_type = lo ? 772 : 1, .ifi_index = i, .ifi_flags = lo ? 0x10049 : 0x11043 };
+	for (u32 i = 1; i <= NETIFS; i++) {
+		const struct netif *n = &netifs[i - 1];
+		struct ifinfomsg m = { .ifi_type = n->hw, .ifi_index = i, .ifi_flags = n->flags };
 		if (only && only != i)
 			continue;
 		u32 at = begin(r, sk, req, RTM_NEWLINK, flags, &m, sizeof(m));
-		attr(r, IFLA_IFNAME, lo ? "lo" : "eth0", lo ? 3 : 5);
+		attr(r, IFLA_IFNAME, n->name, strlen(n->name) + 1);
 		attr32(r, IFLA_TXQLEN, 1000);
-		attr32(r, IFLA_MTU, lo ? 65536 : 65520);
-		attr(r, IFLA_OPERSTATE, lo ? "\0" : "\6", 1);
-		attr(r, IFLA_ADDRESS, lo ? "\0\0\0\0\0\0" : "\x02\0\x0a\0\x02\x02", 6);
-		attr(r, IFLA_BROADCAST, lo ? "\0\0\0\0\0\0" : "\xff\xff\xff\xff\xff\xff", 6);
+		attr32(r, IFLA_MTU, n->mtu);
+		attr(r, IFLA_OPERSTATE, i == 1 ? "\0" : "\6", 1);
+		attr(r, IFLA_ADDRESS, n->mac, 6);
+		attr(r, IFLA_BROADCAST, i == 1 ? "\0\0\0\0\0\0" : "\xff\xff\xff\xff\xff\xff", 6);
 		end(r, at);
 	}
 }
 
-static void addr(struct reply *r, struct sock *sk, const struct nlmsghdr *req, u32 ifi, const u8 *a, u32 n, u8 prefix)
+static void addrs(struct reply *r, struct sock *sk, const struct nlmsghdr *req, u8 family)
 {
-	struct ifaddrmsg m = { .ifa_family = n == 4 ? AF_INET : AF_INET6, .ifa_prefixlen = prefix, .ifa_flags = 0x80,
-		.ifa_scope = ifi == 1 ? 254 : 0, .ifa_index = ifi };
-	u32 at = begin(r, sk, req, RTM_NEWADDR, NLM_F_MULTI, &m, sizeof(m));
-	attr(r, IFA_ADDRESS, a, n);
-	if (n == 4) {
-		attr(r, IFA_LOCAL, a, n);
-		if (ifi == 2)
-			attr(r, IFA_BROADCAST, bcast4, 4);
-		attr(r, IFA_LABEL, ifi == 1 ? "lo" : "eth0", ifi == 1 ? 3 : 5);
+	for (u32 i = 1; i <= NETIFS; i++) {
+		const struct netif *n = &netifs[i - 1];
+		bool v4 = family == AF_INET;
+		struct ifaddrmsg m = { .ifa_family = family, .ifa_prefixlen = v4 ? n->prefix : n->prefix6, .ifa_flags = 0x80 /* permanent */,
+			.ifa_scope = i == 1 ? RT_SCOPE_HOST : 0, .ifa_index = i };
+		const u8 *a = v4 ? n->addr : n->addr6;
+		u32 at = begin(r, sk, req, RTM_NEWADDR, NLM_F_MULTI, &m, sizeof(m));
+		attr(r, IFA_ADDRESS, a, addr_len(family));
+		if (v4) {
+			attr(r, IFA_LOCAL, a, 4);
+			if (i == 2)
+				attr(r, IFA_BROADCAST, n->bcast, 4);
+			attr(r, IFA_LABEL, n->name, strlen(n->name) + 1);
+		}
+		attr32(r, IFA_FLAGS, 0x80);
+		end(r, at);
 	}
-	attr32(r, IFA_FLAGS, 0x80);
+}
+
+static void route(struct reply *r, struct sock *sk, const struct nlmsghdr *req, u16 flags, const struct route *t)
+{
+	u32 n = addr_len(t->family);
+	struct rtmsg m = { .rtm_family = t->family, .rtm_dst_len = t->prefix, .rtm_table = RT_TABLE_MAIN,
+		.rtm_protocol = t->has_via ? RTPROT_BOOT : RTPROT_KERNEL,
+		.rtm_scope = t->has_via || t->family == AF_INET6 ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK, .rtm_type = RTN_UNICAST };
+	u32 at = begin(r, sk, req, RTM_NEWROUTE, flags, &m, sizeof(m));
+	attr32(r, RTA_TABLE, RT_TABLE_MAIN);
+	if (t->prefix)
+		attr(r, RTA_DST, t->dst, n);
+	if (t->has_via)
+		attr(r, RTA_GATEWAY, t->via, n);
+	if (t->family == AF_INET && (t->prefix == 32 || !t->has_via))
+		attr(r, RTA_PREFSRC, netifs[t->ifindex - 1].addr, 4);
+	if (t->family == AF_INET6 && t->prefix == 128)
+		attr(r, RTA_PREFSRC, netifs[t->ifindex - 1].addr6, 16);
+	attr32(r, RTA_OIF, t->ifindex);
+	if (t->metric)
+		attr32(r, RTA_PRIORITY, t->metric);
 	end(r, at);
 }
 
-static void routes(struct reply *r, struct sock *sk, const struct nlmsghdr *req)
+static void routes(struct reply *r, struct sock *sk, const struct nlmsghdr *req, u8 family)
 {
-	struct rtmsg m = { .rtm_family = AF_INET, .rtm_dst_len = 24, .rtm_table = RT_TABLE_MAIN, .rtm_protocol = RTPROT_KERNEL,
-		.rtm_scope = RT_SCOPE_LINK, .rtm_type = RTN_UNICAST };
-	u32 at = begin(r, sk, req, RTM_NEWROUTE, NLM_F_MULTI, &m, sizeof(m));
-	attr32(r, RTA_TABLE, RT_TABLE_MAIN);
-	attr(r, RTA_DST, net4, 4);
-	attr(r, RTA_PREFSRC, eth4, 4);
-	attr32(r, RTA_OIF, 2);
+	struct route t[4];
+	u32 n = net_routes(t);
+	for (u32 i = 0; i < n; i++)
+		if (family == AF_UNSPEC || family == t[i].family)
+			route(r, sk, req, NLM_F_MULTI, &t[i]);
+}
+
+static void error(struct reply *r, struct sock *sk, const struct nlmsghdr *req, int err)
+{
+	struct nlmsgerr e = { .error = err, .msg = *req };
+	u32 at = begin(r, sk, req, NLMSG_ERROR, 0, &e, sizeof(e));
 	end(r, at);
+}
+
+/* "ip route get": the way to one address. */
+static void route_to(struct reply *r, struct sock *sk, const struct nlmsghdr *req, const u8 *body, u32 len)
+{
+	struct rtmsg m;
+	struct route t[4], way = { .ifindex = 0 };
+	u32 n = net_routes(t);
+	if (len < sizeof(m))
+		goto bad;
+	memcpy(&m, body, sizeof(m));
+	way.family = m.rtm_family;
+	if (m.rtm_family != AF_INET && m.rtm_family != AF_INET6)
+		goto bad;
+	u32 size = addr_len(way.family);
+	struct inaddr to = { .port = 0 };
+	for (u32 at = sizeof(m); len - at >= sizeof(struct rtattr);) {
+		struct rtattr a;
+		memcpy(&a, body + at, sizeof(a));
+		if (a.rta_len < sizeof(a) || a.rta_len > len - at)
+			break;
+		if (a.rta_type == RTA_DST && a.rta_len == RTA_LENGTH(size))
+			memcpy(way.dst, body + at + sizeof(a), size);
+		if (RTA_ALIGN(a.rta_len) >= len - at)
+			break;
+		at += RTA_ALIGN(a.rta_len);
+	}
+	memcpy(to.a, way.dst, 16);
+	if (way.family == AF_INET) {
+		memset(to.a, 0, 16);
+		memset(to.a + 10, 0xff, 2);
+		memcpy(to.a + 12, way.dst, 4);
+	}
+	way.prefix = size * 8;
+	if (inet_local(to.a))
+		way.ifindex = 1;
+	for (u32 i = 0; i < n && !way.ifindex; i++)
+		if (t[i].family == way.family && !memcmp(t[i].dst, way.dst, t[i].prefix / 8)) {
+			way.ifindex = t[i].ifindex;
+			way.has_via = t[i].has_via;
+			memcpy(way.via, t[i].via, 16);
+		}
+	if (!way.ifindex) {
+		error(r, sk, req, -ENETUNREACH);
+		return;
+	}
+	route(r, sk, req, 0, &way);
+	return;
+bad:
+	error(r, sk, req, -EINVAL);
 }
 
 static int deliver(struct sock *sk, struct reply *r)
@@ -106,13 +186,6 @@ static int deliver(struct sock *sk, struct reply *r)
 		return PTR_ERR(msg);
 	dgram_deliver(sk, msg);
 	return 0;
-}
-
-static void error(struct reply *r, struct sock *sk, const struct nlmsghdr *req, int err)
-{
-	struct nlmsgerr e = { .error = err, .msg = *req };
-	u32 at = begin(r, sk, req, NLMSG_ERROR, 0, &e, sizeof(e));
-	end(r, at);
 }
 
 static void done(struct reply *r, struct sock *sk, const struct nlmsghdr *req)
@@ -139,22 +212,21 @@ static int request(struct sock *sk, const struct nlmsghdr *req, const u8 *body, 
 	} else if (req->nlmsg_type == RTM_GETLINK) {
 		struct ifinfomsg m = { 0 };
 		memcpy(&m, body, MIN(len - (u32)sizeof(*req), (u32)sizeof(m)));
-		if (m.ifi_index == 1 || m.ifi_index == 2)
+		if (m.ifi_index >= 1 && m.ifi_index <= NETIFS)
 			links(r, sk, req, 0, m.ifi_index);
 		else
 			error(r, sk, req, m.ifi_index ? -ENODEV : -EINVAL);
 	} else if (req->nlmsg_type == RTM_GETADDR && dump) {
-		if (family != AF_INET6) {
-			addr(r, sk, req, 1, lo4, 4, 8);
-			addr(r, sk, req, 2, eth4, 4, 24);
-		}
+		if (family != AF_INET6)
+			addrs(r, sk, req, AF_INET);
 		if (family != AF_INET)
-			addr(r, sk, req, 1, lo6, 16, 128);
+			addrs(r, sk, req, AF_INET6);
 		done(r, sk, req);
 	} else if (req->nlmsg_type == RTM_GETROUTE && dump) {
-		if (family != AF_INET6)
-			routes(r, sk, req);
+		routes(r, sk, req, family);
 		done(r, sk, req);
+	} else if (req->nlmsg_type == RTM_GETROUTE) {
+		route_to(r, sk, req, body, len - sizeof(*req));
 	} else {
 		error(r, sk, req, -EOPNOTSUPP);
 	}

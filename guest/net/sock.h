@@ -152,6 +152,7 @@ struct sock {
 	u32 msgbytes, nmsgs;
 	/* names */
 	struct inaddr local, remote;
+	struct list in_all;               /* every socket: /proc/net */
 	struct list flows;                /* UDP: to addresses outside */
 	u32 nflows;
 	struct list in_ports, in_conns;
@@ -165,6 +166,7 @@ static inline void sock_get(struct sock *sk) { inode_get(&sk->ino); }
 static inline void sock_put(struct sock *sk) { if (sk) inode_put(&sk->ino); }
 /* The protocol's end of a socket that has no descriptor (any more); drops the reference. */
 void sock_end(struct sock *sk);
+extern struct list socks;                 /* by in_all */
 struct cred cred_current(void);
 void sigpipe(void);
 struct sock *sock_from_fd(int fd, struct file **f);  /* *f is referenced; ERR_PTR */
@@ -241,6 +243,14 @@ int flow_send(struct sock *sk, const struct inaddr *to, struct skmsg *msg); /* t
 void flow_taken(u32 conn, u32 n);         /* n bytes that came were read */
 void flow_close_all(struct sock *sk);
 
+/* ---- netif.c ---- */
+/* The interfaces: index 1 is lo, 2 is eth0. Flags as netlink gives them; the ioctl gives the lower half. */
+#define NETIFS 2
+extern const struct netif { char name[5]; u8 prefix, prefix6, mac[6]; u8 addr6[16]; u8 addr[4], mask[4], bcast[4]; u32 flags, mtu; u16 hw; } netifs[NETIFS];
+/* The routes of the main table; the defaults are there when something leads outside. */
+struct route { u8 dst[16], via[16]; u8 family, prefix, ifindex; bool has_via; u16 metric; };
+u32 net_routes(struct route r[4]);
+
 /* ---- unix.c ---- */
 struct sock *unix_create(int type);
 int unix_bind(struct sock *sk, const struct saddr *sa);
@@ -255,6 +265,7 @@ extern const struct sock_ops unix_stream_ops, unix_dgram_ops, unix_packet_ops;
 
 /* ---- sockopt.c, sockioctl.c ---- */
 void sockopt_init(struct sock *sk);
+u8 tcp_state(struct sock *sk);            /* as /proc/net/tcp has it */
 long sock_ioctl(struct file *f, u64 cmd, u64 arg);
 
 #include "time.h"

@@ -7,9 +7,12 @@
 
 /* ---- sockets ---- */
 
+struct list socks = LIST_INIT(socks);
+
 static void destroy(struct inode *ino)
 {
 	struct sock *sk = container_of(ino, struct sock, ino);
+	list_del(&sk->in_all);
 	xs_free(&sk->x);
 	uname_put(sk->name);
 	kfree(sk);
@@ -45,6 +48,7 @@ struct sock *sock_alloc(int family, int type, int proto, const struct sock_ops *
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
 		list_init(lists[i]);
 	sockopt_init(sk);
+	list_add_tail(&sk->in_all, &socks);
 	return sk;
 }
 

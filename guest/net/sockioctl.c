@@ -4,16 +4,8 @@
 #include <asm/ioctls.h>
 #include <linux/sockios.h>
 
-#define IFF_FLAGS_LO 0x49   /* UP LOOPBACK RUNNING */
-#define IFF_FLAGS_ETH 0x1043 /* UP BROADCAST RUNNING MULTICAST */
-
 struct ifreq_k { char name[16]; union { u8 addr[16]; s32 num; short flags; u8 fill[24]; }; };
 struct ifconf_k { s32 len; u32 pad; u64 buf; };
-
-static const struct { char name[5]; u8 addr[4], mask[4], bcast[4]; short flags; s32 mtu; } ifs[2] = {
-	{ "lo", { 127, 0, 0, 1 }, { 255 }, { 0 }, IFF_FLAGS_LO, 65536 },
-	{ "eth0", { 10, 0, 2, 2 }, { 255, 255, 255 }, { 10, 0, 2, 255 }, IFF_FLAGS_ETH, 65520 },
-};
 
 static void put_addr(struct ifreq_k *r, const u8 a[4])
 {
@@ -29,12 +21,12 @@ static long ifconf(u64 arg)
 	u32 n = 0;
 	if (get_user(c, arg))
 		return -EFAULT;
-	for (u32 i = 0; i < 2; i++) {
+	for (u32 i = 0; i < NETIFS; i++) {
 		if (c.buf && c.len < (s32)((n + 1) * sizeof(r)))
 			break;
 		memset(&r, 0, sizeof(r));
-		strlcpy(r.name, ifs[i].name, sizeof(r.name));
-		put_addr(&r, ifs[i].addr);
+		strlcpy(r.name, netifs[i].name, sizeof(r.name));
+		put_addr(&r, netifs[i].addr);
 		if (c.buf && put_user(r, c.buf + n * sizeof(r)))
 			return -EFAULT;
 		n++;
@@ -46,40 +38,36 @@ static long ifconf(u64 arg)
 static long ifreq(u64 cmd, u64 arg)
 {
 	struct ifreq_k r;
-	u32 i = 2;
+	u32 i = NETIFS;
 	if (get_user(r, arg))
 		return -EFAULT;
 	r.name[15] = 0;
 	if (cmd == SIOCGIFNAME) {
-		if (r.num < 1 || r.num > 2)
+		if (r.num < 1 || r.num > NETIFS)
 			return -ENODEV;
-		strlcpy(r.name, ifs[r.num - 1].name, sizeof(r.name));
+		strlcpy(r.name, netifs[r.num - 1].name, sizeof(r.name));
 		return put_user(r, arg);
 	}
-	while (i && strcmp(ifs[i - 1].name, r.name))
+	while (i && strcmp(netifs[i - 1].name, r.name))
 		i--;
 	if (!i)
 		return -ENODEV;
-	const u8 *a = ifs[i - 1].addr;
+	const struct netif *n = &netifs[i - 1];
 	switch (cmd) {
 	case SIOCGIFINDEX: r.num = i; break;
-	case SIOCGIFFLAGS: r.flags = ifs[i - 1].flags; break;
-	case SIOCGIFMTU: r.num = ifs[i - 1].mtu; break;
+	case SIOCGIFFLAGS: r.flags = (short)n->flags; break;
+	case SIOCGIFMTU: r.num = n->mtu; break;
 	case SIOCGIFMETRIC: r.num = 0; break;
 	case SIOCGIFTXQLEN: r.num = 1000; break;
-	case SIOCGIFADDR: put_addr(&r, a); break;
-	case SIOCGIFDSTADDR: put_addr(&r, a); break;
-	case SIOCGIFNETMASK: put_addr(&r, ifs[i - 1].mask); break;
-	case SIOCGIFBRDADDR: put_addr(&r, ifs[i - 1].bcast); break;
+	case SIOCGIFADDR: put_addr(&r, n->addr); break;
+	case SIOCGIFDSTADDR: put_addr(&r, n->addr); break;
+	case SIOCGIFNETMASK: put_addr(&r, n->mask); break;
+	case SIOCGIFBRDADDR: put_addr(&r, n->bcast); break;
 	case SIOCGIFHWADDR:
 		memset(r.addr, 0, sizeof(r.addr));
-		if (i == 1) { /* ARPHRD_LOOPBACK */
-			r.addr[0] = 772 & 0xff;
-			r.addr[1] = 772 >> 8;
-		} else {
-			r.addr[0] = 1;
-			memcpy(r.addr + 2, "\x02\0\x0a\0\x02\x02", 6);
-		}
+		r.addr[0] = (u8)n->hw;
+		r.addr[1] = n->hw >> 8;
+		memcpy(r.addr + 2, n->mac, 6);
 		break;
 	default:
 		return -ENOTTY;

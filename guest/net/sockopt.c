@@ -214,7 +214,7 @@ static long put_value(const void *v, u32 size, u64 uval, u64 ulen, u32 len)
 	return put_user(len, ulen);
 }
 
-static u8 tcp_state(struct sock *sk)
+u8 tcp_state(struct sock *sk)
 {
 	enum { ESTABLISHED = 1, SYN_SENT, FIN_WAIT2 = 5, CLOSE = 7, CLOSE_WAIT, LISTEN = 10 };
 	switch (sk->state) {

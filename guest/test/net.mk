@@ -7,7 +7,7 @@ $(OUT)/ring_test: ring_test.c ../net/ring.c ../net/ring.h net.mk
 	@mkdir -p $(@D)
 	@$(CC) $(TEST_CFLAGS) -I../net ring_test.c ../net/ring.c -o $@
 
-NET_SRC := $(wildcard ../net/*.c) $(addprefix ../fs/,poll.c epoll.c eventfd.c timerfd.c) ../mm/iter.c ../proc/wait.c
+NET_SRC := $(filter-out ../net/names.c,$(wildcard ../net/*.c)) $(addprefix ../fs/,poll.c epoll.c eventfd.c timerfd.c) ../mm/iter.c ../proc/wait.c ../fs/text.c
 NET_OBJ := $(NET_SRC:../%.c=$(OUT)/net/up/%.o) $(OUT)/net/net_fake.o
 NET_CFLAGS := $(TEST_CFLAGS) -I../net -include net_env.h
 

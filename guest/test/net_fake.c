@@ -215,6 +215,7 @@ int clock_read(int id, u64 *ns) { *ns = fake_now; return 0; }
 
 void *kmalloc(size_t n) { return oom ? NULL : malloc(n ? n : 1); }
 void *kzalloc(size_t n) { return oom ? NULL : calloc(1, n ? n : 1); }
+void *krealloc(void *p, size_t n) { return oom ? NULL : realloc(p, n); }
 void kfree(void *p) { free(p); }
 void *page_alloc(unsigned order, unsigned flags) { return oom ? NULL : aligned_alloc(4096, 4096UL << order); }
 void page_put(void *p) { free(p); }
