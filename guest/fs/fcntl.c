@@ -2,6 +2,7 @@
 /* fcntl.c: fcntl and ioctl: what holds for every kind of file; the rest goes to the file's operations. */
 #include "vfs.h"
 #include <asm/ioctls.h>
+#include <asm/sockios.h>
 
 #define SETFL_MASK (O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME)
 #define FIGETBSZ 2
@@ -20,12 +21,17 @@ static long dup_from(struct file *f, u64 min, bool cloexec)
 	return fd;
 }
 
-static long set_flags(struct file *f, u32 flags)
+static long set_flags(struct file *f, int fd, u32 flags)
 {
 	if ((flags & O_NOATIME) && !(f->flags & O_NOATIME) && f->ino && !inode_owner(f->ino))
 		return -EPERM;
 	if ((flags & O_DIRECT) && !(f->ino && S_ISREG(f->ino->mode)))
 		return -EINVAL;
+	if ((f->flags ^ flags) & FASYNC) {
+		long r = async_set(f, fd, flags & FASYNC);
+		if (r && r != -ENOTTY) /* other kinds of file do not mind */
+			return r;
+	}
 	f->flags = (f->flags & ~SETFL_MASK) | (flags & SETFL_MASK);
 	return 0;
 }
@@ -42,7 +48,7 @@ static long control(int fd, struct file *f, u32 cmd, u64 arg)
 	if (f->flags & O_PATH)
 		return -EBADF;
 	switch (cmd) {
-	case F_SETFL: return set_flags(f, arg);
+	case F_SETFL: return set_flags(f, fd, arg);
 	case F_GETLK:
 	case F_SETLK:
 	case F_SETLKW:
@@ -50,13 +56,11 @@ static long control(int fd, struct file *f, u32 cmd, u64 arg)
 	case F_OFD_SETLK:
 	case F_OFD_SETLKW: return lock_fcntl(fd, f, cmd, arg);
 	case F_GETOWN:
-	case F_GETSIG: return 0; /* no signal-driven I/O */
-	case F_SETOWN:
-	case F_SETSIG:
-		if (!(u32)arg)
-			return 0;
-		unsupported_once("fcntl for signal-driven I/O", cmd);
-		return -EINVAL;
+	case F_SETOWN: return async_owner(f, cmd == F_SETOWN, arg);
+	case F_GETOWN_EX:
+	case F_SETOWN_EX: return async_owner_ex(f, cmd == F_SETOWN_EX, arg);
+	case F_GETSIG:
+	case F_SETSIG: return async_signal(f, cmd == F_SETSIG, arg);
 	case F_GETLEASE: return F_UNLCK;
 	case F_SETPIPE_SZ: return pipe_size(f, true, arg);
 	case F_GETPIPE_SZ: return pipe_size(f, false, 0);
@@ -98,7 +102,16 @@ static long control_io(int fd, struct file *f, u32 cmd, u64 arg)
 	case FIOASYNC:
 		if (get_user(on, arg))
 			return -EFAULT;
-		return on ? -ENOTTY : 0;
+		return !on == !(f->flags & FASYNC) ? 0 : async_set(f, fd, on);
+	case FIOSETOWN:
+	case SIOCSPGRP:
+	case FIOGETOWN:
+	case SIOCGPGRP:
+		if (!f->ino || !S_ISSOCK(f->ino->mode))
+			break;
+		if (cmd == FIOGETOWN || cmd == SIOCGPGRP)
+			return put_user((int)async_owner(f, false, 0), arg);
+		return get_user(on, arg) ? -EFAULT : async_owner(f, true, on);
 	}
 	if (f->ops->ioctl)
 		return f->ops->ioctl(f, cmd, arg);

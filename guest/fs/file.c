@@ -23,6 +23,8 @@ void file_put(struct file *f)
 		return;
 	if (!list_empty(&f->epolls))
 		epoll_file_gone(f);
+	if (f->async)
+		async_gone(f);
 	if (lock_count && f->ino)
 		locks_drop(f->ino, f);
 	if (unlikely(watch_count) && f->ino && !(f->flags & O_PATH))

@@ -201,4 +201,10 @@ void text_write(struct text *b, const void *s, size_t n);
 #define UFS_OSVERSION "#1 SMP UniFaaS"
 const char *boot_hostname(void);
 const char *boot_string(u32 off); /* a string of the boot block, "" if it is not inside */
+/* async.c */
+long async_set(struct file *f, int fd, bool on); /* -ENOTTY: not this kind of file */
+long async_owner(struct file *f, bool set, int owner);
+long async_owner_ex(struct file *f, bool set, u64 arg); /* struct f_owner_ex */
+long async_signal(struct file *f, bool set, u64 signo);
+void async_gone(struct file *f);                 /* f->async is not NULL */
 #endif

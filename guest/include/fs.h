@@ -56,6 +56,7 @@ struct file {
 	char *path;                            /* absolute, for /proc/self/fd and getcwd; may be NULL */
 	void *priv;
 	struct list epolls;                    /* fs/epoll.c: registrations on this file */
+	struct async *async;                   /* fs/async.c: who gets signals about it, NULL nobody ever */
 };
 struct file_ops {
 	long (*read)(struct file *f, struct iter *it, u64 *pos);

@@ -19,5 +19,7 @@ struct waitq;
 extern struct waitq queue_room;
 /* Console streams (net/console.c). */
 void console_write_kernel(u32 conn, const char *s, size_t n);
+/* Sleeps until the log takes n bytes more, or its reader is gone. */
+void console_wait_room(u32 n);
 void net_init(void);
 #endif

@@ -104,6 +104,7 @@ struct process {
 	struct thread *leader;   /* the one with tid = pid, NULL once it ended */
 	bool vm_shared;          /* mm is or was shared with another process */
 	bool did_exec, no_new_privs, keep_caps, subreaper, dumpable;
+	bool thp_disable;        /* asked for: kept and reported */
 	bool stop_report, cont_report; /* what waitpid has not been told yet */
 	int stop_sig;            /* stopped by this signal, 0 running */
 	int pdeath_sig, nice;

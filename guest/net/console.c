@@ -73,6 +73,24 @@ void console_write_kernel(u32 conn, const char *s, size_t n)
 	}
 }
 
+void console_wait_room(u32 n)
+{
+	struct console *c = console(UFS_CONN_STDERR);
+	struct waiter w;
+	waiter_init(&w);
+	waitq_add(&c->wq, &w);
+	for (;;) {
+		if (c->x.credit < n)
+			queue_poll();
+		if (c->eof || (c->x.credit >= n && xs_writable(&c->x)))
+			break;
+		if (!xs_writable(&c->x))
+			xs_want_room(&c->x);
+		thread_block(~0ULL, false);
+	}
+	waitq_remove(&w);
+}
+
 /* ---- as files ---- */
 
 /* All descriptors of a terminal read and write it. */

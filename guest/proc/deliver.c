@@ -2,6 +2,7 @@
 /* deliver.c: what pending signals do to the program, on its way out of the libos. */
 #include "internal.h"
 #include "restart.h"
+#include "strace.h"
 
 static _Noreturn void end_by(int signo, u64 addr, struct regs *r)
 {
@@ -78,6 +79,8 @@ void signal_deliver(struct regs *r)
 			continue;
 		}
 		if (signal_dequeue(~t->sigmask, &si)) {
+			if (strace_on())
+				strace_signal(si.signo);
 			u64 handler = p->sighand->act[si.signo - 1].handler;
 			if (handler != SIG_IGN && (handler != SIG_DFL || !default_action(&si, r)))
 				run_handler(r, &si);

@@ -196,10 +196,10 @@ static void regs_reset(struct regs *r, const struct loaded *l)
 	r->rflags = 0x202;
 }
 
-static void remember_names(struct process *p, const char *path, struct strings *args)
+static void remember_names(struct process *p, const char *path, const char *exe, struct strings *args)
 {
 	const char *base = strrchr(path, '/');
-	strlcpy(p->exe, path, sizeof(p->exe));
+	strlcpy(p->exe, exe, sizeof(p->exe));
 	strlcpy(current()->name, base ? base + 1 : path, sizeof(current()->name));
 	char *line = kmalloc(args->bytes + 1);
 	if (!line)
@@ -239,12 +239,15 @@ static long exec_strings(const char *path, struct strings *args, struct strings 
 	u64 old_vdso = p->vdso;
 	if (!r) {
 		mm = first ? mm_boot : mm_create();
-		r = mm ? load(mm, e, final, args, env, &l) : -ENOMEM;
+		r = mm ? load(mm, e, path, args, env, &l) : -ENOMEM;
 		if (r && mm && !first)
 			mm_put(mm);
 	}
-	if (!IS_ERR(f))
+	if (!IS_ERR(f)) {
+		if (f->path)
+			strlcpy(final, f->path, 4096);
 		file_put(f);
+	}
 	kfree(e);
 	if (r) {
 		p->vdso = old_vdso;
@@ -256,7 +259,7 @@ static long exec_strings(const char *path, struct strings *args, struct strings 
 	take_mm(p, mm);
 	fdtable_cloexec(p->files);
 	sighand_exec(p->sighand);
-	remember_names(p, final, args);
+	remember_names(p, path, final, args);
 	kfree(final);
 	struct thread *t = current();
 	t->clear_child_tid = NULL;

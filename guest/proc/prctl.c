@@ -78,8 +78,12 @@ SYSCALL(prctl)
 	case PR_GET_SECUREBITS: return 0;
 	case PR_GET_TSC: return put_user(1, (int *)b); /* PR_TSC_ENABLE */
 	case PR_SET_TSC: return b == 1 ? 0 : -EINVAL;
-	case PR_SET_THP_DISABLE: if (rest) return -EINVAL; break;
-	case PR_GET_THP_DISABLE: return b || rest ? -EINVAL : 0;
+	case PR_SET_THP_DISABLE:
+		if (rest)
+			return -EINVAL;
+		p->thp_disable = b;
+		return 0;
+	case PR_GET_THP_DISABLE: return b || rest ? -EINVAL : p->thp_disable;
 	case PR_CAP_AMBIENT:
 		if (b == PR_CAP_AMBIENT_IS_SET)
 			return c > CAP_LAST ? -EINVAL : 0;

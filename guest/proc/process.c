@@ -224,6 +224,7 @@ static void inherit(struct process *p, const struct process *from)
 	p->gid = from->gid; p->egid = from->egid; p->sgid = from->sgid; p->fsgid = from->fsgid;
 	p->cap_eff = from->cap_eff; p->cap_perm = from->cap_perm; p->cap_inh = from->cap_inh; p->cap_bset = from->cap_bset;
 	p->no_new_privs = from->no_new_privs;
+	p->thp_disable = from->thp_disable;
 	p->keep_caps = from->keep_caps;
 	p->dumpable = from->dumpable;
 	p->timer_slack = from->timer_slack;

@@ -3,6 +3,8 @@
 #include "internal.h"
 #include "fs.h"
 #include "net.h"
+#include "platform.h"
+#include "strace.h"
 #include "../time/internal.h"
 
 struct percpu percpu;
@@ -54,6 +56,8 @@ void schedule(void)
 {
 	struct thread *prev = current(), *next;
 	u64 now = now_ns();
+	if (strace_on())
+		strace_flush();
 	prev->cpu_ns += now - prev->cpu_start;
 	prev->cpu_start = NOT_RUNNING;
 	queue_poll();

@@ -88,15 +88,16 @@ int syscall_dispatch(struct regs *r)
 	if (unlikely(r->orig_rax == ~0ULL))
 		r->orig_rax--; /* -1 marks registers that no call left behind */
 	t->last_nr[k] = (u32)r->orig_rax + 1;
-	if (unlikely(BOOT->flags & UFS_BOOT_STRACE))
+	u64 nr = r->orig_rax;
+	if (strace_on())
 		strace_enter(r);
 	long ret = run(r);
 	/* exec and sigreturn have put other registers in place; orig_rax is -1 then. */
 	if (likely(r->orig_rax != ~0ULL))
 		r->rax = ret;
 	t->last_ret[k] = (s32)ret;
-	if (unlikely(BOOT->flags & UFS_BOOT_STRACE))
-		strace_leave(r, ret);
+	if (strace_on())
+		strace_leave(r, nr, ret);
 	bool special = r->orig_rax == ~0ULL || r->rsp != rsp || odd; /* new registers, or flags that a jump does not bring back */
 	bool restart = ret <= -ERESTARTSYS && ret >= -ERESTARTNOHAND;
 	if (likely(!special && !restart && !CTL->preempt && !(t->flags & TF_NEED_SIGNAL)))

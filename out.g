@@ -1,0 +1,1 @@
+timeout: failed to run command ‘./g’: No such file or directory
