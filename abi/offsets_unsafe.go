@@ -52,5 +52,6 @@ const (
 	ClockSize       = uint64(unsafe.Sizeof(Clock{}))
 	CPUIDSize       = uint64(unsafe.Sizeof(CPUID{}))
 	BootBlockSize   = uint64(unsafe.Sizeof(Boot{}))
+	FileReqSize     = uint64(unsafe.Sizeof(FileReq{}))
 	MsgSize         = uint64(unsafe.Sizeof(Msg{}))
 )

@@ -66,6 +66,11 @@ type Sandbox interface {
 	Shared() *guestmem.Area
 	// RefreshClock writes the clock page anew (also done before a Run that follows a pause of over a second).
 	RefreshClock()
+	// MapFile shows the first size bytes of a file, read-only, at an offset of the files area, which must be free; UnmapFile takes
+	// them away again. The file may be closed afterwards. If it is cut short on the host, a guest that touches what is gone ends by
+	// ExitFault.
+	MapFile(off uint64, f *os.File, size int64) error
+	UnmapFile(off uint64, size int64) error
 	// MemoryUsed is the host memory behind guest RAM in bytes.
 	MemoryUsed() int64
 	// Close frees everything; Run must have returned. Idempotent.

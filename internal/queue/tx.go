@@ -62,6 +62,11 @@ func check(m Msg, used uint64) error {
 	switch m.Type {
 	case abi.MsgData:
 		return nil
+	case abi.MsgFile:
+		if uint64(m.Len) < abi.FileReqSize || uint64(m.Len) > abi.FileReqSize+abi.FilePath {
+			return corrupt("tx", "message of type %d with %d bytes of payload", m.Type, m.Len)
+		}
+		return nil
 	case abi.MsgEOF, abi.MsgReset, abi.MsgCredit, abi.MsgListen, abi.MsgUnlisten, abi.MsgAccepted:
 		if m.Len != 0 {
 			return corrupt("tx", "message of type %d with %d bytes of payload", m.Type, m.Len)

@@ -59,6 +59,8 @@ func (t *Tender) event(m wire.Message) error {
 			i.lines[m.Stream-1].add(m.Data, time.Unix(0, m.Time))
 			return nil
 		})
+	case *wire.FileRequest:
+		return t.on(m.Instance, func(i *Instance) error { return i.onFile(m) })
 	case *wire.Exited:
 		return t.on(m.Instance, func(i *Instance) error {
 			t.unregister(i)

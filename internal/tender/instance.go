@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"unifaas.dev/internal/tender/wire"
@@ -33,6 +34,7 @@ type Instance struct {
 	asked time.Time
 	done  chan struct{}
 	lines [2]*lines
+	files atomic.Int32 // requests for files under way
 
 	mu        sync.Mutex
 	started   chan *wire.Started // buffered; one answer

@@ -21,6 +21,7 @@ import (
 // TestMain is also the tender process of these tests, with a monitor whose guests are Go functions.
 func TestMain(m *testing.M) {
 	addHostile(programs)
+	addFiles(programs)
 	if len(os.Args) > 1 && os.Args[1] == "tender" {
 		os.Exit(server.Main(func(name string, device *os.File) (monitor.Monitor, error) {
 			if name == "kvm" {

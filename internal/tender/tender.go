@@ -42,6 +42,8 @@ type StartOptions struct {
 	Memory  int64           // bytes of guest RAM
 	Shells  bool            // keep a sandbox ready for the next Boot; costs memory, saves it the making
 	Boot    monitor.Boot
+	// Files answers for the lowest layer of the root; nil: there is none but the image.
+	Files Files
 	// Prepare, if not nil, is called while the process starts: it fills in Layers and Boot, and its error is that of Start.
 	Prepare func(*StartOptions) error
 	// OnOutput is called for each line of console output, OnExit for each end of an instance; they must not block.
@@ -109,6 +111,9 @@ func (t *Tender) load(ctx context.Context) error {
 	fds := []int{libos}
 	defer func() { unix.Close(libos) }()
 	m := &wire.Load{Monitor: t.o.Monitor, Memory: t.o.Memory, LibosSize: int64(len(t.o.Libos)), Shells: t.o.Shells, Boot: t.o.Boot}
+	if m.Boot.Flags &^= abi.BootFiles; t.o.Files != nil {
+		m.Boot.Flags |= abi.BootFiles
+	}
 	if len(t.o.Layers) > abi.LayersMax {
 		return fmt.Errorf("image of %d layers: at most %d", len(t.o.Layers), abi.LayersMax)
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"unifaas.dev/abi"
 	"unifaas.dev/internal/monitor"
 	"unifaas.dev/internal/monitor/kvm/kvmabi"
@@ -14,6 +16,9 @@ import (
 
 // decode turns the end of a KVM_RUN into an Exit; err is KVM_RUN's.
 func (s *sandbox) decode(err error) monitor.Exit {
+	if err == unix.EFAULT {
+		return s.fault(s.lostText())
+	}
 	if err != nil {
 		return s.fault(fmt.Sprintf("KVM_RUN: %v", err))
 	}
@@ -43,6 +48,22 @@ func (s *sandbox) decode(err error) monitor.Exit {
 		return monitor.Exit{Kind: monitor.ExitOOM, Value: value, Report: s.guestReport()}
 	}
 	return s.fault(exitText(r))
+}
+
+// lostText says what the guest touched that the host cannot give it any more.
+func (s *sandbox) lostText() string {
+	const why = "the host has no memory for a page that the guest touched"
+	if s.vcpu.run.ExitReason == kvmabi.ExitMemoryFault {
+		gpa := memoryFaultOf(s.vcpu.run).GPA
+		if gpa >= abi.FilesGPA && gpa < abi.FilesGPA+abi.FilesMax {
+			return fmt.Sprintf("a file of the host was cut short while it was mapped, or cannot be read: offset 0x%x of the files area", gpa-abi.FilesGPA)
+		}
+		return fmt.Sprintf("%s: guest physical address 0x%x", why, gpa)
+	}
+	if s.files.window != nil {
+		return why + ": most likely a file of the host was cut short while it was mapped"
+	}
+	return why
 }
 
 func (s *sandbox) fault(reason string) monitor.Exit {

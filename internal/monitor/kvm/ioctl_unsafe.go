@@ -50,6 +50,10 @@ func internalErrorOf(r *kvmabi.Run) kvmabi.InternalError {
 	return *(*kvmabi.InternalError)(unsafe.Pointer(&r.Exit))
 }
 
+func memoryFaultOf(r *kvmabi.Run) kvmabi.MemoryFault {
+	return *(*kvmabi.MemoryFault)(unsafe.Pointer(&r.Exit))
+}
+
 func failEntryOf(r *kvmabi.Run) kvmabi.FailEntry {
 	return *(*kvmabi.FailEntry)(unsafe.Pointer(&r.Exit))
 }

@@ -17,6 +17,7 @@ const (
 	slotRAM = iota
 	slotShared
 	slotImage
+	slotFiles // and those that follow, see files.go
 )
 
 // memory is what a guest can see.

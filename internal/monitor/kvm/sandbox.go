@@ -24,6 +24,7 @@ type sandbox struct {
 	header abi.LibosHeader
 	config monitor.Config
 	mem    *memory
+	files  files
 	vm     *os.File
 	vcpu   *vcpu
 	clock  *clock
@@ -155,5 +156,6 @@ func (s *sandbox) Close() error {
 	if s.mem != nil {
 		errs = append(errs, s.mem.close())
 	}
+	errs = append(errs, s.files.close())
 	return errors.Join(errs...)
 }

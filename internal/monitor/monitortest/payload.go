@@ -47,6 +47,7 @@ const (
 	doClock
 	doFaults
 	doKernel
+	doFiles
 )
 
 // Faults of doException and doTriple, the order of `faults` in payload.S.

@@ -60,6 +60,8 @@ func Run(t *testing.T, m monitor.Monitor, o Options) {
 		{"Clock", s.clock, false},
 		{"Memory", s.memory, false},
 		{"Image", s.image, false},
+		{"Files", s.files, o.NoTables},
+		{"FilesCutShort", s.filesCutShort, o.NoTables},
 		{"Echo", s.echo, false},
 		{"HostileStorm", s.hostileStorm, false},
 		{"HostileScribble", s.hostileScribble, false},

@@ -17,7 +17,9 @@ func (in *instance) drain() (moved bool, err error) {
 		}
 		moved = true
 		budget -= int(abi.MsgSize) + len(payload)
-		if m.Conn < abi.ConnFirst {
+		if m.Type == abi.MsgFile {
+			err = in.files.request(m.Conn, m.Arg, payload)
+		} else if m.Conn < abi.ConnFirst {
 			err = in.consoleMessage(m.Type, m.Conn, m.Arg, payload)
 		} else {
 			err = in.streamMessage(m.Type, m.Conn, m.Arg, payload)

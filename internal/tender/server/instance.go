@@ -34,6 +34,7 @@ type instance struct {
 	link     *link
 	table    *table
 	console  *console
+	files    *files // nil: no folder is served
 	epfd     int
 	evfd     int
 	sleeping bool   // the vCPU thread is in epoll, or about to be
@@ -106,6 +107,9 @@ func (in *instance) create(cfg monitor.Config) error {
 	in.link = newLink(sb.Shared())
 	in.table = newTable(in.link, in.epfd)
 	in.console = newConsole(in.link, in.epfd, in.stdio, in.emit)
+	if cfg.Boot.Flags&abi.BootFiles != 0 {
+		in.files = &files{link: in.link, sb: sb, id: in.id, ask: in.host.out.send}
+	}
 	// Input that is there already, or its end, is in the ring before the guest starts: that saves it an exit.
 	return in.console.service()
 }
@@ -193,6 +197,9 @@ func (in *instance) push() (moved bool, err error) {
 		return false, err
 	}
 	if err := in.console.service(); err != nil {
+		return false, err
+	}
+	if err := in.files.settle(); err != nil {
 		return false, err
 	}
 	return in.table.readAll()

@@ -84,6 +84,8 @@ func (s *Server) dispatch(m wire.Message, fds []int) (done bool, err error) {
 		return false, s.start(m, fds)
 	case *wire.Dial:
 		want = 1
+	case *wire.FileReply:
+		return false, s.fileReply(m, fds)
 	}
 	if len(fds) != want {
 		wire.CloseAll(fds)

@@ -4,6 +4,7 @@ package tendertest
 
 import (
 	"encoding/binary"
+	"os"
 	"runtime"
 
 	"unifaas.dev/abi"
@@ -120,6 +121,17 @@ func (g *Guest) Next() Msg {
 		}
 		g.Idle()
 	}
+}
+
+// Mapped reads from a file that is mapped at an offset of the files area.
+func (g *Guest) Mapped(off uint64, p []byte, at int64) (int, error) {
+	g.sb.filesMu.Lock()
+	f := g.sb.files[off]
+	g.sb.filesMu.Unlock()
+	if f == nil {
+		return 0, os.ErrNotExist
+	}
+	return f.ReadAt(p, at)
 }
 
 func must(err error) {

@@ -6,9 +6,12 @@ package tendertest
 
 import (
 	"fmt"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
+
+	"golang.org/x/sys/unix"
 
 	"unifaas.dev/abi"
 	"unifaas.dev/internal/guestmem"
@@ -54,6 +57,8 @@ type sandbox struct {
 	dead    atomic.Bool
 	preempt atomic.Int64
 	once    sync.Once
+	filesMu sync.Mutex
+	files   map[uint64]*os.File // by offset
 	ended   sync.WaitGroup
 }
 
@@ -125,6 +130,33 @@ func (s *sandbox) SetBoot(b monitor.Boot) error {
 	return nil
 }
 
+// MapFile implements monitor.Sandbox.
+func (s *sandbox) MapFile(off uint64, f *os.File, size int64) error {
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	s.filesMu.Lock()
+	defer s.filesMu.Unlock()
+	if s.files == nil {
+		s.files = map[uint64]*os.File{}
+	}
+	if s.files[off] != nil {
+		panic("two files in one place")
+	}
+	s.files[off] = os.NewFile(uintptr(fd), "mapped")
+	return nil
+}
+
+// UnmapFile implements monitor.Sandbox.
+func (s *sandbox) UnmapFile(off uint64, _ int64) error {
+	s.filesMu.Lock()
+	defer s.filesMu.Unlock()
+	s.files[off].Close()
+	delete(s.files, off)
+	return nil
+}
+
 // Populate implements monitor.Sandbox.
 func (s *sandbox) Populate(int64) error { return nil }
 
@@ -138,6 +170,9 @@ func (s *sandbox) Close() error {
 		close(s.resume)
 		s.ended.Wait()
 		s.area.Close()
+		for _, f := range s.files {
+			f.Close()
+		}
 	})
 	return nil
 }

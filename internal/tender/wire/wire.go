@@ -15,7 +15,7 @@ import (
 // Limits of one message.
 const (
 	Version   = 1
-	MaxInline = 48 << 10  // bytes of a message on the socket, header included
+	MaxInline = 72 << 10  // bytes of a message on the socket, header included
 	MaxBody   = 512 << 10 // bytes of a body that travels in a memfd: arguments and environment can be large
 	MaxFDs    = 12        // descriptors beside one message
 	MaxText   = 4 << 10   // bytes of a one-line error or reason
@@ -125,6 +125,10 @@ func newMessage(typ byte) Message {
 		return new(Exited)
 	case TypeStatsReply:
 		return new(StatsReply)
+	case TypeFileReply:
+		return new(FileReply)
+	case TypeFileRequest:
+		return new(FileRequest)
 	}
 	return nil
 }

@@ -24,6 +24,8 @@ var samples = []Message{
 	&Signal{Instance: 7, Signo: 64},
 	&Stats{Instance: 7, Token: 9},
 	&Stop{},
+	&FileRequest{Instance: 7, Tag: 8, Op: 6, Path: "usr/lib", Inode: 9, From: 10, Len: 11},
+	&FileReply{Instance: 7, Tag: 8, Errno: 2, Data: []byte("data")},
 	&Loaded{Monitor: "kvm", Error: "e"},
 	&Started{Instance: 7, Error: "e", VM: -1},
 	&Listening{Instance: 7, Port: 65535, Stamps: Stamps{1, 2, 3, 4, 5, 6, 7}},

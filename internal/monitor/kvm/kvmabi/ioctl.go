@@ -98,6 +98,7 @@ const (
 	ExitX86RDMSR      = 29
 	ExitX86WRMSR      = 30
 	ExitX86BusLock    = 33
+	ExitMemoryFault   = 39
 )
 
 // Suberrors of ExitInternalError.

@@ -105,7 +105,7 @@ func constants() map[string]uint64 {
 
 // later are constants that the headers of Debian 12 may lack.
 func later() map[string]uint64 {
-	return map[string]uint64{"KVM_CAP_VCPU_ATTRIBUTES": CapVCPUAttributes}
+	return map[string]uint64{"KVM_CAP_VCPU_ATTRIBUTES": CapVCPUAttributes, "KVM_EXIT_MEMORY_FAULT": ExitMemoryFault}
 }
 
 // structs pairs each C struct whose fields are compared one by one.

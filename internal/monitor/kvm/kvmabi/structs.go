@@ -122,6 +122,13 @@ type InternalError struct {
 	Data     [16]uint64
 }
 
+// MemoryFault is the memory_fault member of the union in struct kvm_run.
+type MemoryFault struct {
+	Flags uint64
+	GPA   uint64
+	Size  uint64
+}
+
 // FailEntry is the fail_entry member of the union in struct kvm_run.
 type FailEntry struct {
 	HardwareEntryFailureReason uint64

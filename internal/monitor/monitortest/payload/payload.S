@@ -376,6 +376,37 @@ t_hole:
 	STATUS	1
 3:	jmp	*%rsi
 
+	/* Map 2 MiB of the files area, from gid MiB on, at the program's 4 GiB. Then for ever: a bell, and 4 KiB from the offset that the
+	 * tender wrote come into the notes; an odd offset is written to. */
+t_files:
+	movabs	$UFS_PHYS_VA, %rdi
+	lea	boot_tables(%rip), %rsi
+	movabs	$UFS_LIBOS_VA, %rax
+	sub	%rax, %rsi
+	lea	spare_tables(%rip), %rcx
+	sub	%rax, %rcx
+	lea	7(%rcx), %rdx
+	mov	%rdx, (%rdi,%rsi)          /* PML4[0] */
+	mov	%r12, %rdx
+	shl	$20, %rdx
+	movabs	$UFS_FILES_GPA | 0xe7, %rax
+	add	%rax, %rdx
+	lea	0x1007(%rcx), %rax
+	mov	%rax, 32(%rdi,%rcx)        /* PDPT[4] */
+	mov	%rdx, 0x1000(%rdi,%rcx)    /* PD[0] */
+1:	BELL	UFS_BELL_QUEUE
+	movabs	$0x100000000, %rsi
+	mov	NOTE_DATA(%r14), %rax
+	add	%rax, %rsi
+	test	$1, %eax
+	jnz	2f
+	lea	NOTE_DATA+8(%r14), %rdi
+	mov	$4096, %ecx
+	rep	movsb
+	jmp	1b
+2:	movb	$1, (%rsi)
+	STATUS	1
+
 	/* Bells for ever. */
 t_storm:
 1:	BELL	UFS_BELL_QUEUE
@@ -542,7 +573,7 @@ t_clock:
 	.balign 8
 table:	.quad	t_exit, t_bells, t_loop, t_panic, t_oom, t_preempt, t_flagged, t_exception
 	.quad	t_triple, t_syscall, t_badbell, t_hole, t_storm, t_scribble, t_lie, t_echo
-	.quad	t_touch, t_image, t_cpu, t_clock, t_faults, t_kernel
+	.quad	t_touch, t_image, t_cpu, t_clock, t_faults, t_kernel, t_files
 table_end:
 faults:	.quad	f_ud2, f_hlt, f_cr3, f_out, f_jump, f_write, f_text, f_int3, f_div, f_rdmsr, f_noncanon, f_cli
 faults_end:
