@@ -29,7 +29,7 @@ GUEST_CFLAGS := -std=gnu11 -ffreestanding -g -fPIE -fvisibility=hidden -mno-red-
 GUEST_DIRS := lib platform mm proc fs net time sys
 GUEST_SRC  := $(sort $(wildcard $(GUEST_DIRS:%=guest/%/*.c) $(GUEST_DIRS:%=guest/%/*.S)))
 GUEST_OBJ  := $(GUEST_SRC:guest/%=$(B)/guest/%.o)
-GUEST_HOT  := sys/dispatch proc/sched proc/futex proc/futexkey mm/fault mm/page mm/pgtable mm/fork mm/uaccess mm/iter fs/rw fs/fdtable fs/pipe \
+GUEST_HOT  := sys/dispatch proc/sched proc/futex proc/futexkey mm/fault mm/page mm/pgtable mm/fork mm/family mm/uaccess mm/iter fs/rw fs/fdtable fs/pipe \
 	net/ring net/queue net/stream time/clock lib/string
 $(GUEST_SRC:guest/%=$(B)/guest/%.o): GUEST_OPT = -Os -Wno-maybe-uninitialized
 $(GUEST_HOT:%=$(B)/guest/%.c.o): GUEST_OPT = -O2

@@ -48,6 +48,8 @@ struct mm *mm_boot_adopt(u64 pml4_pa);
 /* A copy for fork: private pages are copied when written; NULL when out of memory. */
 struct mm *mm_fork(struct mm *src);
 u64 mm_cr3(struct mm *mm);
+void mm_activate(struct mm *mm);     /* what user addresses mean from now on */
+bool mm_tables_shared(struct mm *mm); /* mm_put() of the last reference leaves its page tables to other processes */
 /* The file changed under its mappings: bytes [from,to) were cut off (gone), or are about to move to other pages (to be
  * called before the file lets go of the old ones). */
 void mm_file_changed(struct inode *ino, u64 from, u64 to, bool gone);

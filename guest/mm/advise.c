@@ -34,8 +34,8 @@ static int set_flags(struct mm *mm, struct vma *v, u64 start, u64 end, u32 flags
 {
 	if (flags == v->flags)
 		return 0;
-	int r = vma_carve(mm, start, end);
-	if (r)
+	int r = mm_alone(mm);
+	if (r || (r = vma_carve(mm, start, end)))
 		return r;
 	vma_set_flags(mm, vma_at(mm, start), flags);
 	vma_merge(mm, start, end);
@@ -64,7 +64,7 @@ static int discard(struct mm *mm, struct vma *v, u64 start, u64 end, u64 advice)
 	/* MADV_FREE leaves the choice: while memory is plenty, keeping pages is cheaper than making them again. */
 	if (advice == MADV_FREE && page_free_bytes() > page_total_bytes() / 2)
 		return 0;
-	if (pt_split(mm, start) || pt_split(mm, end))
+	if (mm_alone(mm) || pt_split(mm, start) || pt_split(mm, end))
 		return -ENOMEM;
 	pt_clear(mm, start, end);
 	return 0;

@@ -83,7 +83,11 @@ static bool allowed(const struct vma *v, u64 error)
 
 static int fault_once(struct mm *mm, u64 addr, u64 error, int *code)
 {
-	struct vma *v = vma_for_access(mm, addr);
+	struct vma *v = vma_find(mm, addr);
+	u64 before = mm->rss;
+	if (mm->fam && (!v || v->start > addr || !family_fault(mm, v, error & FAULT_WRITE)) && family_leave(mm))
+		return -ENOMEM;
+	v = vma_for_access(mm, addr);
 	*code = SEGV_MAPERR;
 	if (!v)
 		return SIGSEGV;
@@ -94,6 +98,8 @@ static int fault_once(struct mm *mm, u64 addr, u64 error, int *code)
 	if (error & 1)
 		pt_stale(mm, va, PAGE_SIZE); /* the entry may have been mended meanwhile, and the CPU remembers the old one */
 	int r = fault_page(mm, v, va, error & FAULT_WRITE);
+	if (mm->fam)
+		family_rss(mm, before);
 	pt_flush(mm);
 	return r;
 }
@@ -118,7 +124,7 @@ static int populate_page(struct mm *mm, u64 va, bool write, bool force)
 	int r, tries = 0;
 	do {
 		struct vma *v = vma_at(mm, va);
-		if (!v)
+		if (!v || mm_alone(mm))
 			return -ENOMEM;
 		if (!force && (!(v->flags & VM_PROT) || (write && !(v->flags & VM_WRITE))))
 			return -EACCES;
@@ -147,7 +153,7 @@ long mm_populate(struct mm *mm, u64 addr, u64 len, bool write)
 long mm_own(struct mm *mm, u64 addr, u64 len)
 {
 	u64 end = addr + len;
-	int r = 0;
+	int r = mm_alone(mm);
 	for (u64 va = ALIGN_DOWN(addr, PAGE_SIZE); !r && va < end;) {
 		struct vma *v = vma_at(mm, va);
 		if (v && v->file && !(va & ~HUGE_MASK) && end - va >= HUGE_SIZE && file_own_huge(mm, v, va)) {
@@ -165,8 +171,14 @@ long mm_poke(struct mm *mm, u64 addr, const void *src, size_t n)
 {
 	int r = 0;
 	while (!r && n) {
-		u64 va = ALIGN_DOWN(addr, PAGE_SIZE);
+		u64 left, va = ALIGN_DOWN(addr, PAGE_SIZE);
 		size_t k = MIN(n, va + PAGE_SIZE - addr);
+		char *copy = mm->fam ? family_page(mm, addr, &left) : NULL;
+		if (copy) {
+			memcpy(copy, src, MIN(k, left));
+			k = MIN(k, left);
+			goto next;
+		}
 		struct vma *v = vma_at(mm, va);
 		if (!v || (!vma_private(v) && !(v->flags & VM_MAYWRITE))) {
 			r = -EFAULT;
@@ -178,6 +190,7 @@ long mm_poke(struct mm *mm, u64 addr, const void *src, size_t n)
 		int level;
 		u64 e = *pt_find(mm, va, &level);
 		memcpy((char *)pte_page(e) + (addr & (level_size(level) - 1)), src, k);
+next:
 		addr += k;
 		src = (const char *)src + k;
 		n -= k;

@@ -38,8 +38,11 @@ static bool copy_mapping(struct mm *from, const struct vma *v, struct mm *to)
 		return false;
 	w->name = v->name;
 	vma_insert(to, w);
-	if (v->flags & VM_WIPEONFORK)
-		return true;
+	return true;
+}
+
+static bool copy_leaves(struct mm *from, const struct vma *v, struct mm *to)
+{
 	struct copy c = { to, vma_private(v), false };
 	pt_each(from, v->start, v->end, split_leaf, &c);
 	pt_each(from, v->start, v->end, copy_leaf, &c);
@@ -48,14 +51,20 @@ static bool copy_mapping(struct mm *from, const struct vma *v, struct mm *to)
 
 struct mm *mm_fork(struct mm *src)
 {
-	struct mm *mm = mm_create();
+	struct mm *mm = space_alloc(0);
 	if (!mm)
 		return NULL;
 	bool ok = true;
 	for (struct vma *v = vma_find(src, 0); v && ok; v = vma_find(src, v->end))
 		if (!(v->flags & VM_DONTFORK))
 			ok = copy_mapping(src, v, mm);
-	pt_flush(src);
+	if (ok && !family_join(src, mm)) {
+		ok = !mm_alone(src) && (mm->pml4 = pt_root());
+		for (struct vma *v = vma_find(src, 0); v && ok; v = vma_find(src, v->end))
+			if (!(v->flags & (VM_DONTFORK | VM_WIPEONFORK)))
+				ok = copy_leaves(src, v, mm);
+		pt_flush(src);
+	}
 	mm->brk_start = src->brk_start;
 	mm->brk = src->brk;
 	mm->membarrier = src->membarrier;

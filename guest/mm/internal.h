@@ -6,7 +6,7 @@
  *   heap.c     kmalloc                 map.c      mmap, munmap, mprotect, brk
  *   pgtable.c  page tables             remap.c    mremap
  *   fault.c    page faults: the decisions          anon.c, filemap.c: memory behind them
- *   space.c    an address space: made, shared, copied (fork.c), ended
+ *   space.c    an address space: made, shared, copied (fork.c, family.c), ended
  *   advise.c   madvise, mlock, mincore, msync      reclaim.c  zero pages back when memory runs out
  *
  * Invariants
@@ -97,6 +97,9 @@ struct mm {
 	u64 flush_lo, flush_hi;   /* translations that went stale and were not dropped yet */
 	u32 membarrier;           /* registrations */
 	struct list all;          /* in mm_list */
+	struct family *fam;       /* with whom it shares page tables, NULL: with nobody */
+	struct list kin;          /* in fam->members */
+	char **copies;            /* its bytes of the family's spots while another is resident */
 };
 extern struct list mm_list;
 
@@ -121,7 +124,22 @@ void vma_merge(struct mm *mm, u64 start, u64 end);       /* join equal neighbour
 u64 vma_hole(struct mm *mm, u64 len, u64 lo, u64 hi);    /* highest hole of len bytes in [lo,hi), 0: none */
 static inline bool vma_private(const struct vma *v) { return !(v->flags & VM_SHARED); }
 
+/* space.c */
+struct mm *space_alloc(u64 pml4);
+
+/* family.c */
+struct family;
+bool family_join(struct mm *src, struct mm *child);      /* false: not possible, nothing done */
+int family_leave(struct mm *mm);                         /* page tables of its own; -ENOMEM */
+void family_end(struct mm *mm);                          /* it ends: no page tables are left to it */
+char *family_page(struct mm *mm, u64 va, u64 *left);     /* the copy of what is at va; NULL: what the page tables say is right */
+bool family_fault(struct mm *mm, const struct vma *v, bool write); /* will the page look the same to all? */
+void family_rss(struct mm *mm, u64 before);              /* mm's rss changed by that of a page for all */
+/* Before a change of mappings or leaves. */
+static inline int mm_alone(struct mm *mm) { return mm->fam ? family_leave(mm) : 0; }
+
 /* pgtable.c */
+u64 pt_root(void);                                       /* a new top table with the libos's window, 0: no memory */
 u64 *pt_find(struct mm *mm, u64 va, int *level);         /* the deepest entry for va that exists */
 u64 *pt_make(struct mm *mm, u64 va, int level);          /* the entry at level, tables made; NULL: no memory */
 void pt_set(struct mm *mm, u64 *e, u64 va, int level, u64 entry); /* takes over a page reference, drops the old one */

@@ -66,8 +66,8 @@ static bool is_free(struct mm *mm, u64 start, u64 end)
 
 int mm_unmap_range(struct mm *mm, u64 start, u64 end)
 {
-	int r = vma_carve(mm, start, end);
-	if (r)
+	int r = mm_alone(mm);
+	if (r || (r = vma_carve(mm, start, end)))
 		return r;
 	struct vma *gone = NULL, *v;
 	while ((v = vma_find(mm, start)) && v->start < end) {
@@ -78,8 +78,10 @@ int mm_unmap_range(struct mm *mm, u64 start, u64 end)
 	if (!gone)
 		return 0;
 	struct vma *below = vma_before(mm, start), *above = v;
-	pt_clear(mm, start, end);
-	pt_free_tables(mm, start, end, below ? below->end : 0, above ? above->start : UFS_USER_END + PAGE_SIZE);
+	if (mm->pml4)
+		pt_clear(mm, start, end);
+	if (mm->pml4)
+		pt_free_tables(mm, start, end, below ? below->end : 0, above ? above->start : UFS_USER_END + PAGE_SIZE);
 	pt_flush(mm);
 	while ((v = gone)) {
 		gone = v->left;
@@ -194,7 +196,9 @@ static long map_at(struct mm *mm, u64 addr, u64 len, u32 vm, int flags, struct f
 	struct vma *v = vma_alloc(addr, addr + len, vm, f, off);
 	if (!v)
 		return -ENOMEM;
-	int r = mm_unmap_range(mm, addr, addr + len);
+	int r = mm_alone(mm);
+	if (!r)
+		r = mm_unmap_range(mm, addr, addr + len);
 	if (r) {
 		vma_free(v);
 		return r;
@@ -245,6 +249,8 @@ static int protect_one(struct mm *mm, struct vma *v, u64 start, u64 end, u32 pro
 	u32 flags = (v->flags & ~VM_PROT) | prot;
 	if (flags == v->flags)
 		return 0;
+	if (mm_alone(mm))
+		return -ENOMEM;
 	if ((prot & VM_WRITE) && (v->flags & VM_SHARED) && !(v->flags & VM_MAYWRITE))
 		return -EACCES;
 	if ((prot & VM_WRITE) && !(v->flags & VM_WRITE) && vma_private(v) && (overcommits(end - start, flags) || over_limits(mm, 0, flags)))
@@ -307,7 +313,7 @@ static bool grow_heap(struct mm *mm, u64 from, u64 to, u64 brk)
 		return false;
 	if (brk - mm->brk_start > mm_rlimit(RLIMIT_DATA) || over_limits(mm, to - from, VM_READ | VM_WRITE) || overcommits(to - from, VM_WRITE))
 		return false;
-	struct vma *v = mm->count < MAP_COUNT_MAX ? vma_alloc(from, to, VM_READ | VM_WRITE | mm->default_flags, NULL, 0) : NULL;
+	struct vma *v = mm->count < MAP_COUNT_MAX && !mm_alone(mm) ? vma_alloc(from, to, VM_READ | VM_WRITE | mm->default_flags, NULL, 0) : NULL;
 	if (!v)
 		return false;
 	v->name = "[heap]";

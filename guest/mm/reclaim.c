@@ -53,7 +53,7 @@ u64 mm_reclaim(void)
 	struct reclaim r = { 0 };
 	list_for_each(l, &mm_list) {
 		struct mm *mm = list_entry(l, struct mm, all);
-		for (struct vma *v = vma_find(mm, 0); v && r.freed < ENOUGH; v = vma_find(mm, v->end))
+		for (struct vma *v = mm->fam ? NULL : vma_find(mm, 0); v && r.freed < ENOUGH; v = vma_find(mm, v->end))
 			if (!v->file && !(v->flags & VM_LOCKED))
 				pt_each(mm, v->start, v->end, reclaim_leaf, &r);
 		pt_flush(mm);

@@ -74,6 +74,8 @@ long mm_remap(struct mm *mm, u64 addr, u64 old_len, u64 new_len, u64 flags, u64 
 	struct vma *v = vma_at(mm, addr);
 	if (!v || v->end - addr < old_len)
 		return -EFAULT;
+	if (mm_alone(mm))
+		return -ENOMEM;
 	u64 more = new_len > old_len ? new_len - old_len : 0;
 	if (more && (over_limits(mm, more, v->flags) || overcommits(new_len, v->flags)))
 		return -ENOMEM;

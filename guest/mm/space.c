@@ -11,7 +11,7 @@ struct mm *mm_boot;
 struct list mm_list = LIST_INIT(mm_list);
 static u64 boot_pml4; /* the window's tables hang here for ever, whatever becomes of mm_boot */
 
-static struct mm *space_alloc(u64 pml4)
+struct mm *space_alloc(u64 pml4)
 {
 	struct mm *mm = kzalloc(sizeof(*mm));
 	if (!mm)
@@ -31,19 +31,23 @@ struct mm *mm_boot_adopt(u64 pml4_pa)
 	return mm_boot;
 }
 
-struct mm *mm_create(void)
+u64 pt_root(void)
 {
 	u64 *table = page_alloc(0, PG_ZERO | PG_TABLE);
 	if (!table)
-		return NULL;
-	struct mm *mm = space_alloc(virt_to_phys(table));
-	if (!mm) {
-		page_put(table);
-		return NULL;
-	}
+		return 0;
 	const u64 *boot = phys_to_virt(boot_pml4);
 	for (unsigned i = WINDOW_SLOTS_FROM; i < WINDOW_SLOTS_END; i++)
 		table[i] = boot[i];
+	return virt_to_phys(table);
+}
+
+struct mm *mm_create(void)
+{
+	u64 root = pt_root();
+	struct mm *mm = root ? space_alloc(root) : NULL;
+	if (!mm && root)
+		page_put(phys_to_virt(root));
 	return mm;
 }
 
@@ -57,12 +61,14 @@ void mm_put(struct mm *mm)
 {
 	if (!mm || --mm->refs)
 		return;
+	if (mm->fam)
+		family_end(mm);
 	mm_unmap_range(mm, 0, UFS_WINDOW_VA);
 	mm_unmap_range(mm, UFS_WINDOW_END, UFS_USER_END);
 	BUG_ON(mm->root || mm->rss);
 	list_del(&mm->all);
 	patch_forget(mm);
-	if (mm->pml4 != boot_pml4)
+	if (mm->pml4 && mm->pml4 != boot_pml4)
 		page_put(phys_to_virt(mm->pml4));
 	if (mm == mm_boot)
 		mm_boot = NULL;
@@ -72,6 +78,11 @@ void mm_put(struct mm *mm)
 u64 mm_cr3(struct mm *mm)
 {
 	return mm->pml4;
+}
+
+bool mm_tables_shared(struct mm *mm)
+{
+	return mm->fam || mm->refs > 1;
 }
 
 void mm_set_name(struct mm *mm, u64 addr, const char *name)
@@ -116,7 +127,10 @@ void mm_stat(struct mm *mm, struct mmstat *st)
 const void *mm_peek(struct mm *mm, u64 va)
 {
 	int level;
-	u64 e = *pt_find(mm, va, &level);
+	u64 left, e = *pt_find(mm, va, &level);
+	char *copy = mm->fam ? family_page(mm, va, &left) : NULL;
+	if (copy)
+		return copy;
 	if (pte_live(e))
 		return (char *)pte_page(e) + (va & (level_size(level) - 1) & PAGE_MASK);
 	struct vma *v = vma_at(mm, va);
@@ -153,7 +167,7 @@ void mm_file_changed(struct inode *ino, u64 from, u64 to, bool gone)
 			if (!v->file || v->file->ino != ino || v->off >= to || end <= from)
 				continue;
 			u64 lo = v->start + (MAX(from, v->off) - v->off), hi = v->start + (MIN(to, end) - v->off);
-			if (!pt_split(mm, lo) && !pt_split(mm, hi)) /* only private copies come in 2 MiB: out of memory, they stay */
+			if (!mm_alone(mm) && !pt_split(mm, lo) && !pt_split(mm, hi)) /* out of memory, they stay */
 				pt_each(mm, lo, hi, drop_changed, &c);
 		}
 		pt_flush(mm);

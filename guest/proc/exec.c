@@ -220,7 +220,7 @@ static void take_mm(struct process *p, struct mm *mm)
 	struct mm *old = p->mm;
 	p->mm = mm;
 	if (old != mm) {
-		platform_switch_mm(mm_cr3(mm));
+		mm_activate(mm);
 		if (old)
 			mm_put(old);
 	}

@@ -155,9 +155,9 @@ static void process_finish(struct process *p)
 		struct mmstat st;
 		mm_stat(mm, &st);
 		p->maxrss = MAX(p->maxrss, st.rss);
-		/* This stack needs page tables until it is left: those of process 1 always exist. */
 		p->mm = NULL;
-		if (mm != init_process->mm)
+		/* This stack needs page tables until it is left: those of process 1 always exist. */
+		if (!mm_tables_shared(mm))
 			platform_switch_mm(mm_cr3(init_process->mm));
 		mm_put(mm);
 	}

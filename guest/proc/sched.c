@@ -39,15 +39,6 @@ void sched_init(void)
 	publish();
 }
 
-/* The address space in force while t ran. A thread of the libos runs in whichever was; NULL: not known. */
-static struct mm *mm_loaded(const struct thread *t)
-{
-	/* The last thread of a process has moved over to process 1's, see process_finish(). */
-	if (t->state == T_DEAD && t->proc == &kernel_process && t->xsave)
-		return init_process->mm;
-	return t->proc->mm;
-}
-
 /*
  * Gives the CPU to the next runnable thread; with none, waits for one on the stack of the thread that gave it up.
  * current() has queued itself somewhere, or is dead.
@@ -81,9 +72,9 @@ void schedule(void)
 		cputimers_resume(next);
 	if (next == prev)
 		return;
-	struct mm *mm = next->proc->mm;
-	if (mm && mm != mm_loaded(prev))
-		platform_switch_mm(mm_cr3(mm));
+	/* A thread of the libos runs in whichever address space is in force. */
+	if (next->proc->mm)
+		mm_activate(next->proc->mm);
 	platform_switch(prev, next);
 	if (unlikely(!list_empty(&dead_threads)))
 		threads_reap();

@@ -96,6 +96,7 @@ func suites() map[string]suite {
 		"start":     {"from a request at the gateway to the first byte of its answer, with no instance there", runStart},
 		"warm":      {"latency and throughput of an instance that is there", runWarm},
 		"syscall":   {"single system calls", runPrograms("syscall")},
+		"proc":      {"processes and threads", runPrograms("proc")},
 		"compute":   {"work that needs no system call", runPrograms("compute")},
 		"footprint": {"bytes: library OS, guest, image", runFootprint},
 	}

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * family.c: processes that share page tables and take turns in memory.
+ *
+ * One vCPU runs one process at a time, and changing page tables is what costs where the host shadows them: a trap for the
+ * change, one for each table and page met again, one for each page that was write-protected and is written. So a forked
+ * process starts in the page tables of its parent. What the two may write differently, the pages that are private and
+ * writable, stands in memory for one of them, the resident, and in a copy for each other. mm_activate() exchanges the bytes,
+ * a tenth of a microsecond a page.
+ *
+ * While a family lasts its page tables and mappings do not change, but for pages that look the same to all (family_fault()).
+ * Whoever wants to change something leaves first, with page tables of its own made of its copies (family_leave()), unless it is the
+ * oldest: then the others leave. A process that ends or starts another program has nothing to take along.
+ * Nothing is written to on behalf of a process that is not resident, except through family_page().
+ */
+#include "internal.h"
+#include "fs.h"
+#include "platform.h"
+
+#define SPOTS_MAX 512          /* 4 KiB pages' worth; more is copied when written (fork.c) */
+#define SWAP_CHEAP 192         /* pages that are exchanged sooner than page tables are changed */
+#define SWAP_PATIENCE 8192     /* pages exchanged before larger families part: about what that costs */
+
+struct spot { u64 va; char *page; u64 size; };
+
+struct family {
+	struct list members;       /* the oldest first: it keeps the page tables */
+	struct mm *resident;       /* NULL: the one that was has ended */
+	u32 count, pages, swapped;
+	struct spot spots[];       /* in order of address */
+};
+
+/* swap.S */
+__attribute__((visibility("hidden"))) void swap_bytes(void *a, void *b, u64 n);
+
+struct scan { struct family *f; u32 n; u64 pages; bool ok; const struct vma *v; };
+
+static bool is_spot(const struct vma *v, u64 e)
+{
+	return vma_private(v) && (e & PTE_W);
+}
+
+static void count_leaf(struct mm *mm, u64 *e, u64 va, int level, void *arg)
+{
+	struct scan *s = arg;
+	if (!is_spot(s->v, *e))
+		return;
+	if (s->f)
+		s->f->spots[s->n] = (struct spot){ va, pte_page(*e), level_size(level) };
+	s->n++;
+	s->pages += level_size(level) >> PAGE_SHIFT;
+}
+
+/* The spots of an address space: counted, and if s->f, listed. */
+static void scan(struct mm *mm, struct scan *s)
+{
+	for (struct vma *v = vma_find(mm, 0); v && s->pages <= SPOTS_MAX; v = vma_find(mm, v->end)) {
+		s->v = v;
+		if (v->flags & (VM_DONTFORK | VM_WIPEONFORK))
+			s->ok = false;
+		/* Large mappings of files have no spots, and many leaves. */
+		if (vma_private(v) && (v->flags & VM_WRITE))
+			pt_each(mm, v->start, v->end, count_leaf, s);
+	}
+}
+
+static struct family *family_new(struct mm *mm)
+{
+	struct scan s = { .ok = true };
+	scan(mm, &s);
+	if (!s.ok || s.pages > SPOTS_MAX)
+		return NULL;
+	struct family *f = kzalloc(sizeof(*f) + s.n * sizeof(f->spots[0]));
+	if (!f)
+		return NULL;
+	list_init(&f->members);
+	f->resident = mm;
+	f->count = s.n;
+	f->pages = s.pages;
+	s = (struct scan){ .f = f };
+	scan(mm, &s);
+	list_add_tail(&mm->kin, &f->members);
+	mm->fam = f;
+	return f;
+}
+
+static void copies_free(struct mm *mm, u32 n)
+{
+	for (u32 i = 0; mm->copies && i < n; i++)
+		if (mm->copies[i])
+			page_put(mm->copies[i]);
+	kfree(mm->copies);
+	mm->copies = NULL;
+}
+
+static bool copies_make(struct mm *mm, const struct family *f)
+{
+	mm->copies = kzalloc((f->count + 1) * sizeof(mm->copies[0]));
+	if (!mm->copies)
+		return false;
+	for (u32 i = 0; i < f->count; i++) {
+		const struct spot *s = &f->spots[i];
+		mm->copies[i] = page_alloc(s->size > PAGE_SIZE ? 9 : 0, PG_USER);
+		if (!mm->copies[i])
+			return false;
+		memcpy(mm->copies[i], s->page, s->size);
+	}
+	return true;
+}
+
+/* One member is no family. */
+static void family_check(struct family *f)
+{
+	struct mm *mm = list_first(&f->members, struct mm, kin);
+	if (mm->kin.next != &f->members)
+		return;
+	if (f->resident != mm)
+		for (u32 i = 0; i < f->count; i++)
+			swap_bytes(f->spots[i].page, mm->copies[i], f->spots[i].size);
+	copies_free(mm, f->count);
+	list_del(&mm->kin);
+	mm->fam = NULL;
+	kfree(f);
+}
+
+static void family_remove(struct mm *mm)
+{
+	struct family *f = mm->fam;
+	if (f->resident == mm)
+		f->resident = NULL;
+	copies_free(mm, f->count);
+	list_del(&mm->kin);
+	mm->fam = NULL;
+	family_check(f);
+}
+
+/* Takes child, which has src's mappings and no page tables, into the family of src, which is current. */
+bool family_join(struct mm *src, struct mm *child)
+{
+	struct family *f = src->fam ? src->fam : family_new(src);
+	if (!f)
+		return false;
+	BUG_ON(f->resident != src);
+	bool roomy = page_free_bytes() / 4 > (u64)f->pages << PAGE_SHIFT && !memory_scarce();
+	if (!roomy || !copies_make(child, f)) {
+		copies_free(child, f->count);
+		family_check(f);
+		return false;
+	}
+	child->fam = f;
+	list_add_tail(&child->kin, &f->members);
+	child->pml4 = src->pml4;
+	child->rss = src->rss;
+	src->seq++; /* a fault that sleeps must not go on as if it were alone */
+	return true;
+}
+
+void family_end(struct mm *mm)
+{
+	family_remove(mm);
+	mm->pml4 = 0;
+	mm->rss = 0;
+}
+
+static void take_residence(struct mm *mm)
+{
+	struct family *f = mm->fam;
+	struct mm *old = f->resident;
+	if (old == mm)
+		return;
+	for (u32 i = 0; i < f->count; i++)
+		swap_bytes(f->spots[i].page, mm->copies[i], f->spots[i].size);
+	/* What is in the copies now is what the one before had. */
+	if (old)
+		old->copies = mm->copies;
+	else
+		copies_free(mm, f->count);
+	mm->copies = NULL;
+	f->resident = mm;
+	f->swapped += f->pages;
+}
+
+void mm_activate(struct mm *mm)
+{
+	struct family *f = mm->fam;
+	if (f && f->resident != mm) {
+		if (f->pages > SWAP_CHEAP && f->swapped > SWAP_PATIENCE) {
+			f->swapped = 0;
+			bool oldest = f->members.next == &mm->kin;
+			if (!oldest || f->resident)
+				family_leave(oldest ? f->resident : mm); /* if memory is short it stays */
+		}
+		if (mm->fam)
+			take_residence(mm);
+	}
+	platform_switch_mm(mm->pml4);
+}
+
+/* ---- leaving ---- */
+
+struct leave { struct mm *to; const struct vma *v; u32 next; bool failed; };
+
+/* Tables, and no 2 MiB leaf that both would have to share: afterwards nothing can fail. */
+static void prepare_leaf(struct mm *from, u64 *e, u64 va, int level, void *arg)
+{
+	struct leave *l = arg;
+	if (level && !is_spot(l->v, *e)) {
+		if (pt_split(from, va + PAGE_SIZE))
+			l->failed = true;
+		level = 0;
+	}
+	if (!l->failed && !pt_make(l->to, va, level))
+		l->failed = true;
+}
+
+static void build_leaf(struct mm *from, u64 *e, u64 va, int level, void *arg)
+{
+	struct leave *l = arg;
+	u64 leaf = *e;
+	if (is_spot(l->v, leaf)) {
+		char **copy = &l->to->copies[l->next++];
+		leaf = (leaf & ~PTE_ADDR) | virt_to_phys(*copy);
+		*copy = NULL;
+	} else if (in_ram(leaf)) {
+		page_get(pte_page(leaf));
+	}
+	pt_set(l->to, pt_make(l->to, va, level), va, level, leaf);
+}
+
+static void each_leaf(struct mm *keeper, struct leave *l, pt_visit *fn)
+{
+	for (struct vma *v = vma_find(keeper, 0); v && !l->failed; v = vma_find(keeper, v->end)) {
+		l->v = v;
+		pt_each(keeper, v->start, v->end, fn, l);
+	}
+}
+
+/* Page tables of its own for mm, which is neither the oldest nor resident. */
+static int build(struct mm *mm)
+{
+	struct mm *keeper = list_first(&mm->fam->members, struct mm, kin);
+	struct leave l = { .to = mm };
+	u64 shared = mm->pml4;
+	mm->pml4 = pt_root();
+	if (!mm->pml4) {
+		mm->pml4 = shared;
+		return -ENOMEM;
+	}
+	each_leaf(keeper, &l, prepare_leaf);
+	if (l.failed) {
+		pt_free_tables(mm, 0, UFS_USER_END, 0, UFS_WINDOW_VA);
+		pt_free_tables(mm, UFS_WINDOW_END, UFS_USER_END, UFS_WINDOW_END, UFS_USER_END + PAGE_SIZE);
+		page_put(phys_to_virt(mm->pml4));
+		mm->pml4 = shared;
+		return -ENOMEM;
+	}
+	mm->rss = 0;
+	each_leaf(keeper, &l, build_leaf);
+	mm->flush_lo = mm->flush_hi = 0; /* nobody has used these tables yet */
+	mm->seq++;
+	family_remove(mm);
+	return 0;
+}
+
+int family_leave(struct mm *mm)
+{
+	struct family *f = mm->fam;
+	struct mm *keeper = list_first(&f->members, struct mm, kin), *was = f->resident;
+	int r = 0;
+	take_residence(keeper);
+	if (mm != keeper) {
+		r = build(mm);
+	} else {
+		/* The family is gone with the last but one. */
+		while (!r && mm->fam)
+			r = build(list_entry(f->members.prev, struct mm, kin));
+	}
+	if (was && was != keeper && percpu.cr3 == keeper->pml4)
+		mm_activate(was); /* whose memory whoever called this sees */
+	return r;
+}
+
+/* ---- what works without leaving ---- */
+
+char *family_page(struct mm *mm, u64 va, u64 *left)
+{
+	struct family *f = mm->fam;
+	for (u32 i = 0; f->resident != mm && i < f->count; i++) {
+		const struct spot *s = &f->spots[i];
+		if (va - s->va < s->size) {
+			*left = s->size - (va - s->va);
+			return mm->copies[i] + (va - s->va);
+		}
+	}
+	return NULL;
+}
+
+bool family_fault(struct mm *mm, const struct vma *v, bool write)
+{
+	/* Pages lent by a file look the same to all until they are written. */
+	return vma_private(v) ? !write && v->file && v->file->ino->ops->page : true;
+}
+
+void family_rss(struct mm *mm, u64 before)
+{
+	list_for_each(l, &mm->fam->members) {
+		struct mm *m = list_entry(l, struct mm, kin);
+		if (m != mm)
+			m->rss += mm->rss - before;
+	}
+}
