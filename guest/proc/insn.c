@@ -155,30 +155,84 @@ unsigned insn_len(const u8 *p, size_t n)
 	return decode(&c) && !c.cut ? (unsigned)(c.p - p) : 0;
 }
 
-bool insn_movable(const u8 *p, unsigned len)
+/* Of a common instruction without control flow: 0 if it may stand anywhere, the offset of a displacement relative to its own
+ * address; -1: any other instruction. */
+static int placing(const u8 *p, unsigned len)
 {
-	const u8 *end = p + len;
+	const u8 *start = p, *end = p + len;
 	if (p < end && *p == 0x66)
 		p++;
 	if (p < end && (*p & 0xf0) == 0x40)
 		p++;
-	if (p + 1 >= end)
-		return false;
-	/* Opcodes with a ModRM operand: arithmetic, mov, lea, test, xchg, shifts; imul, movzx, movsx. */
+	if (p + 1 == end)
+		return (*p & 0xf0) == 0x50 ? 0 : -1; /* push, pop */
+	if (p >= end)
+		return -1;
+	/* Opcodes with a ModRM operand: arithmetic, mov, lea, test, xchg, shifts; imul, cmov, movzx, movsx, movups, movaps. */
 	u8 op = *p++;
 	bool alu = op < 0x40 && (op & 7) < 4, alu_imm = op < 0x40 && (op & 6) == 4;
 	bool moves = (op >= 0x84 && op <= 0x8b) || op == 0x8d || op == 0x63 || op == 0xc6 || op == 0xc7;
 	bool groups = op == 0x80 || op == 0x81 || op == 0x83 || op == 0xc0 || op == 0xc1 || (op & 0xfc) == 0xd0 || op == 0x69 || op == 0x6b;
 	if (alu_imm || (op & 0xf8) == 0xb8 || op == 0xa8 || op == 0xa9)
-		return true; /* immediate only */
+		return 0; /* immediate only */
 	if (op == 0x0f) {
 		op = *p++;
-		if (op != 0xaf && (op & 0xf6) != 0xb6)
-			return false;
+		if (op != 0xaf && (op & 0xf6) != 0xb6 && (op & 0xf0) != 0x40 && (op & 0xfe) != 0x10 && (op & 0xfe) != 0x28)
+			return -1;
 	} else if (!alu && !moves && !groups) {
-		return false;
+		return -1;
 	}
-	return p < end && (*p & 0xc7) != 0x05; /* relative to RIP */
+	if (p >= end)
+		return -1;
+	return (*p & 0xc7) == 0x05 ? p + 1 - start : 0;
+}
+
+bool insn_movable(const u8 *p, unsigned len)
+{
+	return placing(p, len) == 0;
+}
+
+static bool put_rel32(u8 *out, u64 from, u64 target)
+{
+	s64 rel = (s64)(target - from);
+	s32 r = (s32)rel;
+	memcpy(out, &r, 4);
+	return r == rel;
+}
+
+/* The displacement of a direct jump of len bytes; its last bytes. */
+static s64 jump_disp(const u8 *p, unsigned len, unsigned size)
+{
+	s32 d;
+	if (size == 1)
+		return (signed char)p[len - 1];
+	memcpy(&d, p + len - 4, 4);
+	return d;
+}
+
+unsigned insn_move(const u8 *p, unsigned len, u64 from, u64 to, u8 *out, bool *ends)
+{
+	u64 end = from + len;
+	int at = placing(p, len);
+	*ends = (len == 1 && *p == 0xc3) || *p == 0xeb || *p == 0xe9;
+	if (at >= 0 || *p == 0xc3 || insn_nop(p, len)) {
+		s32 d;
+		memcpy(out, p, len);
+		if (at <= 0)
+			return len;
+		memcpy(&d, p + at, 4);
+		return put_rel32(out + at, to + len, end + d) ? len : 0;
+	}
+	if ((len == 2 && *p == 0xeb) || (len == 5 && *p == 0xe9)) {
+		*out = 0xe9;
+		return put_rel32(out + 1, to + 5, end + jump_disp(p, len, len - 1)) ? 5 : 0;
+	}
+	bool near = len == 6 && p[0] == 0x0f && (p[1] & 0xf0) == 0x80;
+	if (!near && !(len == 2 && (*p & 0xf0) == 0x70))
+		return 0;
+	out[0] = 0x0f;
+	out[1] = 0x80 | (p[near] & 15);
+	return put_rel32(out + 2, to + 6, end + jump_disp(p, len, near ? 4 : 1)) ? 6 : 0;
 }
 
 bool insn_nop(const u8 *p, unsigned len)

@@ -3,19 +3,20 @@
  * patch.c: rewrite `syscall` and `cpuid` sites so that they jump straight into the libos.
  *
  * Trapping costs microseconds on a software KVM, a jump nothing. A site is two bytes, a jump five, and the red zone
- * forbids a call. Two forms are rewritten, all others keep trapping, which is slower but always right:
+ * forbids a call. So the jump also covers what stands around the site, which moves to a stub. Forms, tried in this order; what
+ * none fits keeps trapping, which is slower but always right:
  *
- *   A  mov $n,%eax ; site   the first five bytes of the mov become the jump. The site stays, so that code which jumps straight
- *                           to it still works (and a restarted call runs it).
- *   B  site ; others        the first five bytes become the jump; the instructions after the site that it covers move to
- *                           the stub. Only if they may stand anywhere and no direct branch leads to them.
+ *   A  before ; site          the instruction before has five bytes or more, as `mov $n,%eax` has. The site stays, so that code
+ *                             which jumps straight to it still works (and a restarted call runs it).
+ *   C  before ; site          it has three or four. Only if no direct branch leads to the site.
+ *   B  [before ;] site ; others   only if no direct branch leads into the five bytes.
  *
- * A site must begin an instruction: the same bytes inside an immediate are data (insn.c). Stubs are 32 bytes, in a page
- * range within reach of the site; its first words hold the libos's entry addresses. The libos takes the return address in
- * a register that the instruction overwrites anyway: RCX for syscall, RDX for cpuid.
+ * A site, and the instruction before it, must begin an instruction: the same bytes inside an immediate are data (insn.c).
+ * Stubs are 32 bytes, in a page range within reach of the site; its first words hold the libos's entry addresses. The libos
+ * takes the return address in a register that the instruction overwrites anyway: RCX for syscall, RDX for cpuid.
  *
- *   A  mov $n,%eax; movabs $site_end,%reg; jmp *entry
- *   B  lea 1f(%rip),%reg; jmp *entry; 1: moved instructions; jmp back
+ *   A, C  before; movabs $site_end,%reg; jmp *entry
+ *   B     before; lea 1f(%rip),%reg; jmp *entry; 1: others; jmp back
  */
 #include "boot_hooks.h"
 #include "insn.h"
@@ -66,11 +67,31 @@ static struct arena *arena_for(struct mm *mm, u64 lo, u64 hi)
 	return a;
 }
 
-/* Where to run a system call again whose return address is ret: see syscall_restart(). */
+#define B_ENTRY 13 /* bytes of a form B stub from its lea to its return address */
+
+/*
+ * Where to run a system call again whose return address is ret: see syscall_restart(). Not the instruction before it. The
+ * site, if it stands there still; in form C what the jump in its place leads to.
+ */
 u64 patch_restart_rip(u64 ret)
 {
+	u8 code[6], stub[12];
+	u64 imm;
 	if (mm_name(curproc()->mm, ret) == stubs_name)
-		return ALIGN_DOWN(ret, STUB);
+		return ret - B_ENTRY;
+	if (copy_from_user(code, (void *)(ret - 6), 6) || (code[4] == 0x0f && code[5] == 0x05))
+		return ret - 2;
+	for (unsigned len = 3; len <= 4; len++) {
+		s32 rel;
+		memcpy(&rel, code + 6 - 2 - len + 1, 4);
+		u64 at = ret - 2 - len + 5 + (s64)rel;
+		if (code[4 - len] != 0xe9 || mm_name(curproc()->mm, at) != stubs_name || copy_from_user(stub, (void *)at, 4) ||
+		    copy_from_user(stub, (void *)(at + len), 10))
+			continue;
+		memcpy(&imm, stub + 2, 8);
+		if (imm == ret)
+			return at + len;
+	}
 	return ret - 2;
 }
 
@@ -118,30 +139,54 @@ static void finish(struct mm *mm, struct arena *a, u64 site, const u8 *stub)
 	poke_jump(mm, site, at);
 }
 
-/* code: the mov of len bytes, at mov in the program. */
-static void patch_a(struct mm *mm, struct arena *a, u64 mov, const u8 *code, unsigned len, enum kind kind)
+/* What a site is rewritten with. */
+struct around {
+	const u8 *code;        /* from the instruction before the site on, or the site */
+	u64 va;                /* of it */
+	unsigned before;       /* its length, 0: none */
+	unsigned after;        /* bytes of instructions behind the site that move too */
+};
+
+/* Instructions from p on that go to the stub; NULL: one cannot. */
+static u8 *emit_moved(u8 *out, const u8 *end, u64 to, const u8 *p, unsigned n, u64 from, bool *ends)
 {
-	u64 at = a->base + a->used, ret = mov + len + 2;
-	u8 stub[STUB], *p = stub;
-	memset(stub, 0xcc, STUB);
-	p = emit(p, code, len);
-	p = emit(p, kind == SITE_CPUID ? "\x48\xba" : "\x48\xb9", 2);
-	p = emit(p, &ret, 8);
-	emit_entry(p, a, at + (p - stub), kind);
-	finish(mm, a, mov, stub);
+	while (n) {
+		u8 insn[19];
+		unsigned len = insn_len(p, n), got = len ? insn_move(p, len, from, to, insn, ends) : 0;
+		if (!got || out + got > end)
+			return NULL;
+		out = emit(out, insn, got);
+		to += got;
+		from += len;
+		p += len;
+		n -= len;
+	}
+	return out;
 }
 
-/* moved: bytes after the site that go to the stub. */
-static void patch_b(struct mm *mm, struct arena *a, u64 site, const u8 *code, unsigned moved, enum kind kind)
+static bool patch_site(struct mm *mm, struct arena *a, const struct around *r, enum kind kind)
 {
-	u64 at = a->base + a->used;
+	u64 at = a->base + a->used, ret = r->va + r->before + 2;
 	u8 stub[STUB], *p = stub;
+	bool ends = false;
 	memset(stub, 0xcc, STUB);
-	p = emit_rel32(p, kind == SITE_CPUID ? "\x48\x8d\x15" : "\x48\x8d\x0d", 3, at, at + 13);
-	p = emit_entry(p, a, at + (p - stub), kind);
-	p = emit(p, code + 2, moved);
-	emit_rel32(p, "\xe9", 1, at + (p - stub), site + 2 + moved);
-	finish(mm, a, site, stub);
+	p = emit_moved(p, stub + STUB - 16, at, r->code, r->before, r->va, &ends);
+	if (!p || ends)
+		return false;
+	if (r->after) {
+		p = emit_rel32(p, kind == SITE_CPUID ? "\x48\x8d\x15" : "\x48\x8d\x0d", 3, at + (p - stub), at + (p - stub) + B_ENTRY);
+		p = emit_entry(p, a, at + (p - stub), kind);
+		p = emit_moved(p, stub + STUB - 5, at + (p - stub), r->code + r->before + 2, r->after, ret, &ends);
+		if (!p)
+			return false;
+		emit_rel32(p, "\xe9", 1, at + (p - stub), ret + r->after);
+	} else {
+		p = emit(p, kind == SITE_CPUID ? "\x48\xba" : "\x48\xb9", 2);
+		p = emit(p, &ret, 8);
+		emit_entry(p, a, at + (p - stub), kind);
+	}
+	finish(mm, a, r->va, stub);
+	return true;
 }
 
 /* A contiguous view of code as the program will see it. */
@@ -153,7 +198,7 @@ struct candidates {
 	u32 n;
 	u64 filter[16];          /* bit (offset & 1023) of each byte that would be overwritten: keeps the scan from searching */
 	u32 off[CANDIDATES];     /* of the site in the view */
-	bool reached[CANDIDATES];
+	u8 reached[CANDIDATES];  /* which of the five bytes from the site on something may jump to */
 };
 static struct candidates cand;
 
@@ -161,9 +206,9 @@ static void candidate(u32 off)
 {
 	if (cand.n == CANDIDATES)
 		return;
-	for (u32 i = off + 2; i < off + 5; i++)
+	for (u32 i = off; i < off + 5; i++)
 		cand.filter[i >> 6 & 15] |= 1ULL << (i & 63);
-	cand.reached[cand.n] = false;
+	cand.reached[cand.n] = 0;
 	cand.off[cand.n++] = off;
 }
 
@@ -172,8 +217,8 @@ static void reached(u64 off)
 	if (likely(!(cand.filter[off >> 6 & 15] & 1ULL << (off & 63))))
 		return;
 	for (u32 i = 0; i < cand.n; i++)
-		if (off - cand.off[i] < 5 && off != cand.off[i])
-			cand.reached[i] = true;
+		if (off - cand.off[i] < 5)
+			cand.reached[i] |= 1 << (off - cand.off[i]);
 }
 
 static s32 load32(const u8 *p)
@@ -230,21 +275,26 @@ static enum kind kind_of(const u8 *site)
 	return site[1] == 0xa2 ? SITE_CPUID : SITE_SYSCALL;
 }
 
-/* Bytes of the mov to EAX or RAX that ends at i, 0 if there is none. */
-static unsigned mov_before(const struct view *v, size_t i)
+#define BEFORE_MAX 11
+
+/* Bytes of the instruction that ends at i, if it may move; 0: none. */
+static unsigned insn_before(const struct view *v, size_t i)
 {
 	const u8 *c = v->bytes + i;
-	if (i >= 5 && c[-5] == 0xb8 && insn_starts(v->bytes, v->len, i - 5))
-		return 5;
-	if (i >= 7 && c[-7] == 0x48 && c[-6] == 0xc7 && c[-5] == 0xc0 && insn_starts(v->bytes, v->len, i - 7))
-		return 7;
+	for (unsigned len = MIN(BEFORE_MAX, i); len >= 2; len--) {
+		u8 out[19];
+		bool ends;
+		if (insn_len(c - len, len) == len && insn_move(c - len, len, v->va + i - len, v->va, out, &ends) && !ends && !insn_nop(c - len, len) &&
+		    insn_starts(v->bytes, v->len, i - len))
+			return len;
+	}
 	return 0;
 }
 
 /* Is the site at i the rest of a form A that an earlier pass made? Its stub comes back right behind the site. */
 static bool patched_before(struct mm *mm, const struct view *v, size_t i)
 {
-	for (size_t mov = 5; mov <= 7 && mov <= i; mov += 2) {
+	for (size_t mov = 5; mov <= BEFORE_MAX && mov <= i; mov++) {
 		const u8 *c = v->bytes + i - mov;
 		if (c[0] == 0xe9 && mm_name(mm, v->va + i - mov + 5 + (s64)load32(c + 1)) == stubs_name)
 			return true;
@@ -255,14 +305,17 @@ static bool patched_before(struct mm *mm, const struct view *v, size_t i)
 static void found_site(struct mm *mm, const struct view *v, size_t i)
 {
 	const u8 *c = v->bytes + i;
-	unsigned mov = mov_before(v, i);
-	if (mov) {
+	if (patched_before(mm, v, i))
+		return;
+	unsigned before = insn_before(v, i);
+	if (before >= 5) {
 		struct arena *a = arena_for(mm, v->va, v->va + v->len);
-		if (a)
-			patch_a(mm, a, v->va + i - mov, c - mov, mov, kind_of(c));
-	} else if (insn_starts(v->bytes, v->len, i) && !patched_before(mm, v, i)) {
-		candidate(i);
+		struct around r = { c - before, v->va + i - before, before, 0 };
+		if (a && patch_site(mm, a, &r, kind_of(c)))
+			return;
 	}
+	if (before || insn_starts(v->bytes, v->len, i))
+		candidate(i);
 }
 
 static void find_sites(struct mm *mm, const struct view *v)
@@ -288,29 +341,51 @@ static size_t live_bytes(struct mm *mm, const struct view *v, u32 off, u8 *buf, 
 	return MIN(got, v->len - off);
 }
 
-#define MOVED_MAX 14 /* what a stub has room for */
+#define AFTER_MAX 14 /* more never fits in a stub */
 
-static void try_form_b(struct mm *mm, const struct view *v, u32 off)
+/* Bytes of whole instructions behind the site, need at least, that may move; 0: they may not. */
+static unsigned insns_after(const u8 *code, size_t n, unsigned need)
 {
-	u8 code[2 + MOVED_MAX + 15];
-	size_t n = live_bytes(mm, v, off, code, sizeof(code));
-	unsigned moved = 0;
+	unsigned got = 0;
 	bool ended = false;
-	while (moved < 3) {
-		const u8 *p = code + 2 + moved;
-		unsigned len = n > 2 + moved ? insn_len(p, n - 2 - moved) : 0;
-		if (!len || moved + len > MOVED_MAX)
-			return;
-		bool ret = len == 1 && *p == 0xc3;
-		/* After the end of a function only its padding: what else stands there may be called. */
-		if (!insn_nop(p, len) && (ended || (!ret && !insn_movable(p, len))))
-			return;
-		ended |= ret;
-		moved += len;
+	while (got < need) {
+		u8 out[19];
+		bool ends;
+		const u8 *p = code + got;
+		unsigned len = n > got ? insn_len(p, n - got) : 0;
+		if (!len || got + len > AFTER_MAX)
+			return 0;
+		/* After the end of a function or block only its padding: what else stands there may be called. */
+		if (!insn_nop(p, len) && (ended || !insn_move(p, len, 0, 0, out, &ends)))
+			return 0;
+		ended |= !insn_nop(p, len) && ends;
+		got += len;
 	}
+	return got;
+}
+
+static void try_candidate(struct mm *mm, const struct view *v, u32 k)
+{
+	u8 code[BEFORE_MAX + 2 + AFTER_MAX + 15];
+	u32 off = cand.off[k];
+	unsigned before = insn_before(v, off);
+	size_t n = live_bytes(mm, v, off - before, code, sizeof(code));
+	if (n < before + 2 || memcmp(code, v->bytes + off - before, before + 2))
+		return; /* another site's jump is there now */
 	struct arena *a = arena_for(mm, v->va, v->va + v->len);
-	if (a)
-		patch_b(mm, a, v->va + off, code, moved, kind_of(code));
+	if (!a)
+		return;
+	enum kind kind = kind_of(code + before);
+	u8 reached = cand.reached[k];
+	struct around c = { code, v->va + off - before, before, 0 }, b = { code + before, v->va + off, 0, 0 };
+	if (before >= 3 && !(reached & 1) && patch_site(mm, a, &c, kind))
+		return;
+	b.after = reached & 0x1e ? 0 : insns_after(code + before + 2, n - before - 2, 3);
+	if (b.after && patch_site(mm, a, &b, kind))
+		return;
+	c.after = before != 2 || (reached & 7) ? 0 : insns_after(code + before + 2, n - before - 2, 1);
+	if (c.after)
+		patch_site(mm, a, &c, kind);
 }
 
 /* whole: nothing outside of v is part of the same code. */
@@ -323,8 +398,7 @@ static void patch_view(struct mm *mm, const struct view *v, bool whole)
 	long_branches(v);
 	short_branches(v);
 	for (u32 i = 0; i < cand.n; i++)
-		if (!cand.reached[i])
-			try_form_b(mm, v, cand.off[i]);
+		try_candidate(mm, v, i);
 }
 
 /* Pages from start on that lie side by side in memory, as an image's do. */

@@ -96,11 +96,44 @@ static void movable(void)
 		{ "syscall", { 0x0f, 0x05 }, 2, false },
 		{ "cpuid", { 0x0f, 0xa2 }, 2, false },
 		{ "jmp *%rax", { 0xff, 0xe0 }, 2, false },
-		{ "push %rax", { 0x50 }, 1, false },
+		{ "push %rax", { 0x50 }, 1, true },
+		{ "pop %r12", { 0x41, 0x5c }, 2, true },
+		{ "movaps %xmm0,8(%rsp)", { 0x0f, 0x29, 0x44, 0x24, 0x08 }, 5, true },
+		{ "cmovbe %r8,%rsi", { 0x49, 0x0f, 0x46, 0xf0 }, 4, true },
 	};
 	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++)
 		if (insn_movable(cases[i].b, cases[i].len) != cases[i].want)
 			fail("movable", cases[i].name);
+}
+
+/* What stands at 0x1000 goes to 0x5000. */
+static void moved(void)
+{
+	static const struct { const char *name; u8 b[8]; unsigned len; u8 to[12]; unsigned want; bool ends; } cases[] = {
+		{ "mov %eax,%ebx", { 0x89, 0xc3 }, 2, { 0x89, 0xc3 }, 2, false },
+		{ "ret", { 0xc3 }, 1, { 0xc3 }, 1, true },
+		{ "lea 0x10(%rip),%rsi", { 0x48, 0x8d, 0x35, 0x10, 0, 0, 0 }, 7, { 0x48, 0x8d, 0x35, 0x10, 0xc0, 0xff, 0xff }, 7, false },
+		{ "cmpl $1,0x10(%rip)", { 0x83, 0x3d, 0x10, 0, 0, 0, 1 }, 7, { 0x83, 0x3d, 0x10, 0xc0, 0xff, 0xff, 1 }, 7, false },
+		{ "jmp .-6", { 0xeb, 0xf8 }, 2, { 0xe9, 0xf5, 0xbf, 0xff, 0xff }, 5, true },
+		{ "jmp .+0x105", { 0xe9, 0, 1, 0, 0 }, 5, { 0xe9, 0, 0xc1, 0xff, 0xff }, 5, true },
+		{ "ja .+7", { 0x77, 5 }, 2, { 0x0f, 0x87, 1, 0xc0, 0xff, 0xff }, 6, false },
+		{ "je .+0x106", { 0x0f, 0x84, 0, 1, 0, 0 }, 6, { 0x0f, 0x84, 0, 0xc1, 0xff, 0xff }, 6, false },
+		{ "call", { 0xe8, 0, 0, 0, 0 }, 5, { 0 }, 0, false },
+		{ "loop", { 0xe2, 0 }, 2, { 0 }, 0, false },
+		{ "jmp *%rax", { 0xff, 0xe0 }, 2, { 0 }, 0, false },
+		{ "syscall", { 0x0f, 0x05 }, 2, { 0 }, 0, false },
+	};
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+		u8 out[12];
+		bool ends = false;
+		unsigned n = insn_move(cases[i].b, cases[i].len, 0x1000, 0x5000, out, &ends);
+		if (n != cases[i].want || memcmp(out, cases[i].to, n) || (n && ends != cases[i].ends))
+			fail("moved", cases[i].name);
+	}
+	u8 out[12];
+	bool ends;
+	if (insn_move((const u8 *)"\xe9\0\0\0\0", 5, 0x1000, 0x100000000000, out, &ends))
+		fail("moved", "out of reach");
 }
 
 static void nops(void)
@@ -133,7 +166,7 @@ static void random_bytes_only(void)
 		if (len > n)
 			fail("random", "longer than what is there\n");
 		else if (len)
-			insn_movable(exact, len);
+			insn_move(exact, len, 0x1000, 0x5000, (u8[19]){ 0 }, &(bool){ false });
 		free(exact);
 	}
 }
@@ -143,6 +176,7 @@ int main(int argc, char **argv)
 	disassembly(argc > 1 ? argv[1] : argv[0]);
 	immediates();
 	movable();
+	moved();
 	nops();
 	random_bytes_only();
 	printf("insn_test: %s\n", failures ? "FAIL" : "ok");
