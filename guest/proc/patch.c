@@ -206,7 +206,7 @@ static void candidate(u32 off)
 {
 	if (cand.n == CANDIDATES)
 		return;
-	for (u32 i = off; i < off + 5; i++)
+	for (u32 i = off; i < off + 5; i += i == off ? 2 : 1) /* not into the site itself */
 		cand.filter[i >> 6 & 15] |= 1ULL << (i & 63);
 	cand.reached[cand.n] = 0;
 	cand.off[cand.n++] = off;
@@ -217,7 +217,7 @@ static void reached(u64 off)
 	if (likely(!(cand.filter[off >> 6 & 15] & 1ULL << (off & 63))))
 		return;
 	for (u32 i = 0; i < cand.n; i++)
-		if (off - cand.off[i] < 5)
+		if (off - cand.off[i] < 5 && off != cand.off[i] + 1)
 			cand.reached[i] |= 1 << (off - cand.off[i]);
 }
 

@@ -174,11 +174,27 @@ void platform_flush(u64 va, u64 len)
 			tlb[i].valid = false;
 }
 
+void platform_switch_mm(u64 cr3)
+{
+	percpu.cr3 = cr3;
+	memset(tlb, 0, sizeof(tlb));
+}
+
+void swap_bytes(void *a, void *b, u64 n)
+{
+	char *p = malloc(n);
+	memcpy(p, a, n);
+	memcpy(a, b, n);
+	memcpy(b, p, n);
+	free(p);
+}
+
 void user_switch(struct mm *mm)
 {
 	fake_mm = mm;
 	fake_process.mm = mm;
-	memset(tlb, 0, sizeof(tlb));
+	if (mm)
+		mm_activate(mm);
 }
 
 static u64 leaf_at(struct mm *mm, u64 va)
@@ -263,6 +279,15 @@ int user_exec(u64 va)
 
 static u32 *refs_seen; /* leaves found for each page of RAM */
 
+/* Families share their tables. */
+static bool first_with_tables(struct mm *mm)
+{
+	struct list *l = mm_list.next;
+	while (list_entry(l, struct mm, all)->pml4 != mm->pml4)
+		l = l->next;
+	return list_entry(l, struct mm, all) == mm;
+}
+
 static void see_leaf(struct mm *mm, u64 e, u64 va, int level)
 {
 	struct vma *v = vma_at(mm, va);
@@ -275,7 +300,7 @@ static void see_leaf(struct mm *mm, u64 e, u64 va, int level)
 		CHECK(!(e & PTE_W));
 		return;
 	}
-	refs_seen[(e & PTE_ADDR) >> PAGE_SHIFT]++;
+	refs_seen[(e & PTE_ADDR) >> PAGE_SHIFT] += first_with_tables(mm);
 	CHECK(!level || (page_refs(pte_page(e)) == 1 && page_order(pte_page(e)) == 9));
 	CHECK(level || page_order(pte_page(e)) == 0);
 	/* A private page that can be written belongs to one mapping. */

@@ -74,6 +74,8 @@ struct mm *mm_fork(struct mm *mm)
 	return n;
 }
 u64 mm_cr3(struct mm *mm) { return (u64)mm; }
+void mm_activate(struct mm *mm) { platform_switch_mm(mm_cr3(mm)); }
+bool mm_tables_shared(struct mm *mm) { return mm->refs > 1; }
 long mm_poke(struct mm *mm, u64 addr, const void *src, size_t n) { return copy_to_user((void *)addr, src, n); }
 const void *mm_peek(struct mm *mm, u64 va) { return (void *)va; }
 void mm_stat(struct mm *mm, struct mmstat *st) { memset(st, 0, sizeof(*st)); }
