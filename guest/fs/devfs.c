@@ -24,7 +24,7 @@ static const struct file_ops null_fops = { .read = null_read, .write = null_writ
 static const struct file_ops zero_fops = { .read = zero_read, .write = null_write, .seek = null_seek };
 static const struct file_ops full_fops = { .read = zero_read, .write = full_write, .seek = null_seek };
 
-#define TTY_DEV (5 << 8)
+#define CONSOLE (5 << 8 | 1)
 
 static const struct chrdev { const char *name; u16 dev; const struct file_ops *fops; } chrdevs[] = {
 	{ "null", 1 << 8 | 3, &null_fops },
@@ -32,7 +32,9 @@ static const struct chrdev { const char *name; u16 dev; const struct file_ops *f
 	{ "full", 1 << 8 | 7, &full_fops },
 	{ "random", 1 << 8 | 8, &random_fops },
 	{ "urandom", 1 << 8 | 9, &random_fops },
-	{ "tty", TTY_DEV, NULL }, /* there is no controlling terminal */
+	{ "tty", 5 << 8, NULL },
+	{ "console", CONSOLE, NULL },
+	{ "ptmx", 5 << 8 | 2, NULL },
 };
 
 static const struct chrdev *find(u64 rdev)
@@ -43,13 +45,17 @@ static const struct chrdev *find(u64 rdev)
 	return NULL;
 }
 
-bool chrdev_known(u64 rdev) { return find(rdev); }
+bool chrdev_known(u64 rdev) { return find(rdev) || pty_device(rdev); }
 
-int chrdev_open(struct inode *ino, struct file *f)
+int chrdev_open(struct inode *ino, struct file *f, bool noctty)
 {
 	const struct chrdev *d = find(ino->rdev);
 
-	if (!d || !d->fops)
+	if (pty_device(ino->rdev))
+		return pty_open(ino->rdev, f, noctty);
+	if (ino->rdev == CONSOLE)
+		return console_open_tty(f);
+	if (!d)
 		return -ENXIO;
 	f->ops = d->fops;
 	return 0;
@@ -66,23 +72,21 @@ struct inode *dev_create(void)
 	static const char *const links[][2] = {
 		{ "fd", "/proc/self/fd" }, { "stdin", "/proc/self/fd/0" }, { "stdout", "/proc/self/fd/1" }, { "stderr", "/proc/self/fd/2" },
 	};
-	struct tfs *fs = tfs_create(1 << 20, DEV_DEVTMP, "tmpfs");
-	struct tnode *t = fs ? tmpfs_root(fs, 0755) : NULL;
+	struct inode *dir = memory_create(1 << 20, DEV_DEVTMP, "tmpfs", 0755);
 
-	if (!t || IS_ERR(t))
+	if (!dir)
 		return NULL;
 	for (u32 i = 0; i < ARRAY_SIZE(chrdevs); i++)
-		put_made(t->i.ops->create(&t->i, chrdevs[i].name, strlen(chrdevs[i].name), S_IFCHR | 0666, chrdevs[i].dev));
+		put_made(dir->ops->create(dir, chrdevs[i].name, strlen(chrdevs[i].name), S_IFCHR | 0666, chrdevs[i].dev));
 	for (u32 i = 0; i < ARRAY_SIZE(links); i++)
-		t->i.ops->symlink(&t->i, links[i][0], strlen(links[i][0]), links[i][1]);
-	return &t->i;
+		dir->ops->symlink(dir, links[i][0], strlen(links[i][0]), links[i][1]);
+	return dir;
 }
 
-/* Half of the RAM, as Linux does it. */
-struct inode *shm_create(void)
+struct inode *memory_create(u64 limit, u32 dev, const char *type, u32 mode)
 {
-	struct tfs *fs = tfs_create(page_total_bytes() / 2, DEV_SHM, "tmpfs");
-	struct tnode *t = fs ? tmpfs_root(fs, S_ISVTX | 0777) : NULL;
+	struct tfs *fs = tfs_create(limit, dev, type);
+	struct tnode *t = fs ? tmpfs_root(fs, mode) : NULL;
 
 	return !t || IS_ERR(t) ? NULL : &t->i;
 }

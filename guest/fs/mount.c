@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mount.c: the mounts there are, fixed at boot: image and overlay at /, /proc, /sys, /dev, /dev/shm. */
+/* mount.c: the mounts there are, fixed at boot: image and overlay at /, /proc, /sys, /dev, /dev/shm, /dev/pts. */
 #include "vfs.h"
 #include "procfs.h"
 
 struct inode *root_inode;
-struct mount mounts[5];
+struct mount mounts[6];
 int nmounts;
 
 struct inode *mount_cross_down(struct inode *ino)
@@ -65,8 +65,11 @@ void fs_init(void)
 	mount(root_inode, "sys", "/sys", sysfs_create(), "sysfs", "ro,nosuid,nodev,noexec,relatime");
 	dev = dev_create();
 	mount(root_inode, "dev", "/dev", dev, "tmpfs", "rw,nosuid,relatime");
-	if (dev)
-		mount(dev, "shm", "/dev/shm", shm_create(), "tmpfs", "rw,nosuid,nodev,relatime");
+	if (dev) { /* shm: half of the RAM, as Linux does it */
+		mount(dev, "shm", "/dev/shm", memory_create(page_total_bytes() / 2, DEV_SHM, "tmpfs", S_ISVTX | 0777), "tmpfs", "rw,nosuid,nodev,relatime");
+		mount(dev, "pts", "/dev/pts", pts_create(memory_create(1 << 20, DEV_PTS, "devpts", 0755)), "devpts",
+		      "rw,nosuid,noexec,relatime,gid=5,mode=620,ptmxmode=666");
+	}
 	tmp = make_dir(root_inode, "tmp", S_ISVTX | 0777);
 	if (!IS_ERR(tmp))
 		inode_put(tmp);

@@ -27,7 +27,7 @@ static struct file *finish_open(struct inode *ino, char *path, u32 flags)
 	case S_IFREG: f->ops = &regular_fops; break;
 	case S_IFDIR: f->ops = &directory_fops; break;
 	case S_IFIFO: r = fifo_open(ino, f); break;
-	case S_IFCHR: r = chrdev_open(ino, f); break;
+	case S_IFCHR: r = chrdev_open(ino, f, flags & O_NOCTTY); break;
 	default: r = -ENXIO;
 	}
 	if (!r && ino->ops->open)

@@ -129,7 +129,7 @@ void show_mountinfo(struct text *b, struct pnode *n)
 {
 	for (int i = 0; i < nmounts; i++) {
 		const char *o = mounts[i].opts;
-		text_printf(b, "%d %d 0:%u / %s %s - %s %s %.2s\n", 20 + i, i == 0 ? 1 : i == 4 ? 23 : 20, (u32)mounts[i].root->dev, mounts[i].path,
+		text_printf(b, "%d %d 0:%u / %s %s - %s %s %.2s\n", 20 + i, i == 0 ? 1 : i >= 4 ? 23 : 20, (u32)mounts[i].root->dev, mounts[i].path,
 			    o, mounts[i].type, mounts[i].type, o);
 	}
 }

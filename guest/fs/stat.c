@@ -46,7 +46,7 @@ const char *anon_name(const struct file *f, char *buf, size_t n)
 	const char *name = f->ops->name ? f->ops->name : "anon";
 
 	if (f->ino && S_ISCHR(f->ino->mode))
-		snprintf(buf, n, "/dev/pts/0");
+		snprintf(buf, n, "/dev/console");
 	else if (!strcmp(name, "socket") || !strcmp(name, "pipe"))
 		snprintf(buf, n, "%s:[%lu]", name, (unsigned long)(f->ino ? f->ino->ino : anon_number(f)));
 	else

@@ -53,6 +53,7 @@ static inline bool capable(int cap)
 #define DEV_DEVTMP 0x17
 #define DEV_SYSFS 0x18
 #define DEV_SHM 0x19
+#define DEV_PTS 0x1a
 #define DEV_ANON 0xd
 #define DEV_PIPE 0xc
 static inline u64 mkdev(u32 major, u32 minor)
@@ -134,7 +135,7 @@ struct inode *mount_cross_down(struct inode *ino); /* takes and gives a referenc
 struct inode *mount_cross_up(struct inode *ino);   /* root of a mount -> what it covers */
 struct inode *root_create(void);
 struct inode *dev_create(void);
-struct inode *shm_create(void);
+struct inode *memory_create(u64 limit, u32 dev, const char *type, u32 mode);
 
 /* ---- open.c ---- */
 struct file *open_walked(struct walk *w, int dfd, u32 flags, u32 mode);
@@ -162,8 +163,13 @@ long pipe_tee(struct file *in, struct file *out, u64 n); /* copies what is there
 
 /* ---- devfs.c, random.c ---- */
 extern const struct file_ops random_fops;
-int chrdev_open(struct inode *ino, struct file *f);
+int chrdev_open(struct inode *ino, struct file *f, bool noctty);
 bool chrdev_known(u64 rdev);
+
+/* ---- pty.c ---- */
+bool pty_device(u64 rdev);
+int pty_open(u64 rdev, struct file *f, bool noctty);
+struct inode *pts_create(struct inode *root); /* what is mounted at /dev/pts; takes root (NULL if there is none) */
 
 /* ---- inotify.c: what happened, to those who watch. Costs a test of watch_count when nobody does. ---- */
 struct moved { struct inode *ino, *from, *to, *replaced; const char *old, *new; u32 oldlen, newlen; };

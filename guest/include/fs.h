@@ -117,6 +117,9 @@ int inode_may(struct inode *ino, int mask);
 struct inode *shm_inode_create(u64 size);
 /* fs/epoll.c: the last reference to f goes, drop the registrations in f->epolls. */
 void epoll_file_gone(struct file *f);
+void tty_session_end(int sid); /* fs/pty.c: its leader is gone */
 void fs_init(void);   /* mounts: EROFS image + overlay at /, proc, dev, tmp */
 void console_open_std(struct fdtable *t); /* descriptors 0, 1, 2 */
+bool console_is_ctty(void);               /* is it a terminal, and that of current's session */
+int console_open_tty(struct file *f);     /* f becomes the console's terminal; -ENXIO if it is none */
 #endif

@@ -190,6 +190,11 @@ extern struct waitq signal_arrived;
 u64 signal_pending_set(void);
 /* siginfo_t of 128 bytes, as programs see it. */
 void siginfo_fill(u8 out[128], const struct ksiginfo *si);
+/* Terminals (proc/session.c): a signal of the kernel to a group; the session of a group, or -ESRCH; what a process that is not of the
+ * foreground group gets for touching the terminal: 0 (go on), -EIO, or -ERESTARTSYS after sig went to its group. */
+void signal_send_group(int pgid, int signo);
+int pgrp_session(int pgid);
+int job_background(int foreground, int sig);
 /* On the way out to the program: delivers signals, restarts or interrupts the call. May not return. */
 void signal_deliver(struct regs *r);
 struct sighand *sighand_create(void);

@@ -212,6 +212,25 @@ static const struct file_ops console_ops = {
 };
 static const struct inode_ops console_inode_ops;
 
+/* The first of the three that is a terminal stands for all. */
+int console_open_tty(struct file *f)
+{
+	for (u32 i = 0; i <= UFS_CONN_STDERR; i++) {
+		if (!is_tty(console(i)))
+			continue;
+		f->ops = &console_ops;
+		f->priv = console(i);
+		return 0;
+	}
+	return -ENXIO;
+}
+
+bool console_is_ctty(void)
+{
+	struct file probe;
+	return curproc()->sid == init_process->sid && !console_open_tty(&probe);
+}
+
 void console_open_std(struct fdtable *t)
 {
 	term = (struct termios){
@@ -223,18 +242,25 @@ void console_open_std(struct fdtable *t)
 		struct console *c = console(fd);
 		bool tty = is_tty(c);
 		struct file *f = file_alloc(&console_ops, tty ? O_RDWR : fd ? O_WRONLY : O_RDONLY, c);
-		struct inode *ino = kzalloc(sizeof(*ino));
-		if (!f || !ino)
+		struct inode *ino = tty ? path_lookup_kernel("/dev/console", true) : kzalloc(sizeof(*ino));
+		if (!f || !ino || IS_ERR(ino))
 			panic("console: out of memory");
+		if (tty) { /* what ttyname() finds */
+			f->path = kmalloc(sizeof("/dev/console"));
+			if (f->path)
+				memcpy(f->path, "/dev/console", sizeof("/dev/console"));
+			f->ino = ino;
+			goto install;
+		}
 		ino->ops = &console_inode_ops;
 		ino->refs = ino->nlink = 1;
-		ino->mode = tty ? S_IFCHR | 0620 : S_IFIFO | 0600;
-		ino->rdev = tty ? 136 << 8 : 0;
+		ino->mode = S_IFIFO | 0600;
 		ino->ino = inode_new_number();
 		ino->uid = BOOT->uid;
 		ino->gid = BOOT->gid;
 		ino->atime_ns = ino->mtime_ns = ino->ctime_ns = CLOCK->mono_ns + CLOCK->real_off;
 		f->ino = ino;
+install:
 		if (fd_install_at(t, fd, f, false) < 0)
 			panic("console: no descriptor %d", fd);
 	}

@@ -148,6 +148,8 @@ static void process_finish(struct process *p)
 	posix_timers_free(p);
 	fdtable_put(p->files);
 	p->files = NULL;
+	if (p->sid == p->pid)
+		tty_session_end(p->sid);
 	fsctx_put(p->fs);
 	p->fs = NULL;
 	if (p->mm) {

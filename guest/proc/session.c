@@ -72,3 +72,35 @@ SYSCALL(setsid)
 	me->sid = me->pgid = me->pid;
 	return me->pid;
 }
+
+/* ---- for terminals ---- */
+
+void signal_send_group(int pgid, int signo)
+{
+	list_for_each_safe(l, n, &process_list) {
+		struct process *p = list_entry(l, struct process, all);
+		if (p->pgid == pgid && !p->zombie)
+			signal_send_process(p, &(struct ksiginfo){ .signo = signo, .code = SI_KERNEL });
+	}
+}
+
+int pgrp_session(int pgid)
+{
+	list_for_each(l, &process_list)
+		if (list_entry(l, struct process, all)->pgid == pgid)
+			return list_entry(l, struct process, all)->sid;
+	return -ESRCH;
+}
+
+int job_background(int foreground, int sig)
+{
+	struct process *me = curproc();
+	if (me->pgid == foreground)
+		return 0;
+	if ((current()->sigmask & SIGBIT(sig)) || me->sighand->act[sig - 1].handler == SIG_IGN)
+		return sig == SIGTTIN ? -EIO : 0;
+	if (pgrp_orphaned(me->pgid))
+		return -EIO;
+	signal_send_group(me->pgid, sig);
+	return -ERESTARTSYS;
+}
