@@ -8,6 +8,10 @@
 #include "internal.h"
 #include "fs.h"
 
+/* In mappings up to this size, pages of the image are copied rather than mapped: a host that shadows page tables maps eight pages of RAM
+ * at a time, but pages of the image one by one (docs/decisions/0006). */
+#define COPY_MAX (8UL << 20)
+
 static void drop(void *page)
 {
 	if (page_pa(page) < UFS_IMAGE_GPA)
@@ -56,10 +60,10 @@ static int error_of(void *page)
 	return e == -EAGAIN || e == -ENOMEM ? (int)e : -EFAULT;
 }
 
-/* Map the file's own page; the caller has made the table. */
-static int map_page(struct mm *mm, struct vma *v, u64 va, bool write)
+/* Map the file's own page; the caller has made the table. copy: a page of the image as a copy, which no failure forbids. */
+static int map_page(struct mm *mm, struct vma *v, u64 va, bool write, bool copy)
 {
-	void *page = file_page(mm, v, va, write);
+	void *page = file_page(mm, v, va, write), *mine;
 	if (IS_ERR(page))
 		return error_of(page);
 	u64 *e = pt_make(mm, va, 0);
@@ -69,6 +73,10 @@ static int map_page(struct mm *mm, struct vma *v, u64 va, bool write)
 	}
 	/* One that was read by copy is the mapping's own. */
 	bool own = vma_private(v) && !v->file->ino->ops->page;
+	if (copy && page_pa(page) >= UFS_IMAGE_GPA && (mine = anon_page())) {
+		page = memcpy(mine, page, PAGE_SIZE);
+		own = true;
+	}
 	pt_set(mm, e, va, 0, pt_leaf(v, page_pa(page), own || (!vma_private(v) && write)));
 	return 0;
 }
@@ -83,7 +91,7 @@ static int copy_page(struct mm *mm, struct vma *v, u64 va)
 	bool absent = !pte_live(*e);
 	if (absent) {
 		if (!v->file->ino->ops->page)
-			return map_page(mm, v, va, true);
+			return map_page(mm, v, va, true, false);
 		src = file_page(mm, v, va, false);
 		if (IS_ERR(src))
 			return error_of(src);
@@ -120,12 +128,17 @@ static int map_around(struct mm *mm, struct vma *v, u64 va, struct window w, boo
 
 static int map_for_read(struct mm *mm, struct vma *v, u64 va)
 {
-	return map_page(mm, v, va, false);
+	return map_page(mm, v, va, false, false);
+}
+
+static int map_copied(struct mm *mm, struct vma *v, u64 va)
+{
+	return map_page(mm, v, va, false, true);
 }
 
 static int map_for_write(struct mm *mm, struct vma *v, u64 va)
 {
-	return map_page(mm, v, va, true);
+	return map_page(mm, v, va, true, false);
 }
 
 int file_fault_write(struct mm *mm, struct vma *v, u64 va)
@@ -144,6 +157,8 @@ int file_fault(struct mm *mm, struct vma *v, u64 va, bool write)
 	/* What a writable mapping shows of a file must be the page that later writes go to. */
 	if (write || (shared && (v->flags & VM_WRITE)))
 		return file_fault_write(mm, v, va);
+	if (!shared && lent && v->end - v->start <= COPY_MAX && !memory_scarce())
+		return map_around(mm, v, va, fault_window(v, va, WINDOW_BASE, WINDOW_BASE), false, map_copied);
 	u32 base = !lent ? 1 : shared ? WINDOW_BASE : WINDOW_FILE / 2;
 	return map_around(mm, v, va, fault_window(v, va, base, lent ? WINDOW_FILE : WINDOW_BASE), false, map_for_read);
 }
