@@ -54,4 +54,5 @@ const (
 	BootBlockSize   = uint64(unsafe.Sizeof(Boot{}))
 	FileReqSize     = uint64(unsafe.Sizeof(FileReq{}))
 	MsgSize         = uint64(unsafe.Sizeof(Msg{}))
+	AddrSize        = uint64(unsafe.Sizeof(Addr{}))
 )

@@ -15,6 +15,7 @@ import (
 
 	"unifaas.dev/internal/client"
 	"unifaas.dev/internal/control"
+	"unifaas.dev/internal/egress"
 	"unifaas.dev/internal/gateway/api"
 	"unifaas.dev/internal/image"
 	"unifaas.dev/internal/units"
@@ -24,7 +25,7 @@ import (
 type deployFlags struct {
 	gatewayFlag
 	image, memory, timeout string
-	env, secrets           []string
+	env, egress, secrets   []string
 	min, max, concurrency  int
 	request                api.DeployRequest
 }
@@ -41,6 +42,7 @@ With a SOURCE or an IMAGE the function is exactly what the options say. Without 
 is there, and what they do not name stays as it is.`,
 		Example: `  unifaas deploy hello ./hello
   unifaas deploy hello --image hello:v2 --memory 64M --timeout 5s --env MODE=fast
+  unifaas deploy hello ./hello --egress none --egress tcp/db.example.com:5432
   unifaas deploy hello --max 10              # change one thing and keep the rest`,
 		Args:              cobra.RangeArgs(1, 2),
 		ValidArgsFunction: o.completeArgs,
@@ -80,6 +82,7 @@ is there, and what they do not name stays as it is.`,
 	f.StringVar(&o.memory, "memory", "", "memory of an instance, 16M to 16G (default "+units.FormatBytes(control.DefaultMemory)+")")
 	f.StringVar(&o.timeout, "timeout", "", "time limit of an invocation (default "+units.FormatDuration(control.DefaultTimeout)+")")
 	f.StringArrayVarP(&o.env, "env", "e", nil, "environment variable `K=V` of the program; may be repeated")
+	f.StringArrayVar(&o.egress, "egress", nil, "where the program may connect to: public, none, all, or an address, prefix or name `RULE`; may be repeated (default public)")
 	f.IntVar(&o.min, "min", 0, "instances kept when idle")
 	f.IntVar(&o.max, "max", control.DefaultMax, "instances made under load")
 	f.IntVar(&o.concurrency, "concurrency", control.DefaultConcurrency, "invocations at once in one instance")
@@ -122,6 +125,12 @@ func (o *deployFlags) parse(cmd *cobra.Command, args []string) error {
 		}
 		ms := int64((t + time.Millisecond - 1) / time.Millisecond) // rounded up: what is refused is not called 0
 		q.TimeoutMS = &ms
+	}
+	if given("egress") {
+		if _, err := egress.Parse(o.egress); err != nil {
+			return fmt.Errorf("--egress: %w", err)
+		}
+		q.Egress = o.egress
 	}
 	if given("env") {
 		q.Env = map[string]string{}

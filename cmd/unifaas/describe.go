@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -62,6 +63,7 @@ func printDescription(w io.Writer, d api.Description) error {
 	line("Memory", units.FormatBytes(r.Memory))
 	line("Timeout", units.FormatDuration(time.Duration(r.TimeoutMS)*time.Millisecond))
 	line("Concurrency", r.Concurrency)
+	line("Egress", strings.Join(r.Egress, " "))
 	line("Instances", fmt.Sprintf("%d ready, %d starting (min %d, max %d)", d.Ready, d.Booting, d.Min, d.Max))
 	line("Invocations", fmt.Sprintf("%d (%d cold, %d timed out, %d refused), %d waiting", d.Invocations, d.Cold, d.Timeouts, d.Refused, d.Waiting))
 	line("Crashes", d.Crashes)

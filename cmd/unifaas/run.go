@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"unifaas.dev/guest"
+	"unifaas.dev/internal/egress"
 	"unifaas.dev/internal/runner"
 	"unifaas.dev/internal/units"
 )
@@ -34,6 +35,9 @@ PROGRAM is a static x86-64 ELF file, or with --root the path of one in an image.
 			if err := runner.CheckEnv(o.Env); err != nil {
 				return usagef("--env: %w", err)
 			}
+			if _, err := egress.Parse(o.Egress); err != nil {
+				return usagef("--egress: %w", err)
+			}
 			o.Program, o.Args = args[0], args
 			code, err := runner.Run(cmd.Context(), o)
 			if err != nil {
@@ -50,6 +54,7 @@ PROGRAM is a static x86-64 ELF file, or with --root the path of one in an image.
 	f.StringVar(&o.Monitor, "monitor", "auto", "kind of sandbox: auto, kvm")
 	f.StringVarP(&memory, "memory", "m", memory, "memory of the virtual machine")
 	f.StringArrayVarP(&o.Env, "env", "e", nil, "environment variable `K=V` of the program; may be repeated")
+	f.StringArrayVar(&o.Egress, "egress", nil, "where the program may connect to: public, none, all, or an address, prefix or name `RULE`; may be repeated (default public)")
 	f.StringVar(&o.Root, "root", "", "EROFS `IMAGE` with the program and its files")
 	f.BoolVar(&o.Timing, "timing", false, "print what the start consisted of on standard error")
 	f.BoolVar(&o.Strace, "strace", false, "print every system call on standard error")

@@ -4,6 +4,7 @@ package control
 
 import (
 	"maps"
+	"slices"
 	"time"
 
 	"unifaas.dev/internal/node"
@@ -33,6 +34,7 @@ type Deployment struct {
 	Concurrency *int
 	Min, Max    *int
 	Env         map[string]string // nil: not given
+	Egress      []string          // nil: not given
 	Labels      map[string]string
 	Annotations map[string]string
 }
@@ -64,6 +66,9 @@ func (d *Deployment) onto(old *Function) (Config, node.Scale) {
 	}
 	if d.Env != nil {
 		c.Env = maps.Clone(d.Env)
+	}
+	if d.Egress != nil {
+		c.Egress = slices.Clone(d.Egress)
 	}
 	if c.Concurrency == 0 && d.Concurrency == nil {
 		c.Concurrency = DefaultConcurrency

@@ -5,6 +5,7 @@ package control
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -44,11 +45,13 @@ type Config struct {
 	Timeout     time.Duration     `json:"timeout"` // ns
 	Concurrency int               `json:"concurrency"`
 	Env         map[string]string `json:"env,omitempty"`
+	Egress      []string          `json:"egress,omitempty"` // rules: where the program may connect to
 }
 
 func (c Config) equal(o Config) bool {
 	return c.Image == o.Image && c.ImageName == o.ImageName && c.Contract == o.Contract && c.Isolation == o.Isolation &&
-		c.Memory == o.Memory && c.Timeout == o.Timeout && c.Concurrency == o.Concurrency && maps.Equal(c.Env, o.Env)
+		c.Memory == o.Memory && c.Timeout == o.Timeout && c.Concurrency == o.Concurrency && maps.Equal(c.Env, o.Env) &&
+		slices.Equal(c.Egress, o.Egress)
 }
 
 // RevisionName is what a revision is called in listings and in its own environment.
@@ -65,7 +68,7 @@ func (f *Function) spec() node.Spec {
 	}
 	return node.Spec{
 		Function: f.Name, Revision: RevisionName(f.Name, r.Number), Image: r.Image, Memory: r.Memory, Timeout: r.Timeout,
-		Concurrency: r.Concurrency, Env: r.Env, Port: port, Fresh: r.Isolation == IsolationFresh, Scale: f.Scale,
+		Concurrency: r.Concurrency, Env: r.Env, Port: port, Fresh: r.Isolation == IsolationFresh, Egress: r.Egress, Scale: f.Scale,
 	}
 }
 

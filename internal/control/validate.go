@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"unifaas.dev/internal/egress"
 	"unifaas.dev/internal/node"
 	"unifaas.dev/internal/units"
 )
@@ -93,6 +94,9 @@ func check(name string, c Config, s node.Scale) error {
 	}
 	if err := checkEnv(c.Env); err != nil {
 		return err
+	}
+	if _, err := egress.Parse(c.Egress); err != nil {
+		return invalid("%v", err)
 	}
 	return checkScale(s)
 }

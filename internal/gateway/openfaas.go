@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"unifaas.dev/internal/control"
@@ -20,6 +21,7 @@ const namespace = "default"
 const (
 	annotationTimeout     = "unifaas.dev/timeout"
 	annotationConcurrency = "unifaas.dev/concurrency"
+	annotationEgress      = "unifaas.dev/egress" // rules, spaces or commas between them
 	annotationIsolation   = "unifaas.dev/isolation"
 	annotationContract    = "unifaas.dev/contract"
 	labelMin              = "com.openfaas.scale.min"
@@ -194,6 +196,9 @@ func (q *deployment) toControl() (control.Deployment, error) {
 		d.Timeout = &t
 	}
 	d.Isolation, d.Contract = q.Annotations[annotationIsolation], q.Annotations[annotationContract]
+	if s, ok := q.Annotations[annotationEgress]; ok {
+		d.Egress = strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == ',' })
+	}
 	for _, n := range []struct {
 		where map[string]string
 		key   string

@@ -71,7 +71,16 @@ func revision(function string, r control.Revision) api.Revision {
 	return api.Revision{
 		Name: control.RevisionName(function, r.Number), Number: r.Number, Created: r.Created, Image: r.ImageName, Digest: r.Image,
 		Contract: r.Contract, Isolation: r.Isolation, Memory: r.Memory, TimeoutMS: r.Timeout.Milliseconds(), Concurrency: r.Concurrency, Env: r.Env,
+		Egress: egressOf(r.Egress),
 	}
+}
+
+// egressOf spells the default out.
+func egressOf(rules []string) []string {
+	if len(rules) == 0 {
+		return []string{"public"}
+	}
+	return rules
 }
 
 func (g *Gateway) deploy(w http.ResponseWriter, r *http.Request) {
@@ -81,7 +90,7 @@ func (g *Gateway) deploy(w http.ResponseWriter, r *http.Request) {
 	}
 	d := control.Deployment{
 		Name: r.PathValue("name"), Image: q.Image, ImageName: q.ImageName, Contract: q.Contract, Isolation: q.Isolation, Memory: q.Memory,
-		Concurrency: q.Concurrency, Min: q.Min, Max: q.Max, Env: q.Env, Labels: q.Labels, Annotations: q.Annotations,
+		Concurrency: q.Concurrency, Min: q.Min, Max: q.Max, Env: q.Env, Egress: q.Egress, Labels: q.Labels, Annotations: q.Annotations,
 	}
 	if q.TimeoutMS != nil {
 		t := time.Duration(max(-1, min(*q.TimeoutMS, math.MaxInt64/int64(time.Millisecond)))) * time.Millisecond

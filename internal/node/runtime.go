@@ -24,6 +24,7 @@ type TenderConfig struct {
 	Memory   int64
 	Env      []string // K=V, whole
 	Port     int
+	Egress   []string // rules: where programs may connect to
 	// OnLine is called for each line that an instance prints; it never blocks.
 	OnLine func(instance, stream, text string, at time.Time)
 }

@@ -50,7 +50,7 @@ func (h *tenderHolder) get(ctx context.Context) (Tender, error) {
 	t, err := h.pool.n.runtime.StartTender(ctx, TenderConfig{
 		Name:     spec.Revision,
 		Layers:   layers,
-		Manifest: manifest, Memory: spec.Memory, Port: spec.Port,
+		Manifest: manifest, Memory: spec.Memory, Port: spec.Port, Egress: spec.Egress,
 		Env:    environ(manifest, spec),
 		OnLine: h.pool.n.output(spec.Function),
 	})

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"unifaas.dev/abi"
+	"unifaas.dev/internal/egress"
 	"unifaas.dev/internal/image"
 	"unifaas.dev/internal/layermem"
 	"unifaas.dev/internal/monitor"
@@ -30,6 +31,7 @@ type Options struct {
 	Root    string   // image file; empty: Program is a file of the host
 	Program string
 	Args    []string // argv, Args[0] included
+	Egress  []string // rules: where the program may connect to
 	Timing  bool
 	Strace  bool
 	Libos   []byte
@@ -62,6 +64,10 @@ func Run(ctx context.Context, o Options) (int, error) {
 	if err := checkMemory(o.Memory); err != nil {
 		return 0, err
 	}
+	rules, err := egress.Parse(o.Egress)
+	if err != nil {
+		return 0, err
+	}
 	o.Memory = o.Memory &^ (2*units.MiB - 1)
 	var made time.Duration
 	var opened []io.Closer
@@ -71,6 +77,7 @@ func Run(ctx context.Context, o Options) (int, error) {
 		}
 	}()
 	t, err := tender.Start(ctx, tender.StartOptions{Name: "run", Monitor: o.Monitor, Exe: o.Exe, Libos: o.Libos, Memory: o.Memory,
+		Egress: egress.NewPool().Broker(rules),
 		Prepare: func(s *tender.StartOptions) error {
 			begin := time.Now()
 			f, size, b, err := open(&o)

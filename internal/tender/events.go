@@ -61,6 +61,10 @@ func (t *Tender) event(m wire.Message) error {
 		})
 	case *wire.FileRequest:
 		return t.on(m.Instance, func(i *Instance) error { return i.onFile(m) })
+	case *wire.Connect:
+		return t.on(m.Instance, func(i *Instance) error { return i.onConnect(m) })
+	case *wire.Abort:
+		return t.on(m.Instance, func(i *Instance) error { i.onAbort(m); return nil })
 	case *wire.Exited:
 		return t.on(m.Instance, func(i *Instance) error {
 			t.unregister(i)
@@ -118,6 +122,9 @@ func (i *Instance) onListening(m *wire.Listening) {
 func (i *Instance) finish(e Exit) {
 	for _, l := range i.lines {
 		l.flush()
+	}
+	if e := i.t.o.Egress; e != nil {
+		i.dials.end(func() { e.Forget(i.id) })
 	}
 	i.exit = e
 	close(i.done)

@@ -174,7 +174,7 @@ func TestHostile(t *testing.T) {
 	for name, h := range hostile {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			tn := start(t, name)
+			tn := start(t, name, withEgress(new(slow), "", nil))
 			i := boot(t, tn)
 			if c, err := i.Dial(t.Context(), 8080); err == nil {
 				defer c.Close()

@@ -35,6 +35,7 @@ type Instance struct {
 	done  chan struct{}
 	lines [2]*lines
 	files atomic.Int32 // requests for files under way
+	dials dials
 
 	mu        sync.Mutex
 	started   chan *wire.Started // buffered; one answer

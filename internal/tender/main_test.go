@@ -20,6 +20,7 @@ import (
 
 // TestMain is also the tender process of these tests, with a monitor whose guests are Go functions.
 func TestMain(m *testing.M) {
+	addOutbound(programs)
 	addHostile(programs)
 	addFiles(programs)
 	if len(os.Args) > 1 && os.Args[1] == "tender" {

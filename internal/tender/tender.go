@@ -46,6 +46,7 @@ type StartOptions struct {
 	Files Files
 	// Prepare, if not nil, is called while the process starts: it fills in Layers and Boot, and its error is that of Start.
 	Prepare func(*StartOptions) error
+	Egress  Egress // nil: guests have no network
 	// OnOutput is called for each line of console output, OnExit for each end of an instance; they must not block.
 	OnOutput func(Output)
 	OnExit   func(Exit)
@@ -113,6 +114,9 @@ func (t *Tender) load(ctx context.Context) error {
 	m := &wire.Load{Monitor: t.o.Monitor, Memory: t.o.Memory, LibosSize: int64(len(t.o.Libos)), Shells: t.o.Shells, Boot: t.o.Boot}
 	if m.Boot.Flags &^= abi.BootFiles; t.o.Files != nil {
 		m.Boot.Flags |= abi.BootFiles
+	}
+	if m.Boot.Flags &^= abi.BootNet; t.o.Egress != nil {
+		m.Boot.Flags |= abi.BootNet
 	}
 	if len(t.o.Layers) > abi.LayersMax {
 		return fmt.Errorf("image of %d layers: at most %d", len(t.o.Layers), abi.LayersMax)

@@ -80,6 +80,7 @@ func rules() []rule {
 		{"internal/tender", []string{"internal/tender/server", "internal/tender/wire"}, append(upper, "internal/monitor/kvm", "net/http"), "it starts tenders, whatever runs in them"},
 		{"internal/image", nil, append(upper, "internal/tender", "internal/monitor"), "images are only files"},
 		{"internal/elfx", nil, append(upper, "internal/tender", "internal/monitor", "internal/image"), "it only reads ELF files"},
+		{"internal/egress", nil, append(upper, "internal/tender", "internal/monitor", "internal/image", "abi"), "it only decides, connects and resolves"},
 		{"internal/logs", nil, append(upper, "internal/tender", "internal/monitor"), "logs are only lines"},
 		{"internal/node", nil, []string{"internal/gateway", "internal/control", "internal/client", "internal/up", "internal/queue", "internal/monitor/kvm"},
 			"the node never touches guest memory, and knows nobody above it"},

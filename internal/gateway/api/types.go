@@ -54,6 +54,7 @@ type DeployRequest struct {
 	Min         *int              `json:"min,omitempty"`
 	Max         *int              `json:"max,omitempty"`
 	Env         map[string]string `json:"env,omitempty"`
+	Egress      []string          `json:"egress,omitempty"` // rules; ["public"] is the default
 	Labels      map[string]string `json:"labels,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
@@ -110,6 +111,7 @@ type Revision struct {
 	TimeoutMS   int64             `json:"timeoutMs"`
 	Concurrency int               `json:"concurrency"`
 	Env         map[string]string `json:"env,omitempty"`
+	Egress      []string          `json:"egress"` // rules: where the program may connect to
 }
 
 // Instance is an instance in listings.

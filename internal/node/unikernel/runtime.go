@@ -10,8 +10,10 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"time"
 
+	"unifaas.dev/internal/egress"
 	"unifaas.dev/internal/layermem"
 	"unifaas.dev/internal/monitor"
 	"unifaas.dev/internal/node"
@@ -29,6 +31,8 @@ type Runtime struct {
 	Libos   []byte
 
 	layers layermem.Cache // one copy of a layer for all tenders
+	once   sync.Once
+	pool   *egress.Pool
 }
 
 // Name is the monitor's.
@@ -36,6 +40,11 @@ func (r *Runtime) Name() string { return r.Monitor }
 
 // StartTender starts the process for one revision.
 func (r *Runtime) StartTender(ctx context.Context, c node.TenderConfig) (node.Tender, error) {
+	rules, err := egress.Parse(c.Egress)
+	if err != nil {
+		return nil, err
+	}
+	r.once.Do(func() { r.pool = egress.NewPool() })
 	var held []*layermem.Ref
 	release := func() {
 		for _, r := range held {
@@ -56,6 +65,7 @@ func (r *Runtime) StartTender(ctx context.Context, c node.TenderConfig) (node.Te
 			}
 			return nil
 		},
+		Egress: r.pool.Broker(rules),
 		OnOutput: func(o tender.Output) {
 			stream := "stdout"
 			if o.Stream == 2 {

@@ -59,9 +59,15 @@ func (in *instance) streamMessage(typ uint16, conn, arg uint32, payload []byte) 
 	if typ == abi.MsgListen || typ == abi.MsgUnlisten {
 		return in.listen(typ == abi.MsgListen, arg)
 	}
+	if typ == abi.MsgConnect {
+		return in.table.connect(conn, arg, payload)
+	}
 	s, err := in.table.lookup(conn)
 	if err != nil || s == nil {
 		return err
+	}
+	if s.out != nil && (!s.out.open && typ != abi.MsgReset || s.out.udp && typ == abi.MsgEOF) {
+		return violated("message of type %d on outbound stream %d", typ, conn)
 	}
 	switch typ {
 	case abi.MsgData:

@@ -106,6 +106,10 @@ func (in *instance) create(cfg monitor.Config) error {
 	}
 	in.link = newLink(sb.Shared())
 	in.table = newTable(in.link, in.epfd)
+	if cfg.Boot.Flags&abi.BootNet != 0 {
+		in.table.net = &dialer{id: in.id, asked: map[uint32]*stream{}, tell: in.host.out.send,
+			offer: func(m wire.Message) bool { return in.host.out.offer(m, maxOutput) }}
+	}
 	in.console = newConsole(in.link, in.epfd, in.stdio, in.emit)
 	if cfg.Boot.Flags&abi.BootFiles != 0 {
 		in.files = &files{link: in.link, sb: sb, id: in.id, ask: in.host.out.send}

@@ -76,6 +76,14 @@ func (l *link) room() (int, error) {
 	return max(n, 0), err
 }
 
+// wantRoom asks for a doorbell when there is room for more than there is now.
+func (l *link) wantRoom() {
+	if !l.full {
+		l.full = true
+		l.rx.WantRoom(true)
+	}
+}
+
 // retry forgets that the ring was full, so that the next put tries again.
 func (l *link) retry() {
 	if l.full {

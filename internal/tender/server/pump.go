@@ -14,6 +14,10 @@ func (t *table) event(id, events uint32) {
 	if s == nil {
 		return
 	}
+	if s.out != nil && s.out.udp {
+		t.dgramEvent(s, events)
+		return
+	}
 	if events&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
 		s.readable = true
 		s.hup = s.hup || events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0
@@ -41,6 +45,9 @@ func (t *table) wantFlush(s *stream) {
 
 // data takes bytes of the guest for a stream; flushAll writes them, many messages in one call.
 func (t *table) data(s *stream, p []byte) error {
+	if s.out != nil && s.out.udp {
+		return t.sendDgram(s, p)
+	}
 	if s.guestEnd {
 		return violated("data after the end of stream %d", s.id)
 	}
@@ -105,7 +112,10 @@ func (t *table) write(s *stream) error {
 			t.block(s)
 			return t.settle(s)
 		default:
-			return t.reset(s)
+			if s.out != nil && !s.silent {
+				return t.broken(s, e)
+			}
+			return t.reset(s, e)
 		}
 	}
 	if s.guestEnd && !s.shut && !s.gone {
@@ -178,6 +188,22 @@ func (t *table) readAll() (moved bool, err error) {
 			}
 			continue
 		}
+		if s.out != nil && s.out.udp {
+			m, full, err := t.readDgrams(s)
+			moved = moved || m
+			if err != nil {
+				return moved, err
+			}
+			if full {
+				t.ready = append(t.ready, list[i:]...)
+				return moved, nil
+			}
+			// Short of credit: grant takes it up again. Otherwise it had its turn.
+			if s.inReady = false; s.credit >= grantAt {
+				t.wantRead(s)
+			}
+			continue
+		}
 		room, err := t.room()
 		if err != nil {
 			return moved, err
@@ -210,7 +236,7 @@ func (t *table) read(s *stream, limit int) (again bool, err error) {
 		s.readable = false
 		return false, nil
 	case e != 0:
-		return false, t.reset(s)
+		return false, t.reset(s, e)
 	case n == 0:
 		s.readable, s.ended, s.oweEOF = false, true, true
 		return false, t.settle(s)

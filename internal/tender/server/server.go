@@ -86,6 +86,10 @@ func (s *Server) dispatch(m wire.Message, fds []int) (done bool, err error) {
 		want = 1
 	case *wire.FileReply:
 		return false, s.fileReply(m, fds)
+	case *wire.Connected:
+		if m.Errno == 0 {
+			want = 1
+		}
 	}
 	if len(fds) != want {
 		wire.CloseAll(fds)
@@ -94,6 +98,8 @@ func (s *Server) dispatch(m wire.Message, fds []int) (done bool, err error) {
 	switch m := m.(type) {
 	case *wire.Dial:
 		s.dial(m, fds[0])
+	case *wire.Connected:
+		s.connected(m, fds)
 	case *wire.Kill:
 		s.kill(m.Instance, m.Reason)
 	case *wire.Signal:
@@ -239,6 +245,24 @@ func (s *Server) dial(m *wire.Dial, fd int) {
 	})
 	if !ok {
 		unix.Close(fd)
+	}
+}
+
+// connected passes the answer to a Connect on.
+func (s *Server) connected(m *wire.Connected, fds []int) {
+	fd := -1
+	if len(fds) == 1 {
+		fd = fds[0]
+	}
+	ok := s.with(m.Instance, func(in *instance) {
+		if in.ended {
+			closeFD(fd)
+			return
+		}
+		in.command(in.table.connected(m.Token, unix.Errno(m.Errno), fd))
+	})
+	if !ok {
+		closeFD(fd)
 	}
 }
 

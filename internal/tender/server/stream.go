@@ -23,7 +23,8 @@ const (
 type stream struct {
 	id   uint32
 	port uint16
-	fd   int
+	fd   int       // -1: not connected
+	out  *outbound // nil: inbound
 
 	// socket -> guest
 	credit   uint32 // bytes the guest still takes
@@ -53,11 +54,14 @@ type stream struct {
 // table holds the streams of one instance. The instance's mutex guards it.
 type table struct {
 	*link
-	epfd    int
-	streams map[uint32]*stream
-	next    uint32 // id of the next stream
-	wrapped bool   // ids began anew: any unknown one may be an old one
-	opened  uint64 // streams ever
+	epfd     int
+	streams  map[uint32]*stream
+	next     uint32 // id of the next stream
+	wrapped  bool   // ids began anew: any unknown one may be an old one
+	opened   uint64 // streams ever, outbound ones aside
+	outbound bool   // the guest has asked for one
+
+	net *dialer // nil: there is no network
 
 	listening map[uint16]bool
 	waiting   map[uint16][]int // sockets for ports that nobody listens on yet
@@ -134,7 +138,7 @@ func (t *table) newID() uint32 {
 	for {
 		id := t.next
 		t.next++
-		if t.next == 0xffffffff {
+		if t.next == abi.ConnGuest {
 			t.next, t.wrapped = abi.ConnFirst, true
 		}
 		if t.streams[id] == nil {
@@ -171,6 +175,9 @@ func (t *table) lookup(id uint32) (*stream, error) {
 	if s := t.streams[id]; s != nil {
 		return s, nil
 	}
+	if id&abi.ConnGuest != 0 && t.outbound {
+		return nil, nil
+	}
 	if id < abi.ConnFirst || (id >= t.next && !t.wrapped) {
 		return nil, violated("message for stream %d, which never was", id)
 	}
@@ -184,8 +191,11 @@ func (t *table) remove(s *stream) {
 	}
 	s.gone = true
 	t.release(s)
-	unix.Close(s.fd) // leaves the epoll set by itself
+	closeFD(s.fd) // leaves the epoll set by itself
 	delete(t.streams, s.id)
+	if s.out != nil {
+		t.abandon(s)
+	}
 }
 
 // release gives the buffer of pending back.
@@ -196,10 +206,13 @@ func (t *table) release(s *stream) {
 	s.pending = nil
 }
 
-// reset ends a stream from this side.
-func (t *table) reset(s *stream) error {
+// reset ends a stream from this side. e is why, for the guest if it has asked for the stream.
+func (t *table) reset(s *stream, e unix.Errno) error {
 	if s.gone {
 		return nil
+	}
+	if s.out != nil {
+		s.out.errno = e
 	}
 	s.oweReset = true
 	unheard := s.oweOpen || s.silent
@@ -218,15 +231,22 @@ func (t *table) settle(s *stream) error {
 		var arg uint32
 		var flag *bool
 		switch {
+		case s.oweOpen && s.out != nil:
+			typ, arg, flag = abi.MsgConnected, uint32(s.out.errno), &s.oweOpen
 		case s.oweOpen:
 			typ, arg, flag = abi.MsgOpen, uint32(s.port), &s.oweOpen
 		case s.oweReset:
 			typ, flag = abi.MsgReset, &s.oweReset
+			if s.out != nil {
+				arg = uint32(s.out.errno)
+			}
 		case s.gone:
 			return nil
+		case s.out != nil && s.out.fault != 0:
+			typ, arg = abi.MsgError, uint32(s.out.fault)
 		case s.oweEOF:
 			typ, flag = abi.MsgEOF, &s.oweEOF
-		case s.owed >= grantAt && !s.guestEnd:
+		case (s.owed >= grantAt || s.owed > 0 && s.out != nil && s.out.udp) && !s.guestEnd:
 			typ, arg = abi.MsgCredit, s.owed
 		default:
 			if s.ended && s.shut {
@@ -245,9 +265,19 @@ func (t *table) settle(s *stream) error {
 			}
 			return nil
 		}
-		if flag != nil {
+		switch {
+		case typ == abi.MsgConnected:
+			s.oweOpen = false
+			if s.out.errno != 0 {
+				t.remove(s)
+				return nil
+			}
+			s.out.open = true
+		case typ == abi.MsgError:
+			s.out.fault = 0
+		case flag != nil:
 			*flag = false
-		} else {
+		default:
 			s.window += s.owed
 			s.owed = 0
 		}
@@ -257,6 +287,7 @@ func (t *table) settle(s *stream) error {
 
 // closeAll is the end of the instance.
 func (t *table) closeAll() {
+	t.net = nil // nothing is said after the instance's end
 	for _, s := range t.streams {
 		t.remove(s)
 	}

@@ -35,6 +35,29 @@ func writeNow(fd int, p []byte) (int, unix.Errno) {
 	return int(n), 0
 }
 
+// sendNow sends one datagram, which may be empty.
+func sendNow(fd int, p []byte) unix.Errno {
+	var at unsafe.Pointer
+	if len(p) > 0 {
+		at = unsafe.Pointer(&p[0])
+	}
+	for {
+		_, _, e := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(at), uintptr(len(p)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
+		if e != unix.EINTR {
+			return e
+		}
+	}
+}
+
+// nextDgram is the size of the datagram that is read next.
+func nextDgram(fd int) (int, unix.Errno) {
+	n, _, e := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), 0, 0, unix.MSG_DONTWAIT|unix.MSG_PEEK|unix.MSG_TRUNC, 0, 0)
+	if e != 0 {
+		return 0, e
+	}
+	return int(n), 0
+}
+
 // epollWait waits with nanosecond resolution; a negative timeout waits for ever, zero only looks.
 func epollWait(epfd int, events []unix.EpollEvent, timeout time.Duration) (int, unix.Errno) {
 	var tp *unix.Timespec

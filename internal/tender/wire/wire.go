@@ -130,5 +130,5 @@ func newMessage(typ byte) Message {
 	case TypeFileRequest:
 		return new(FileRequest)
 	}
-	return nil
+	return newEgress(typ)
 }
