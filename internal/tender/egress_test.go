@@ -35,10 +35,6 @@ func target(g *tendertest.Guest) netip.AddrPort {
 	panic("no TO")
 }
 
-func tell(g *tendertest.Guest, format string, args ...any) {
-	g.Send(abi.MsgData, abi.ConnStdout, 0, fmt.Appendf(nil, format+"\n", args...))
-}
-
 func addOutbound(programs map[string]tendertest.Program) {
 	// Sends 3 MiB, then its end, and expects them back.
 	programs["out-tcp"] = func(g *tendertest.Guest) uint32 {
@@ -48,7 +44,7 @@ func addOutbound(programs map[string]tendertest.Program) {
 			o.Take()
 		}
 		if s.Errno != 0 {
-			tell(g, "errno %d", s.Errno)
+			say(g, "errno %d", s.Errno)
 			return 1 << 8
 		}
 		data := bytes.Repeat([]byte("0123456789abcde\n"), 3<<16)
@@ -63,7 +59,7 @@ func addOutbound(programs map[string]tendertest.Program) {
 		for !s.EOF && !s.Reset {
 			o.Take()
 		}
-		tell(g, "same %v eof %v reset %v", bytes.Equal(s.Bytes(), data), s.EOF, s.Reset)
+		say(g, "same %v eof %v reset %v", bytes.Equal(s.Bytes(), data), s.EOF, s.Reset)
 		return 0
 	}
 	// Connects and says how it went.
@@ -73,7 +69,7 @@ func addOutbound(programs map[string]tendertest.Program) {
 		for !tcp.Answered || !udp.Answered {
 			o.Take()
 		}
-		tell(g, "tcp %d udp %d", tcp.Errno, udp.Errno)
+		say(g, "tcp %d udp %d", tcp.Errno, udp.Errno)
 		return 0
 	}
 	// Sends a byte and reads until the end.
@@ -87,7 +83,7 @@ func addOutbound(programs map[string]tendertest.Program) {
 		for !s.EOF && !s.Reset {
 			o.Take()
 		}
-		tell(g, "%d bytes, eof %v reset %v why %d", len(s.Bytes()), s.EOF, s.Reset, s.Why)
+		say(g, "%d bytes, eof %v reset %v why %d", len(s.Bytes()), s.EOF, s.Reset, s.Why)
 		return 0
 	}
 	// Sends datagrams of several sizes, one after the other came back.
@@ -108,11 +104,11 @@ func addOutbound(programs map[string]tendertest.Program) {
 				o.Take()
 			}
 			if !bytes.Equal(s.Data[i], p) {
-				tell(g, "datagram of %d: %d came back", n, len(s.Data[i]))
+				say(g, "datagram of %d: %d came back", n, len(s.Data[i]))
 				return 1 << 8
 			}
 		}
-		tell(g, "same, errors %v", s.Errors)
+		say(g, "same, errors %v", s.Errors)
 		return 0
 	}
 	// Sends a datagram to nobody.
@@ -126,7 +122,7 @@ func addOutbound(programs map[string]tendertest.Program) {
 		for len(s.Errors) == 0 {
 			o.Take()
 		}
-		tell(g, "errors %v reset %v", s.Errors, s.Reset)
+		say(g, "errors %v reset %v", s.Errors, s.Reset)
 		return 0
 	}
 	// Gives up before the answer, again and again, by few ids, then connects in earnest.
@@ -143,7 +139,7 @@ func addOutbound(programs map[string]tendertest.Program) {
 				if m.Conn != abi.ConnGuest|100 {
 					continue // an answer that crossed
 				}
-				tell(g, "errno %d", m.Arg)
+				say(g, "errno %d", m.Arg)
 				return 0
 			}
 		}
@@ -162,7 +158,7 @@ func addOutbound(programs map[string]tendertest.Program) {
 			}
 			count[s.Errno]++
 		}
-		tell(g, "connected %d, no buffer space %d, in all %d", count[0], count[uint32(unix.ENOBUFS)], len(all))
+		say(g, "connected %d, no buffer space %d, in all %d", count[0], count[uint32(unix.ENOBUFS)], len(all))
 		return forever(g)
 	}
 	// Floods a server with datagrams, with its credit but without a rest.
@@ -177,7 +173,7 @@ func addOutbound(programs map[string]tendertest.Program) {
 				o.Take()
 			}
 			if i == 10000 {
-				tell(g, "sent")
+				say(g, "sent")
 			}
 			g.Send(abi.MsgData, s.ID, 0, make([]byte, 1000))
 			s.Credit -= 1000
@@ -287,8 +283,8 @@ func runOut(t *testing.T, program string, e tender.Egress, to string) string {
 	return strings.Join(all, "\n")
 }
 
-// serve accepts connections and hands each to f.
-func serve(t *testing.T, network, addr string, f func(*net.TCPConn)) string {
+// serveTCP accepts connections and hands each to f.
+func serveTCP(t *testing.T, network, addr string, f func(*net.TCPConn)) string {
 	t.Helper()
 	l, err := net.Listen(network, addr)
 	if err != nil {
@@ -332,7 +328,7 @@ func echoUDP(t *testing.T) string {
 
 func TestOutboundTCP(t *testing.T) {
 	for network, addr := range map[string]string{"tcp4": "127.0.0.1:0", "tcp6": "[::1]:0"} {
-		to := serve(t, network, addr, func(c *net.TCPConn) {
+		to := serveTCP(t, network, addr, func(c *net.TCPConn) {
 			b, err := io.ReadAll(c)
 			if err == nil {
 				_, err = c.Write(b)
@@ -399,7 +395,7 @@ func TestOutboundErrno(t *testing.T) {
 
 // TestOutboundReset: what came before a RST is read, and then the guest learns of it.
 func TestOutboundReset(t *testing.T) {
-	to := serve(t, "tcp4", "127.0.0.1:0", func(c *net.TCPConn) {
+	to := serveTCP(t, "tcp4", "127.0.0.1:0", func(c *net.TCPConn) {
 		_, _ = c.Read(make([]byte, 1))
 		_, _ = c.Write(make([]byte, 10000))
 		for { // until the other side's kernel has it
@@ -433,7 +429,7 @@ func TestOutboundAbort(t *testing.T) {
 	exit(t, i)
 	until(t, "the instance is forgotten", func() bool { return s.ended.Load() == 1 && s.given.Load() == s.asked.Load() })
 
-	to := serve(t, "tcp4", "127.0.0.1:0", func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c) })
+	to := serveTCP(t, "tcp4", "127.0.0.1:0", func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c) })
 	if got := runOut(t, "out-abort", broker(t, "127.0.0.1"), to); got != "errno 0" {
 		t.Error(got)
 	}
@@ -477,7 +473,7 @@ func TestOutboundFlood(t *testing.T) {
 
 // TestOutboundLeaks: nothing is left of instances that end in the middle of it.
 func TestOutboundLeaks(t *testing.T) {
-	to := serve(t, "tcp4", "127.0.0.1:0", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
+	to := serveTCP(t, "tcp4", "127.0.0.1:0", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
 	tn := start(t, "out-tcp", withEgress(broker(t, "127.0.0.1"), to, nil))
 	var theirs, ours int
 	for n := range 12 {
