@@ -61,6 +61,7 @@ struct tent *tent_new(struct tnode *dir, const char *name, size_t len)
 		return NULL;
 	e->dir = dir;
 	e->len = len;
+	e->free_below = false;
 	memcpy(e->name, name, len);
 	e->name[len] = 0;
 	e->hash = hash_name(dir, name, len);
@@ -76,7 +77,7 @@ static void set_kind(struct tent *e, int kind, struct tnode *node)
 	list_add_tail(&e->order, &e->dir->entries);
 	if (node)
 		node->ent = e;
-	if (kind == ENT_LOWER) {
+	if (kind == ENT_LOWER || kind == ENT_NONE) {
 		list_add(&e->lru, &lru);
 		cached++;
 	}
@@ -85,9 +86,9 @@ static void set_kind(struct tent *e, int kind, struct tnode *node)
 static void unset_kind(struct tent *e)
 {
 	list_del(&e->order);
-	if (e->kind != ENT_WHITE && e->node->ent == e)
+	if (e->node && e->node->ent == e)
 		e->node->ent = NULL;
-	if (e->kind == ENT_LOWER) {
+	if (e->kind == ENT_LOWER || e->kind == ENT_NONE) {
 		list_del(&e->lru);
 		cached--;
 	}
@@ -130,6 +131,10 @@ void tent_trim(void)
 		struct tent *e = list_entry(lru.prev, struct tent, lru);
 		struct tnode *t = e->node;
 
+		if (!t) {
+			tent_remove(e);
+			continue;
+		}
 		if (t->i.refs > 1 || (S_ISDIR(t->i.mode) && t->nentries)) {
 			list_del(&e->lru);
 			list_add(&e->lru, &lru);
@@ -137,5 +142,15 @@ void tent_trim(void)
 		}
 		tent_remove(e);
 		inode_put(&t->i);
+	}
+}
+
+void tent_each_idle(bool (*fn)(struct tnode *, void *), void *arg)
+{
+	for (struct list *l = lru.prev; l != &lru; l = l->prev) {
+		struct tnode *t = list_entry(l, struct tent, lru)->node;
+
+		if (t && t->i.refs == 1 && !fn(t, arg))
+			return;
 	}
 }

@@ -73,6 +73,7 @@ int erofs_open(struct erofs *fs, const void *base, u64 size, char *why, size_t n
 	fs->build_ns = le64(sb + 24) * 1000000000ULL + le32(sb + 32);
 	fs->blocks = le32(sb + 36);
 	fs->meta = (u64)le32(sb + 40) << fs->blkbits;
+	fs->xattrs = (u64)le32(sb + 44) << fs->blkbits;
 	r = erofs_inode(fs, fs->root_nid, &root);
 	if (!r && !S_ISDIR(root.mode))
 		r = -EUCLEAN;
@@ -159,7 +160,9 @@ int erofs_inode(const struct erofs *fs, u64 nid, struct enode *e)
 	}
 	if (!e->nlink || e->size > 0x7ffffffffffff000UL)
 		return -EUCLEAN;
-	body = off + isize + (icount ? 12 + 4 * (icount - 1) : 0);
+	e->xattr = off + isize;
+	e->xattr_len = icount ? 12 + 4 * (icount - 1) : 0;
+	body = e->xattr + e->xattr_len;
 	switch (e->mode & S_IFMT) {
 	case S_IFREG:
 	case S_IFDIR:
@@ -236,4 +239,41 @@ long erofs_readlink(const struct enode *e, char *buf, size_t n)
 		done += run;
 	}
 	return memchr(buf, 0, len) ? -EUCLEAN : (long)len;
+}
+
+#define XATTR_HEADER 12
+#define XATTR_USER 1
+#define XATTR_TRUSTED 4
+
+/* Is the attribute at off, of which n bytes may be looked at, the mark? *step: how many it takes. */
+static bool is_opaque(const struct erofs *fs, u64 off, u64 n, u64 *step)
+{
+	static const char want[] = "overlay.opaque";
+	const u8 *p = fs->base + off;
+
+	*step = n;
+	if (n < 4 || !inside(fs, off, 4))
+		return false;
+	u64 len = 4 + (u64)p[0] + le16(p + 2);
+	if (len > n || !inside(fs, off, len))
+		return false;
+	*step = ALIGN_UP(len, 4UL);
+	return p[0] == sizeof(want) - 1 && (p[1] == XATTR_USER || p[1] == XATTR_TRUSTED) && le16(p + 2) == 1 && p[len - 1] == 'y' &&
+	       !memcmp(p + 4, want, sizeof(want) - 1);
+}
+
+bool erofs_opaque(const struct enode *e)
+{
+	const struct erofs *fs = e->fs;
+	u64 at = e->xattr + XATTR_HEADER, end = e->xattr + e->xattr_len, step;
+
+	if (!e->xattr_len || !inside(fs, e->xattr, e->xattr_len))
+		return false;
+	for (u32 i = fs->base[e->xattr + 4]; i && end - at >= 4; i--, at += 4)
+		if (is_opaque(fs, MIN(fs->xattrs + 4 * (u64)le32(fs->base + at), fs->size), 4 + 255 + 1, &step))
+			return true;
+	for (; at < end; at += MIN(step, end - at))
+		if (is_opaque(fs, at, end - at, &step))
+			return true;
+	return false;
 }

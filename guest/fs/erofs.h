@@ -9,6 +9,7 @@ struct erofs {
 	const u8 *base;
 	u64 size;         /* bytes of the image */
 	u64 meta;         /* byte offset of the inode area */
+	u64 xattrs;       /* of the attributes that inodes share */
 	u64 root_nid;
 	u64 build_ns;
 	u64 inodes, blocks;
@@ -24,6 +25,8 @@ struct enode {
 	u64 data;         /* flat: byte offset of the blocks */
 	u64 flat;         /* flat: bytes there, the rest is inline */
 	u64 aux;          /* byte offset of the inline tail or of the chunk table */
+	u64 xattr;        /* byte offset of the inode's extended attributes */
+	u32 xattr_len;
 };
 
 /* 0, or -EINVAL / -EUCLEAN / -EOPNOTSUPP with one line in why (n bytes). */
@@ -36,4 +39,6 @@ int erofs_lookup(const struct enode *dir, const char *name, size_t len, u64 *nid
 /* Calls emit for the entries from byte position *pos on, which it moves; emit false: stop before that entry. */
 int erofs_readdir(const struct enode *dir, u64 *pos, bool (*emit)(void *arg, const char *name, size_t len, u64 nid, u8 type, u64 next), void *arg);
 long erofs_readlink(const struct enode *e, char *buf, size_t n);
+/* A directory that hides those of lower layers (trusted.overlay.opaque or user.overlay.opaque is y). */
+bool erofs_opaque(const struct enode *e);
 #endif

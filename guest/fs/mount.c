@@ -60,7 +60,7 @@ void fs_init(void)
 	struct inode *tmp, *dev;
 
 	root_inode = root_create();
-	mount(NULL, "", "/", root_inode, BOOT->image_size ? "overlay" : "tmpfs", "rw,relatime");
+	mount(NULL, "", "/", root_inode, has_lower_root() ? "overlay" : "tmpfs", "rw,relatime");
 	mount(root_inode, "proc", "/proc", procfs_create(), "proc", "rw,nosuid,nodev,noexec,relatime");
 	mount(root_inode, "sys", "/sys", sysfs_create(), "sysfs", "ro,nosuid,nodev,noexec,relatime");
 	dev = dev_create();

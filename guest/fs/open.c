@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* open.c: from a path to an open file. */
 #include "vfs.h"
+#include "tmpfs.h"
 #include <linux/openat2.h>
 
 #define OPEN_FLAGS (O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_DSYNC | FASYNC | O_DIRECT | \
@@ -23,7 +24,7 @@ static struct file *finish_open(struct inode *ino, char *path, u32 flags)
 	if (flags & O_PATH)
 		return f;
 	f->flags |= O_LARGEFILE;
-	switch (ino->mode & S_IFMT) {
+	switch (ino->ops == &host_special_ops ? 0 : ino->mode & S_IFMT) {
 	case S_IFREG: f->ops = &regular_fops; break;
 	case S_IFDIR: f->ops = &directory_fops; break;
 	case S_IFIFO: r = fifo_open(ino, f); break;
@@ -121,7 +122,6 @@ static struct file *open_tmpfile(struct walk *w, u32 flags, u32 mode)
 	made = tmpfs_tmpfile(ino, (mode & S_IALL & ~curproc()->fs->umask) | S_IFREG, !(flags & O_EXCL));
 	if (IS_ERR(made))
 		return (void *)made;
-	walk_put(w);
 	return finish_open(made, NULL, flags & ~(u32)O_DIRECTORY);
 }
 
@@ -140,8 +140,7 @@ struct file *open_walked(struct walk *w, int dfd, u32 flags, u32 mode)
 		goto fail;
 	if (flags & __O_TMPFILE) {
 		f = open_tmpfile(w, flags, mode);
-		if (w->busy)
-			walk_put(w);
+		walk_put(w);
 		return f;
 	}
 	if (w->magic) {
@@ -187,6 +186,8 @@ struct file *file_open_kernel(const char *path, u32 flags, u32 mode)
 {
 	struct walk *w = walk_get();
 
+	if (!w)
+		return ERR_PTR(-ENOMEM);
 	if (strlcpy(w->work, path, PATH_MAX) >= PATH_MAX) {
 		walk_put(w);
 		return ERR_PTR(-ENAMETOOLONG);
@@ -197,8 +198,12 @@ struct file *file_open_kernel(const char *path, u32 flags, u32 mode)
 static long open_user(int dfd, const char *upath, u64 flags, u32 mode, u64 resolve)
 {
 	struct walk *w = walk_get();
-	long r = strncpy_from_user(w->work, upath, PATH_MAX);
 	struct file *f;
+	long r;
+
+	if (!w)
+		return -ENOMEM;
+	r = strncpy_from_user(w->work, upath, PATH_MAX);
 
 	if (r >= 0 && (flags & (O_CREAT | O_DIRECTORY)) == (O_CREAT | O_DIRECTORY) && !(flags & O_PATH))
 		r = -EINVAL;

@@ -7,14 +7,15 @@
 
 struct file *walk_magic_file;
 
-/* Walks do not block, so two (rename, link) are all there are at a time; they are too large for a kernel stack. */
+/* Two (rename, link) are all there are at a time, unless walks sleep because the host is asked; they are too large for a kernel stack. */
 static struct walk pool[2];
 
 struct walk *walk_get(void)
 {
-	struct walk *w = !pool[0].busy ? &pool[0] : &pool[1];
+	struct walk *w = !pool[0].busy ? &pool[0] : !pool[1].busy ? &pool[1] : kmalloc(sizeof(*w));
 
-	BUG_ON(w->busy);
+	if (!w)
+		return NULL;
 	memset(w, 0, offsetof(struct walk, abs));
 	w->busy = true;
 	return w;
@@ -24,10 +25,13 @@ void walk_put(struct walk *w)
 {
 	inode_put(w->dir);
 	inode_put(w->ino);
+	inode_put(w->base);
 	if (w->magic)
 		file_put(w->magic);
-	w->dir = w->ino = NULL;
+	w->dir = w->ino = w->base = NULL;
 	w->busy = false;
+	if (w != &pool[0] && w != &pool[1])
+		kfree(w);
 }
 
 static int abs_push(struct walk *w, const char *name, u32 len)
@@ -156,7 +160,10 @@ static int follow_link(struct walk *w, struct inode **pcur, struct inode *link, 
 		inode_put(*pcur);
 		*pcur = w->base ? w->base : root_here();
 		inode_get(*pcur);
-		abs_set(w, w->base ? w->basepath : NULL);
+		if (w->base)
+			w->abs[w->abslen = w->baselen] = 0;
+		else
+			abs_set(w, NULL);
 	}
 	return 0;
 }
@@ -318,7 +325,8 @@ int walk_path(struct walk *w, int dfd, int flags)
 			return PTR_ERR(cur);
 		if (w->resolve & RESOLVE_IN_ROOT) {
 			w->base = cur;
-			w->basepath = dfd == AT_FDCWD ? curproc()->fs->cwd : fd_peek(dfd)->path;
+			w->baselen = w->abslen;
+			inode_get(w->base);
 		}
 		if (!*w->work) {
 			w->last = LAST_DOT;
@@ -332,8 +340,13 @@ int walk_path(struct walk *w, int dfd, int flags)
 int walk_user(struct walk **out, int dfd, const char *upath, int flags)
 {
 	struct walk *w = walk_get();
-	long n = strncpy_from_user(w->work, upath, PATH_MAX);
-	int r = n < 0 ? n : walk_path(w, dfd, flags);
+	long n;
+	int r;
+
+	if (!w)
+		return -ENOMEM;
+	n = strncpy_from_user(w->work, upath, PATH_MAX);
+	r = n < 0 ? n : walk_path(w, dfd, flags);
 
 	if (r) {
 		walk_put(w);
@@ -365,16 +378,22 @@ struct inode *walk_inode(int dfd, const char *upath, int flags)
 struct inode *path_lookup_kernel(const char *path, bool follow)
 {
 	struct walk *w = walk_get();
-	int r = strlcpy(w->work, path, PATH_MAX) >= PATH_MAX ? -ENAMETOOLONG : 0;
+	int r;
 
+	if (!w)
+		return ERR_PTR(-ENOMEM);
+	r = strlcpy(w->work, path, PATH_MAX) >= PATH_MAX ? -ENAMETOOLONG : 0;
 	return walk_take(w, r ? r : walk_path(w, AT_FDCWD, follow ? W_FOLLOW : 0));
 }
 
 struct inode *path_mknod_kernel(const char *path, u32 mode, u64 rdev)
 {
 	struct walk *w = walk_get();
-	int r = strlcpy(w->work, path, PATH_MAX) >= PATH_MAX ? -ENAMETOOLONG : 0;
+	int r;
 
+	if (!w)
+		return ERR_PTR(-ENOMEM);
+	r = strlcpy(w->work, path, PATH_MAX) >= PATH_MAX ? -ENAMETOOLONG : 0;
 	if (!r)
 		r = walk_path(w, AT_FDCWD, W_MISSING);
 	if (!r && (w->ino || w->last != LAST_NORM))

@@ -174,7 +174,7 @@ static long statfs_out(const struct inode *ino, const struct file *f, u64 ubuf)
 		s.f_type = f->ops->name && !strcmp(f->ops->name, "socket") ? SOCKFS_MAGIC : ANON_MAGIC;
 	} else if (tmpfs_usage(ino, &limit, &used)) {
 		limit = MIN(limit, page_total_bytes());
-		s.f_type = ino->dev == DEV_ROOT && BOOT->image_size ? OVERLAY_MAGIC : TMPFS_MAGIC;
+		s.f_type = ino->dev == DEV_ROOT && has_lower_root() ? OVERLAY_MAGIC : TMPFS_MAGIC;
 		s.f_blocks = limit / PAGE_SIZE;
 		s.f_bfree = s.f_bavail = MIN(limit - MIN(used, limit), page_free_bytes()) / PAGE_SIZE;
 		s.f_files = limit / 512;

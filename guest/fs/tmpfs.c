@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tmpfs.c: nodes of file systems in memory, and what they cost. */
 #include "tmpfs.h"
+#include "hostfs.h"
 
 bool tfs_charge(struct tfs *fs, u64 n)
 {
@@ -72,6 +73,7 @@ void tnode_release(struct inode *ino)
 	else if (S_ISLNK(ino->mode))
 		kfree(t->target);
 	xattrs_free(t);
+	hnode_free(t->host);
 	if (t->flags & TN_HASHED)
 		lower_forget(t);
 	if (t->flags & TN_CHARGED)
@@ -96,7 +98,12 @@ static long link_readlink(struct inode *ino, char *buf, size_t n)
 
 	if (t->low)
 		return lower_errno(erofs_readlink(t->low, buf, n));
-	n = MIN(n, ino->size);
+	if (t->host) {
+		int r = host_readlink(t);
+		if (r)
+			return r;
+	}
+	n = MIN(n, strlen(t->target));
 	memcpy(buf, t->target, n);
 	return n;
 }
@@ -120,7 +127,7 @@ struct inode *tmpfs_tmpfile(struct inode *ino, u32 mode, bool linkable)
 bool tnode_is(const struct inode *ino)
 {
 	const struct inode_ops *o = ino->ops;
-	return o == &tmpfs_dir_ops || o == &tmpfs_file_ops || o == &tmpfs_link_ops || o == &tmpfs_special_ops;
+	return o == &tmpfs_dir_ops || o == &tmpfs_file_ops || o == &tmpfs_link_ops || o == &tmpfs_special_ops || o == &host_special_ops;
 }
 
 bool tmpfs_usage(const struct inode *ino, u64 *limit, u64 *used)
@@ -136,3 +143,5 @@ bool tmpfs_usage(const struct inode *ino, u64 *limit, u64 *used)
 
 const struct inode_ops tmpfs_link_ops = { .readlink = link_readlink, .setattr = tnode_setattr, .release = tnode_release };
 const struct inode_ops tmpfs_special_ops = { .setattr = tnode_setattr, .release = tnode_release };
+/* FIFOs, sockets and devices of the host's folder can be seen, not opened. */
+const struct inode_ops host_special_ops = { .setattr = tnode_setattr, .release = tnode_release };

@@ -9,6 +9,9 @@
  *   entry UPPER  the name was made here (or moved here)        hides what is below
  *   entry LOWER  the name comes from below and was looked up   a cache; goes away when its node is unchanged
  *   entry WHITE  the name below was removed                    no node
+ *   entry NONE   the host folder has no such name              a cache, no node
+ *
+ * Below lie up to UFS_LAYERS_MAX images, the highest first, then the folder of the host; see overlay.c.
  */
 #ifndef UFS_TMPFS_H
 #define UFS_TMPFS_H
@@ -34,7 +37,9 @@ struct tnode {
 	struct inode i;          /* i.priv: struct tfs */
 	u32 flags;
 	u32 seals;
-	struct enode *low;       /* directly behind the node; NULL: nothing below */
+	struct enode *low;       /* directly behind the node: one in each image that has it (only of directories several), highest first; or NULL */
+	struct hnode *host;      /* what the host folder has; NULL: nothing. Below tells of both */
+	u32 nlow;
 	struct tnode *nid_next;
 	struct xattr *xattrs;    /* set here */
 	struct tent *ent;        /* the name it was last looked up by, for those who watch its directory */
@@ -43,7 +48,7 @@ struct tnode {
 			void *root;          /* height 0: the page of index 0; else a table of RADIX children */
 			u32 height;
 			u64 low_end;         /* bytes that still show the lower file */
-			const u8 *low_ptr;   /* lower file as one run, if it is that */
+			const u8 *low_ptr;   /* lower file as one run, if it is that and in memory */
 		};
 		struct {         /* directory */
 			struct list entries; /* in order of cookie */
@@ -55,21 +60,23 @@ struct tnode {
 	};
 };
 
-enum { ENT_UPPER, ENT_LOWER, ENT_WHITE };
+enum { ENT_UPPER, ENT_LOWER, ENT_WHITE, ENT_NONE };
 struct tent {
 	struct tent *hnext;
 	struct list order;       /* tnode.entries */
-	struct list lru;         /* LOWER ones */
+	struct list lru;         /* LOWER and NONE ones */
 	struct tnode *dir, *node;/* node: referenced */
 	u64 cookie;
 	u32 hash;
 	u8 kind, len;
+	bool free_below;         /* UPPER: the host folder is known to have no such name */
 	char name[];
 };
 
-extern const struct inode_ops tmpfs_dir_ops, tmpfs_file_ops, tmpfs_link_ops, tmpfs_special_ops;
+extern const struct inode_ops tmpfs_dir_ops, tmpfs_file_ops, tmpfs_link_ops, tmpfs_special_ops, host_special_ops;
 
 static inline struct tnode *tnode_of(const struct inode *i) { return container_of(i, struct tnode, i); }
+static inline bool has_below(const struct tnode *t) { return t->low || t->host; }
 static inline struct tfs *tfs_of(const struct tnode *t) { return t->i.priv; }
 bool tnode_is(const struct inode *ino);
 void xattrs_free(struct tnode *t);
@@ -97,12 +104,21 @@ void tent_link(struct tent *e, int kind, struct tnode *node);
 void tent_remove(struct tent *e);  /* unlinks and frees; the node's reference is the caller's */
 void tent_set_kind(struct tent *e, int kind, struct tnode *node); /* moves it to the end of the order */
 void tent_trim(void);              /* drops cached entries over the limit */
+void tent_each_idle(bool (*fn)(struct tnode *t, void *arg), void *arg); /* nodes that only the cache holds, oldest first, until fn says false */
 
 /* overlay.c */
+/* These sleep where the host folder has to be asked. sleeps counts that: what was found before may have changed. */
+extern u64 host_sleeps;
 struct tnode *lower_lookup(struct tnode *dir, const char *name, size_t len); /* referenced, entered as LOWER; ERR_PTR */
-bool lower_has(const struct tnode *dir, const char *name, size_t len);
+int lower_settle(struct tnode *dir); /* what lower_readdir() and lower_dir_empty() need, so that they do not sleep */
+int lower_readdir(struct tnode *dir, u64 *pos, bool (*emit)(void *, const char *, size_t, u64, u8, u64), void *arg);
+/* The run of bytes at off; want: how many the caller is after. *p is good until somebody sleeps. */
+long lower_map(struct tnode *t, u64 off, u64 want, const u8 **p);
+bool lower_has(const struct tent *e); /* is the name of this entry taken below? Does not sleep */
 void lower_forget(struct tnode *t);
 void tnode_dirty(struct tnode *t);
 int lower_errno(int r);
 bool lower_dir_empty(struct tnode *dir);
+u64 lower_number(const struct enode *e);
+u64 host_number(u64 inode);
 #endif

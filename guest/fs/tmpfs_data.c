@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tmpfs_data.c: contents of files in memory: a tree of pages, the lower file where there is none. */
 #include "tmpfs.h"
+#include "hostfs.h"
 #include <linux/falloc.h>
 
 #define RADIX_BITS 6
@@ -80,17 +81,19 @@ static void free_range(struct tnode *t, u64 first, u64 last)
 
 void tdata_free(struct tnode *t) { free_range(t, 0, ~0UL >> PAGE_SHIFT); }
 
-/* Bytes of the lower file at off into dst; what is not there is zero. */
+/* Bytes of the lower file at off into dst; what is not there is zero. May sleep. */
 static int lower_fill(struct tnode *t, u8 *dst, u64 off, u64 n)
 {
 	while (n && off < t->low_end) {
 		const u8 *p;
-		long run = erofs_map(t->low, off, &p);
+		long run = lower_map(t, off, n, &p);
 
 		if (run < 0) {
 			memset(dst, 0, n);
 			return run;
 		}
+		if (off >= t->low_end) /* it was cut meanwhile */
+			break;
 		run = MIN(MIN((u64)run, n), t->low_end - off);
 		if (p)
 			memcpy(dst, p, run);
@@ -104,29 +107,44 @@ static int lower_fill(struct tnode *t, u8 *dst, u64 off, u64 n)
 	return 0;
 }
 
-/* The page of this index, made if needed; fill false: the caller overwrites all of it. */
+/* The file may have been cut while a page of it was being filled. */
+static void lower_cut(struct tnode *t, u8 *page, u64 off)
+{
+	u64 n = off < t->low_end ? MIN(t->low_end - off, PAGE_SIZE) : 0;
+	memset(page + n, 0, PAGE_SIZE - n);
+}
+
+/* The page of this index, made if needed (may sleep); fill false: the caller overwrites all of it. */
 static void *own_page(struct tnode *t, u64 index, bool fill)
 {
 	void **slot = find_page(t, index), *page;
+	int r;
 	bool lower = (index << PAGE_SHIFT) < t->low_end;
 
 	if (slot)
 		return slot;
 	if (!tfs_charge(tfs_of(t), PAGE_SIZE))
 		return ERR_PTR(-ENOSPC);
-	slot = page_slot(t, index);
-	page = slot ? page_alloc(0, PG_USER | (fill && !lower ? PG_ZERO : 0)) : NULL;
-	if (!page) {
-		tfs_uncharge(tfs_of(t), PAGE_SIZE);
-		return ERR_PTR(-ENOMEM);
-	}
+	page = page_alloc(0, PG_USER | (fill && !lower ? PG_ZERO : 0));
+	if (!page)
+		goto failed;
 	if (fill && lower) {
-		int r = lower_fill(t, page, index << PAGE_SHIFT, PAGE_SIZE);
-		if (r) {
+		u64 seen = host_sleeps;
+		r = lower_fill(t, page, index << PAGE_SHIFT, PAGE_SIZE);
+		slot = seen == host_sleeps ? NULL : find_page(t, index);
+		if (r || slot) { /* slot: somebody was faster */
 			page_put(page);
 			tfs_uncharge(tfs_of(t), PAGE_SIZE);
-			return ERR_PTR(lower_errno(r));
+			return r ? ERR_PTR(lower_errno(r)) : slot;
 		}
+		lower_cut(t, page, index << PAGE_SHIFT);
+	}
+	slot = page_slot(t, index);
+	if (!slot) {
+		page_put(page);
+failed:
+		tfs_uncharge(tfs_of(t), PAGE_SIZE);
+		return ERR_PTR(-ENOMEM);
 	}
 	tnode_dirty(t);
 	*slot = page;
@@ -136,16 +154,18 @@ static void *own_page(struct tnode *t, u64 index, bool fill)
 	return page;
 }
 
-static long lower_read(struct tnode *t, struct iter *it, u64 off, u64 n)
+static long lower_read(struct tnode *t, struct iter *it, u64 off, u64 n, u64 want)
 {
 	const u8 *p;
 	long run;
 
 	if (off >= t->low_end)
 		return iter_zero(it, n);
-	run = erofs_map(t->low, off, &p);
+	run = lower_map(t, off, want, &p);
 	if (run < 0)
 		return lower_errno(run);
+	if (off >= t->low_end)
+		return iter_zero(it, n);
 	n = MIN(MIN(n, (u64)run), t->low_end - off);
 	return p ? iter_put(it, p, n) : iter_zero(it, n);
 }
@@ -161,12 +181,12 @@ static long tmpfs_read(struct inode *ino, struct iter *it, u64 off)
 	left = MIN(it->left, size - off);
 	if (t->low_ptr && !t->root && t->low_end == size) /* an unchanged file of the image */
 		return iter_put(it, t->low_ptr + off, left);
-	if (!t->low && ino->atime_ns <= ino->mtime_ns)
+	if (!has_below(t) && ino->atime_ns <= ino->mtime_ns)
 		ino->atime_ns = real_ns();
 	while (left) {
 		u64 in = off & (PAGE_SIZE - 1), n = MIN(left, PAGE_SIZE - in);
 		u8 *page = find_page(t, off >> PAGE_SHIFT);
-		long r = page ? iter_put(it, page + in, n) : lower_read(t, it, off, n);
+		long r = page ? iter_put(it, page + in, n) : lower_read(t, it, off, n, left);
 
 		if (r <= 0)
 			return done ? done : r;
@@ -250,7 +270,7 @@ int tdata_truncate(struct inode *ino, u64 size)
 	return 0;
 }
 
-/* The image's own page, when it lies in the image as one aligned page and nothing but zeros follows the file's end in it. */
+/* The page of the image or of the host's file itself, when it lies there as one aligned page and nothing but zeros follows the file's end in it. */
 static const void *image_page(struct tnode *t, u64 off)
 {
 	const u8 *p, *end;
@@ -258,6 +278,8 @@ static const void *image_page(struct tnode *t, u64 off)
 
 	if (off >= t->low_end)
 		return NULL;
+	if (t->host)
+		return t->low_end - off >= PAGE_SIZE || t->low_end == t->host->size ? host_page(t, off) : NULL;
 	run = erofs_map(t->low, off, &p);
 	if (run <= 0 || !p || ((u64)p & (PAGE_SIZE - 1)))
 		return NULL;
@@ -303,6 +325,20 @@ static void *tmpfs_page(struct inode *ino, u64 off, bool write)
 	if (!IS_ERR(page))
 		page_get(page);
 	return page;
+}
+
+/* What can be neither loaded nor mapped from the host becomes the file's own. */
+static int tmpfs_prepare(struct inode *ino)
+{
+	struct tnode *t = tnode_of(ino);
+	int r = t->host && t->low_end ? host_prepare(t) : 0;
+
+	for (u64 off = 0; r == -EAGAIN; off += PAGE_SIZE) {
+		void *page = off < t->low_end ? own_page(t, off >> PAGE_SHIFT, true) : NULL;
+		if (!page || IS_ERR(page))
+			return PTR_ERR(page);
+	}
+	return r;
 }
 
 static int punch_hole(struct tnode *t, u64 off, u64 len)
@@ -415,6 +451,6 @@ long tmpfs_seals(struct inode *ino, bool add, u32 seals)
 }
 
 const struct inode_ops tmpfs_file_ops = {
-	.read = tmpfs_read, .write = tmpfs_write, .truncate = tdata_truncate, .page = tmpfs_page,
+	.read = tmpfs_read, .write = tmpfs_write, .truncate = tdata_truncate, .page = tmpfs_page, .prepare = tmpfs_prepare,
 	.setattr = tnode_setattr, .release = tnode_release,
 };

@@ -10,13 +10,13 @@ static struct tnode *find(struct tnode *dir, const char *name, size_t len)
 	struct tent *e = tent_find(dir, name, len);
 
 	if (e) {
-		if (e->kind == ENT_WHITE)
+		if (!e->node)
 			return ERR_PTR(-ENOENT);
 		inode_get(&e->node->i);
 		e->node->ent = e;
 		return e->node;
 	}
-	return dir->low ? lower_lookup(dir, name, len) : ERR_PTR(-ENOENT);
+	return has_below(dir) && dir->i.nlink ? lower_lookup(dir, name, len) : ERR_PTR(-ENOENT);
 }
 
 static struct inode *dir_lookup(struct inode *ino, const char *name, size_t len)
@@ -40,16 +40,18 @@ static void touch_dir(struct tnode *dir)
 	dir->i.mtime_ns = dir->i.ctime_ns = real_ns();
 }
 
-/* 0 if name can be made in dir. */
+/* 0 if name can be made in dir; nobody has slept since it was found free. */
 static int check_free(struct tnode *dir, const char *name, size_t len)
 {
-	struct tent *e = tent_find(dir, name, len);
+	struct tnode *t = find(dir, name, len);
 
-	if (!dir->i.nlink) /* removed */
-		return -ENOENT;
-	if (e)
-		return e->kind == ENT_WHITE ? 0 : -EEXIST;
-	return lower_has(dir, name, len) ? -EEXIST : 0;
+	if (!IS_ERR(t)) {
+		inode_put(&t->i);
+		return -EEXIST;
+	}
+	if (PTR_ERR(t) != -ENOENT)
+		return PTR_ERR(t);
+	return dir->i.nlink ? 0 : -ENOENT; /* removed */
 }
 
 /* Gives node (its reference is taken over) the free name. */
@@ -57,11 +59,16 @@ static int enter(struct tnode *dir, const char *name, size_t len, struct tnode *
 {
 	struct tent *e = tent_find(dir, name, len);
 
-	if (e) {
+	if (e && e->kind == ENT_WHITE) {
 		tent_set_kind(e, ENT_UPPER, node);
 	} else {
 		if (!tfs_charge(tfs_of(dir), CHARGE_ENTRY))
 			return -ENOSPC;
+	}
+	if (e && e->kind == ENT_NONE) {
+		tent_set_kind(e, ENT_UPPER, node);
+		e->free_below = true;
+	} else if (!e) {
 		e = tent_new(dir, name, len);
 		if (!e) {
 			tfs_uncharge(tfs_of(dir), CHARGE_ENTRY);
@@ -77,7 +84,7 @@ static int enter(struct tnode *dir, const char *name, size_t len, struct tnode *
 static int leave(struct tent *e)
 {
 	struct tnode *dir = e->dir;
-	bool white = e->kind == ENT_LOWER || lower_has(dir, e->name, e->len);
+	bool white = e->kind == ENT_LOWER || lower_has(e);
 
 	if (white) {
 		if (e->kind == ENT_LOWER) {
@@ -87,7 +94,10 @@ static int leave(struct tent *e)
 		tent_set_kind(e, ENT_WHITE, NULL);
 	} else {
 		tfs_uncharge(tfs_of(dir), CHARGE_ENTRY);
-		tent_remove(e);
+		if (dir->host)
+			tent_set_kind(e, ENT_NONE, NULL);
+		else
+			tent_remove(e);
 	}
 	touch_dir(dir);
 	return 0;
@@ -166,7 +176,7 @@ static int dir_link(struct inode *ino, const char *name, size_t len, struct inod
 static bool dir_empty(struct tnode *dir)
 {
 	list_for_each(l, &dir->entries) {
-		if (list_entry(l, struct tent, order)->kind != ENT_WHITE)
+		if (list_entry(l, struct tent, order)->node)
 			return false;
 	}
 	return lower_dir_empty(dir);
@@ -176,10 +186,13 @@ static bool dir_empty(struct tnode *dir)
 static void dir_clear(struct tnode *dir)
 {
 	while (!list_empty(&dir->entries)) {
-		tfs_uncharge(tfs_of(dir), CHARGE_ENTRY);
-		tent_remove(list_first(&dir->entries, struct tent, order));
+		struct tent *e = list_first(&dir->entries, struct tent, order);
+		if (e->kind != ENT_NONE)
+			tfs_uncharge(tfs_of(dir), CHARGE_ENTRY);
+		tent_remove(e);
 	}
-	dir->low = NULL;
+	dir->low = NULL; /* dir->host stays: somebody may be asking the host about it */
+	dir->nlow = 0;
 }
 
 /* After t lost a name. */
@@ -202,11 +215,24 @@ static void drop_link(struct tnode *dir, struct tnode *t)
 	inode_put(&t->i); /* the entry's */
 }
 
-/* The entry of an existing name, its node referenced in *t. */
+/* The entry of an existing name, its node referenced in *t. Of a directory it can be told then, without sleeping, whether it is empty. */
 static struct tent *existing(struct tnode *dir, const char *name, size_t len, struct tnode **t)
 {
-	*t = find(dir, name, len);
-	return IS_ERR(*t) ? (void *)*t : tent_find(dir, name, len);
+	for (;;) {
+		u64 seen = host_sleeps;
+		int r = 0;
+
+		*t = find(dir, name, len);
+		if (IS_ERR(*t))
+			return (void *)*t;
+		if (S_ISDIR((*t)->i.mode))
+			r = lower_settle(*t);
+		if (!r && seen == host_sleeps)
+			return tent_find(dir, name, len);
+		inode_put(&(*t)->i);
+		if (r)
+			return ERR_PTR(r);
+	}
 }
 
 /* Linux's sticky bit: only owners remove. */
@@ -307,13 +333,23 @@ static int check_replace(struct tnode *nd, struct tnode *o, struct tnode *n)
 static int dir_rename(struct inode *odir, const char *oname, size_t olen, struct inode *ndir, const char *nname, size_t nlen, u32 flags)
 {
 	struct tnode *od = tnode_of(odir), *nd = tnode_of(ndir), *o, *n = NULL;
-	struct tent *oe = existing(od, oname, olen, &o), *ne = NULL;
+	struct tent *oe, *ne;
 	bool was_lower;
+	u64 seen;
 	int r;
 
+again:
+	oe = existing(od, oname, olen, &o);
 	if (IS_ERR(oe))
 		return PTR_ERR(oe);
+	seen = host_sleeps;
 	ne = existing(nd, nname, nlen, &n);
+	if (seen != host_sleeps) { /* the other entry may be another now */
+		inode_put(&o->i);
+		if (!IS_ERR(ne))
+			inode_put(&n->i);
+		goto again;
+	}
 	if (IS_ERR(ne)) {
 		r = PTR_ERR(ne);
 		ne = NULL;
@@ -363,7 +399,7 @@ static int dir_rename(struct inode *odir, const char *oname, size_t olen, struct
 		if (n) {
 			if (was_lower)
 				tfs_uncharge(tfs_of(nd), CHARGE_ENTRY);
-		} else if (lower_has(nd, nname, nlen)) {
+		} else if (lower_has(ne)) {
 			tent_set_kind(ne, ENT_WHITE, NULL);
 		} else {
 			tfs_uncharge(tfs_of(nd), CHARGE_ENTRY);
@@ -389,21 +425,15 @@ out:
 #define LOWER_POS (1UL << 62)
 struct lower_emit { struct tnode *dir; bool (*emit)(void *, const char *, size_t, u64, u8, u64); void *arg; };
 
-static bool emit_lower(void *arg, const char *name, size_t len, u64 nid, u8 type, u64 next)
+static bool emit_lower(void *arg, const char *name, size_t len, u64 number, u8 type, u64 next)
 {
-	static const u8 dt[8] = { 0, 8, 4, 2, 6, 1, 12, 10 }; /* EROFS type -> DT_* */
 	struct lower_emit *le = arg;
-	struct tent *e;
+	struct tent *e = tent_find(le->dir, name, len);
 
-	if (name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.')))
-		return true;
-	e = tent_find(le->dir, name, len);
-	if (e && e->kind != ENT_LOWER)
-		return true;
-	return le->emit(le->arg, name, len, nid, type < 8 ? dt[type] : 0, LOWER_POS | next);
+	return (e && e->kind != ENT_LOWER) || le->emit(le->arg, name, len, number, type, LOWER_POS | next);
 }
 
-/* Positions: 0 ".", 1 "..", then entries made here by cookie, then those from below by place in the image. */
+/* Positions: 0 ".", 1 "..", then entries made here by cookie, then those from below. */
 static int dir_readdir(struct inode *ino, u64 *pos, bool (*emit)(void *, const char *, size_t, u64, u8, u64), void *arg)
 {
 	struct tnode *dir = tnode_of(ino);
@@ -411,13 +441,14 @@ static int dir_readdir(struct inode *ino, u64 *pos, bool (*emit)(void *, const c
 	u64 low;
 	int r;
 
-	if (!ino->nlink)
-		return 0;
 	if (*pos == 0 && dir->parent == dir) { /* it may have to be made */
 		struct inode *etc = dir_lookup(ino, "etc", 3);
 		if (!IS_ERR(etc))
 			inode_put(etc);
 	}
+	r = ino->nlink ? lower_settle(dir) : 0;
+	if (r || !ino->nlink)
+		return r;
 	if (*pos == 0) {
 		if (!emit(arg, ".", 1, ino->ino, 4, 1))
 			return 0;
@@ -437,14 +468,14 @@ static int dir_readdir(struct inode *ino, u64 *pos, bool (*emit)(void *, const c
 				return 0;
 			*pos = e->cookie + 1;
 		}
-		if (!dir->low)
+		if (!has_below(dir))
 			return 0;
 		*pos = LOWER_POS;
 	}
-	if (!dir->low)
+	if (!has_below(dir))
 		return 0;
 	low = *pos & ~LOWER_POS;
-	r = erofs_readdir(dir->low, &low, emit_lower, &le);
+	r = lower_readdir(dir, &low, emit_lower, &le);
 	*pos = LOWER_POS | low;
 	return lower_errno(r);
 }

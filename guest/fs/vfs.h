@@ -108,13 +108,13 @@ struct walk {
 	bool slash;            /* the path ended in a slash */
 	bool busy;
 	struct file *magic;    /* LAST_MAGIC: the open file behind a /proc/PID/fd link that has no inode */
-	struct inode *base;    /* RESOLVE_IN_ROOT: what stands for / in this walk; borrowed from the descriptor */
-	const char *basepath;
+	struct inode *base;    /* RESOLVE_IN_ROOT: what stands for / in this walk; referenced */
+	u32 baselen;
 	u32 abslen;
 	char abs[PATH_MAX];    /* the absolute path walked so far */
 	char work[PATH_MAX];   /* what is left to walk */
 };
-struct walk *walk_get(void);
+struct walk *walk_get(void); /* NULL: no memory */
 void walk_put(struct walk *w);
 /* Walks w->work from the directory dfd. */
 int walk_path(struct walk *w, int dfd, int flags);
@@ -134,6 +134,7 @@ extern int nmounts;
 struct inode *mount_cross_down(struct inode *ino); /* takes and gives a reference */
 struct inode *mount_cross_up(struct inode *ino);   /* root of a mount -> what it covers */
 struct inode *root_create(void);
+static inline bool has_lower_root(void) { return BOOT->layers || (BOOT->flags & UFS_BOOT_FILES); }
 struct inode *dev_create(void);
 struct inode *memory_create(u64 limit, u32 dev, const char *type, u32 mode);
 

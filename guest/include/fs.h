@@ -35,14 +35,18 @@ struct inode_ops {
 	int (*truncate)(struct inode *ino, u64 size);
 	/* The page at byte offset off (page-aligned) for mapping. write: the caller will store to it (shared mapping).
 	 * Returns a libos address of PAGE_SIZE bytes: in the physmap (reference taken with page_get) or in the image
-	 * window (never freed, never written). ERR_PTR(-ENODEV) if it cannot be mapped, -EFAULT past the end of the
+	 * window or the files area (never written; there while the file is referenced). ERR_PTR(-ENODEV) if it cannot be mapped, -EFAULT past the end of the
 	 * file (SIGBUS), -EPERM if a seal forbids writing. NULL ops: not mappable. */
 	void *(*page)(struct inode *ino, u64 off, bool write);
+	/* Before a mapping is made, may sleep: afterwards page() does not. 0, or 1: pages are dear to touch, reading is cheaper; negative
+	 * errno. NULL: nothing to do. */
+	int (*prepare)(struct inode *ino);
 	int (*open)(struct inode *ino, struct file *f);     /* may replace f->ops, f->priv */
 	int (*setattr)(struct inode *ino);                  /* mode, uid, gid, times were changed */
 	void (*release)(struct inode *ino);                 /* last reference is gone */
 	struct inode *(*follow)(struct inode *ino, char *path); /* magic link: the inode it leads to, its path (PATH_MAX bytes) */
 };
+static inline int inode_prepare(struct inode *ino) { return ino->ops->prepare ? ino->ops->prepare(ino) : 0; }
 void inode_get(struct inode *ino);
 void inode_put(struct inode *ino);
 u64 inode_new_number(void);

@@ -56,6 +56,11 @@ void mm_file_changed(struct inode *ino, u64 from, u64 to, bool gone);
 /* At a restore: MADV_WIPEONFORK regions of all address spaces read as zero again. */
 void mm_wipe(void);
 
+/* The files area (mm/filesarea.c): what the monitor has put at [off, off + len) of it shows at UFS_FILES_VA + off. 0 or -ENOMEM. */
+int mm_files_init(void);
+int mm_files_map(u64 off, u64 len);
+void mm_files_unmap(u64 off, u64 len);
+
 /* PROT_* and MAP_* are Linux's. addr 0 or hint without MAP_FIXED: top-down from the mmap base. ino: NULL for
  * anonymous; a reference is taken. off: bytes, page-aligned. Returns the address or a negative errno. */
 long mm_map(struct mm *mm, u64 addr, u64 len, int prot, int flags, struct file *f, u64 off);
@@ -68,6 +73,7 @@ long mm_find_near(struct mm *mm, u64 lo, u64 hi, u64 len);
 /* Make [addr,addr+len) present (writable if write), without faults; 0 or negative errno. */
 long mm_populate(struct mm *mm, u64 addr, u64 len, bool write);
 /* Make private copies of the file pages of [addr,addr+len), which is cheaper than mapping them where the host shadows page tables. */
+#define EAGER_TEXT (8UL << 20) /* text up to this is worth it */
 long mm_own(struct mm *mm, u64 addr, u64 len);
 /* Write bytes to a mapping whatever its protection (ELF loader, patcher): private pages are made as needed. */
 long mm_poke(struct mm *mm, u64 addr, const void *src, size_t n);

@@ -14,6 +14,8 @@ bool queue_send(u16 type, u32 conn, u32 arg, const void *data, u32 len);
 /* Same from user memory (may fault): 1 sent, 0 no room, -EFAULT. After a fault midway fewer bytes go: see it->left. */
 struct iter;
 int queue_send_iter(u16 type, u32 conn, struct iter *it, u32 len);
+/* Who sent something waits for its answer: the monitor shall look now, also while other threads run. */
+void queue_hurry(void);
 /* Block until the tx ring has room for a message of len bytes; 0 or -ERESTARTSYS. */
 struct waitq;
 extern struct waitq queue_room;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fault.c: page faults: may the access be, and what makes the page present. */
 #include "internal.h"
+#include "fs.h"
 #include "proc.h"
 
 #define RLIMIT_STACK 3
@@ -156,6 +157,13 @@ long mm_own(struct mm *mm, u64 addr, u64 len)
 	int r = mm_alone(mm);
 	for (u64 va = ALIGN_DOWN(addr, PAGE_SIZE); !r && va < end;) {
 		struct vma *v = vma_at(mm, va);
+		if (v && v->file && v->file->ino->ops->prepare) {
+			long n = file_own_read(mm, v, va, end);
+			if (n > 0) {
+				va += n;
+				continue;
+			}
+		}
 		if (v && v->file && !(va & ~HUGE_MASK) && end - va >= HUGE_SIZE && file_own_huge(mm, v, va)) {
 			va += HUGE_SIZE;
 			continue;

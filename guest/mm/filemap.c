@@ -163,6 +163,57 @@ int file_fault(struct mm *mm, struct vma *v, u64 va, bool write)
 	return map_around(mm, v, va, fault_window(v, va, base, lent ? WINDOW_FILE : WINDOW_BASE), false, map_for_read);
 }
 
+/* Up to *n pages side by side, each to be given back alone. */
+static char *own_block(u64 *n)
+{
+	unsigned order = 0;
+	while (order < 10 && 1ULL << order < *n)
+		order++;
+	char *p;
+	while (!(p = page_alloc(order, PG_USER)) && order)
+		order--;
+	if (!p)
+		return NULL;
+	if (order)
+		page_split(p, order);
+	*n = MIN(*n, 1ULL << order);
+	for (u64 i = *n; i < 1ULL << order; i++)
+		page_put(p + i * PAGE_SIZE);
+	return p;
+}
+
+/*
+ * Pages of the mapping's own with the file's contents, read into a block of memory: for files whose pages are dear to touch.
+ * Preconditions: the mapping is private and nothing of it is present yet.
+ */
+long file_own_read(struct mm *mm, struct vma *v, u64 va, u64 end)
+{
+	struct file *f = v->file;
+	if (!vma_private(v) || inode_prepare(f->ino) != 1 || vma_at(mm, va) != v || !is_missing(mm, va, false))
+		return 0;
+	u64 n = (MIN(end, v->end) - va + PAGE_SIZE - 1) >> PAGE_SHIFT, seq = mm->seq, off = v->off + (va - v->start);
+	if (off >= f->ino->size)
+		return 0;
+	char *block = own_block(&n);
+	if (!block)
+		return -ENOMEM;
+	file_get(f);
+	long got = file_read_kernel(f, block, n << PAGE_SHIFT, off);
+	file_put(f);
+	if (got < 0)
+		got = 0;
+	memset(block + got, 0, (n << PAGE_SHIFT) - got);
+	bool ok = got && mm->seq == seq;
+	for (u64 i = 0; i < n; i++) {
+		u64 at = va + (i << PAGE_SHIFT), *e = ok ? pt_make(mm, at, 0) : NULL;
+		if (e && !pte_live(*e) && off + (i << PAGE_SHIFT) < f->ino->size)
+			pt_set(mm, e, at, 0, pt_leaf(v, virt_to_phys(block + (i << PAGE_SHIFT)), true));
+		else
+			page_put(block + (i << PAGE_SHIFT));
+	}
+	return ok ? (long)(n << PAGE_SHIFT) : 0;
+}
+
 bool file_own_huge(struct mm *mm, struct vma *v, u64 va)
 {
 	if (!vma_private(v) || !v->file->ino->ops->page || !huge_fits(v, va))

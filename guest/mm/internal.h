@@ -50,12 +50,16 @@ static inline bool in_ram(u64 e) { return (e & PTE_ADDR) < page_total_bytes(); }
 static inline void *pte_page(u64 e) /* libos address of what a leaf maps */
 {
 	u64 pa = e & PTE_ADDR;
-	return pa < UFS_IMAGE_GPA ? phys_to_virt(pa) : (void *)(pa - UFS_IMAGE_GPA + UFS_IMAGE_VA);
+	if (pa < UFS_IMAGE_GPA)
+		return phys_to_virt(pa);
+	return (void *)(pa < UFS_FILES_GPA ? pa - UFS_IMAGE_GPA + UFS_IMAGE_VA : pa - UFS_FILES_GPA + UFS_FILES_VA);
 }
 static inline u64 page_pa(const void *page)
 {
 	u64 va = (u64)page;
-	return va >= UFS_IMAGE_VA && va - UFS_IMAGE_VA < UFS_IMAGE_MAX ? va - UFS_IMAGE_VA + UFS_IMAGE_GPA : virt_to_phys(page);
+	if (va - UFS_FILES_VA < UFS_FILES_MAX)
+		return va - UFS_FILES_VA + UFS_FILES_GPA;
+	return va - UFS_IMAGE_VA < UFS_IMAGE_MAX ? va - UFS_IMAGE_VA + UFS_IMAGE_GPA : virt_to_phys(page);
 }
 
 /* ---- mappings ---- */
@@ -154,6 +158,8 @@ u64 pt_leaf(const struct vma *v, u64 pa, bool write);    /* flags for a leaf of 
 void pt_stale(struct mm *mm, u64 va, u64 len);
 void pt_flush(struct mm *mm);
 
+extern u64 boot_pml4; /* space.c: of the first address space, whose window tables all others share */
+
 /* map.c */
 int mm_unmap_range(struct mm *mm, u64 start, u64 end);   /* no checks */
 bool range_ok(u64 start, u64 end);                       /* may belong to the program */
@@ -176,6 +182,7 @@ int anon_fault(struct mm *mm, struct vma *v, u64 va, bool write);
 void *anon_page(void);                                   /* one page for the program, contents undefined */
 int anon_copy(struct mm *mm, struct vma *v, u64 va, u64 *e);
 int file_fault(struct mm *mm, struct vma *v, u64 va, bool write);
+long file_own_read(struct mm *mm, struct vma *v, u64 va, u64 end); /* own pages, read: bytes made present, 0: not for this file */
 bool file_own_huge(struct mm *mm, struct vma *v, u64 va); /* copy 2 MiB of the file into one leaf; false: not possible */
 int file_fault_write(struct mm *mm, struct vma *v, u64 va);
 

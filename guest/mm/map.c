@@ -225,7 +225,7 @@ long mm_map(struct mm *mm, u64 addr, u64 len, int prot, int flags, struct file *
 		return r;
 	if (f && is_dev_zero(f))
 		f = NULL;
-	if (f && (r = check_file(f, prot, &vm)))
+	if (f && ((r = check_file(f, prot, &vm)) || (r = inode_prepare(f->ino)) < 0))
 		return r;
 	if (!f && (vm & VM_SHARED) && (vm & VM_GROWSDOWN))
 		return -EINVAL;

@@ -9,7 +9,7 @@
 
 struct mm *mm_boot;
 struct list mm_list = LIST_INIT(mm_list);
-static u64 boot_pml4; /* the window's tables hang here for ever, whatever becomes of mm_boot */
+u64 boot_pml4; /* the window's tables hang here for ever, whatever becomes of mm_boot */
 
 struct mm *space_alloc(u64 pml4)
 {
@@ -139,8 +139,11 @@ const void *mm_peek(struct mm *mm, u64 va)
 	void *page = v->file->ino->ops->page(v->file->ino, v->off + (va - v->start), false);
 	if (IS_ERR(page))
 		return NULL;
-	if (page_pa(page) < UFS_IMAGE_GPA)
-		page_put(page); /* the file keeps it */
+	if (page_pa(page) < UFS_IMAGE_GPA) {
+		bool kept = page_refs(page) > 1; /* by the file; else it was made for us */
+		page_put(page);
+		return kept ? page : NULL;
+	}
 	return page;
 }
 

@@ -29,8 +29,11 @@ SYSCALL(mmap)
 			return -EBADF;
 	}
 	long r = mm_map(cur_mm(), a, b, (int)c, (int)d, file, file ? f : 0);
-	if (r >= 0 && file && (c & PROT_EXEC) && (d & MAP_TYPE) == MAP_PRIVATE)
+	if (r >= 0 && file && (c & PROT_EXEC) && (d & MAP_TYPE) == MAP_PRIVATE) {
+		if (b <= EAGER_TEXT && file->ino && inode_prepare(file->ino) == 1)
+			mm_own(cur_mm(), r, b); /* the patcher reads all of it */
 		patch_new_code(r, b);
+	}
 	if (file)
 		file_put(file);
 	return r;

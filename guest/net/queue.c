@@ -104,6 +104,12 @@ int queue_send_iter(u16 type, u32 conn, struct iter *it, u32 len)
 	return 1;
 }
 
+void queue_hurry(void)
+{
+	if (percpu.nrun && !tx_busy) /* else it looks when we go idle */
+		ring_bell();
+}
+
 static void want_room(void)
 {
 	room_wanted = true;
@@ -179,6 +185,9 @@ static void dispatch(const struct ufs_msg *m)
 		break;
 	case UFS_MSG_OPEN:
 		tcp_open(m->conn, m->arg);
+		break;
+	case UFS_MSG_FILE_REPLY:
+		host_message(m, &s);
 		break;
 	case UFS_MSG_SIGNAL: {
 		struct ksiginfo si = { .signo = m->arg, .code = SI_KERNEL };

@@ -23,6 +23,7 @@ void console_message(const struct ufs_msg *m, const struct spans *s);
 void tcp_message(const struct ufs_msg *m, const struct spans *s);
 bool flow_message(const struct ufs_msg *m, const struct spans *s); /* false: no flow's */
 void tcp_open(u32 conn, u32 port);
+void host_message(const struct ufs_msg *m, const struct spans *s); /* fs/hostfs.c */
 
 /* ---- xstream.c: one stream with its credits ---- */
 struct xstream {

@@ -7,7 +7,6 @@
 
 /* Faults cost more than copying. And a host that shadows page tables maps the eight pages around a fault together, but only in RAM:
  * pages of the image come one by one (docs/decisions/0006). */
-#define EAGER_TEXT (8UL << 20)
 #define EAGER_DATA (512UL << 10)
 
 static int read_exact(struct file *f, void *buf, size_t n, u64 off)
@@ -72,9 +71,9 @@ static int prot_of(u32 flags)
 }
 
 /* Code and constants: copied if they are not too large, and code patched. */
-static int map_text(struct mm *mm, u64 va, u64 end, bool code)
+static int map_text(struct mm *mm, struct file *f, u64 va, u64 end, bool code)
 {
-	const u8 *source = code ? patch_source(mm, va, end) : NULL;
+	const u8 *source = code && inode_prepare(f->ino) != 1 ? patch_source(mm, va, end) : NULL;
 	long r = end - va <= EAGER_TEXT ? mm_own(mm, va, end - va) : 0;
 	if (source)
 		patch_from(mm, va, end, source);
@@ -95,6 +94,8 @@ static int map_segment(struct mm *mm, const struct elf *e, const struct elf_phdr
 		if (r < 0)
 			return r;
 	}
+	if ((p->flags & PF_W) && p->filesz && inode_prepare(e->file->ino) == 1)
+		mm_own(mm, va, MIN(map_end - va, EAGER_DATA));
 	if (mem_end > map_end) {
 		long r = mm_map(mm, map_end, mem_end - map_end, prot, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, NULL, 0);
 		if (r < 0)
@@ -110,7 +111,7 @@ static int map_segment(struct mm *mm, const struct elf *e, const struct elf_phdr
 		}
 	}
 	if (!(p->flags & PF_W))
-		return map_text(mm, va, map_end, p->flags & PF_X);
+		return map_text(mm, e->file, va, map_end, p->flags & PF_X);
 	if (p->flags & PF_X)
 		patch_range(mm, va, map_end);
 	return mm_populate(mm, va, MIN(mem_end - va, EAGER_DATA), true);
