@@ -195,7 +195,7 @@ static int need(struct hnode *h, u64 off, u64 want)
 	return r;
 }
 
-long host_map(struct tnode *t, u64 off, u64 want, const u8 **p)
+long host_run(struct tnode *t, u64 off, u64 want, const u8 **p)
 {
 	struct hnode *h = t->host;
 
@@ -283,7 +283,7 @@ int host_prepare(struct tnode *t)
 		const u8 *p;
 		r = need(h, 0, h->size);
 		if (!r)
-			host_map(t, 0, h->size, &p);
+			host_run(t, 0, h->size, &p);
 		return r ? r : t->low_ptr ? 0 : -EAGAIN;
 	}
 	r = map_file(h);

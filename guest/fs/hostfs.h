@@ -61,7 +61,7 @@ bool host_may_have(const struct hnode *dir, const char *name, size_t len);   /* 
 int host_readlink(struct tnode *t); /* fills t->target */
 
 /* ---- hostdata.c ---- */
-long host_map(struct tnode *t, u64 off, u64 want, const u8 **p);
+long host_run(struct tnode *t, u64 off, u64 want, const u8 **p);
 void *host_page(struct tnode *t, u64 off); /* the page in RAM (referenced) or in the files area; NULL: it is in neither */
 /* Before the file is mapped, so that faults need not sleep: see inode_ops.prepare. -EAGAIN: cannot be done. */
 int host_prepare(struct tnode *t);

@@ -96,6 +96,8 @@ static struct tnode *lower_node(struct tfs *fs, const struct enode *parts, u32 n
 	}
 	switch (i->mode & S_IFMT) {
 	case S_IFDIR:
+		if (n + !!h > 1)
+			i->nlink = 1; /* nobody counts the directories of merged ones */
 		i->ops = &tmpfs_dir_ops;
 		list_init(&t->entries);
 		t->next_cookie = 3;
@@ -202,6 +204,7 @@ struct tnode *lower_lookup(struct tnode *dir, const char *name, size_t len)
 				return ERR_PTR(-ENOENT);
 			if (e) {
 				inode_get(&e->node->i);
+				e->node->ent = e;
 				return e->node;
 			}
 		}
@@ -323,7 +326,7 @@ bool lower_dir_empty(struct tnode *dir)
 
 long lower_map(struct tnode *t, u64 off, u64 want, const u8 **p)
 {
-	return t->host ? host_map(t, off, want, p) : erofs_map(t->low, off, p);
+	return t->host ? host_run(t, off, want, p) : erofs_map(t->low, off, p);
 }
 
 static void open_image(u32 i)

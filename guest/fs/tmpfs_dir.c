@@ -116,7 +116,7 @@ static struct inode *add_node(struct tnode *dir, const char *name, size_t len, s
 	}
 	inode_get(&t->i);
 	if (S_ISDIR(t->i.mode))
-		dir->i.nlink++;
+		dir->i.nlink += dir->i.nlink > 1; /* one that is merged has 1 for ever */
 	return &t->i;
 }
 
@@ -295,7 +295,7 @@ static void set_parent(struct tnode *t, struct tnode *from, struct tnode *to)
 	inode_get(&to->i);
 	t->parent = to;
 	from->i.nlink -= from->i.nlink > 2;
-	to->i.nlink++;
+	to->i.nlink += to->i.nlink > 1;
 	inode_put(&from->i);
 }
 

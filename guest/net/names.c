@@ -27,6 +27,9 @@ static void supply(struct tnode *dir, const char *name, const char *text)
 		inode_put(&t->i);
 		return;
 	}
+	struct tent *none = tent_find(dir, name, strlen(name));
+	if (none && !none->node)
+		tent_remove(none); /* somebody looked before */
 	tent_link(e, ENT_UPPER, t);
 	tnode_dirty(dir);
 }

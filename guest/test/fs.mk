@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 # fs.mk: tests of fs/: the image reader on images of mkfs.erofs, whole and damaged; all calls against the host's own.
 
-TESTS += fs_erofs_test fs_calls_test fs_pipe_test fs_random_test fs_limits_test
+TESTS += fs_erofs_test fs_calls_test fs_pipe_test fs_random_test fs_limits_test fs_folder_test
 
 FS_SKIP   := poll epoll eventfd timerfd signalfd
 FS_SRC    := $(filter-out $(FS_SKIP:%=../fs/%.c),$(wildcard ../fs/*.c))
-FS_OBJ    := $(FS_SRC:../fs/%.c=$(OUT)/fs/%.o) $(OUT)/fs/fs_fake.o $(OUT)/fs/fs_host.o $(OUT)/fs/fs_calls.o
+FS_OBJ    := $(FS_SRC:../fs/%.c=$(OUT)/fs/%.o) $(OUT)/fs/fs_fake.o $(OUT)/fs/fs_host.o $(OUT)/fs/fs_folder.o $(OUT)/fs/fs_calls.o
 FS_CFLAGS := $(TEST_CFLAGS) -ffreestanding -include fs_env.h
 
 $(OUT)/fs/%.o: ../fs/%.c fs.mk
 	@mkdir -p $(@D)
 	@$(CC) $(FS_CFLAGS) -c $< -o $@
 
-$(OUT)/fs/fs_host.o: fs_host.c fs.mk
+$(OUT)/fs/fs_host.o $(OUT)/fs/fs_folder.o: $(OUT)/fs/%.o: %.c fs.mk
 	@mkdir -p $(@D)
 	@$(CC) $(filter-out -I../include,$(TEST_CFLAGS)) -include fs_env.h -c $< -o $@
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fs_calls_test.c: random calls, each made here (an image with files in memory above it) and on the host (a copy of the same
+ * fs_calls_test.c: random calls, each made here (an image, several layers or a folder of the host, with files in memory above) and on the host (a copy of the same
  * tree on a tmpfs, in a chroot); results, data and attributes must be the same. At the end the two trees are compared whole.
  * Usage: fs_calls_test [STEPS [SEED]]
  */
@@ -88,7 +88,8 @@ static void put_fd(long h, long g)
 static void compare_stat(const struct stat *h, const struct stat *g)
 {
 	same(h->st_mode, g->st_mode);
-	same(h->st_nlink, g->st_nlink);
+	if (!S_ISDIR(h->st_mode) || g->st_nlink != 1) /* 1: merged from several layers */
+		same(h->st_nlink, g->st_nlink);
 	same(h->st_uid, g->st_uid);
 	same(h->st_gid, g->st_gid);
 	same(h->st_rdev, g->st_rdev);
@@ -440,23 +441,42 @@ static void compare_tree(char *path, int depth)
 	free(buf);
 }
 
-struct run { u64 steps, seed, size; const char *dir; };
+/* The same tree once more as a folder for the guest. Opening a FIFO of the host is not for it. */
+static const char folder[] = "rm root/p1; cp -a root lower\n";
+
+/* And as three layers: the lowest has too much and old things, the middle one takes away what is too much and has some of the files, so has the
+ * highest. */
+static const char layers[] =
+	"T=$(mktemp -d /var/tmp/ufs-fs-XXXXXX) && for i in 0 1 2; do cp -a root $T/$i; done; cd $T\n"
+	"echo old > 0/f2; echo junk > 0/gone; mkdir -p 0/gonedir/sub 0/d1/gone2; echo x > 0/gonedir/sub/x; echo x > 0/many/extra; echo x > 0/empty/junk\n"
+	"rm 0/zero; mkdir 0/zero; echo x > 0/zero/inside; ln -s nowhere 0/d1/link; rm 0/d1/l6; mkdir -p 0/d1/l6/x\n"
+	"find 1 2 -type f -links 1 -name '*[13579]' -delete; rm -r 2/d1/d2/d3 2/many 1/empty; rm 2/big\n"
+	"mknod 1/gone c 0 0; mknod 1/gonedir c 0 0; mknod 1/d1/gone2 c 0 0; mknod 1/many/extra c 0 0; mknod 1/empty c 0 0; mknod 1/d1/link c 0 0\n"
+	"for i in 0 1 2; do mkfs.erofs $OPTS $T/$i.img $T/$i >/dev/null 2>&1 || exit 1; mv $T/$i.img $DIR; done; rm -rf $T; cd $DIR\n";
+
+enum { ONE_IMAGE, LAYERS, FOLDER, KINDS };
+struct run { u64 steps, seed; const char *dir, *lower; u32 kind; struct ufs_layer layer[3]; };
 
 static int run(void *arg)
 {
 	struct run *r = arg;
 	static char path[16384];
 
+	if (r->kind == FOLDER) {
+		folder_open(r->lower);
+		fake_folder(r->seed);
+	}
 	host_enter(r->dir);
 	state = r->seed;
 	for (u32 i = 0; i < SLOTS; i++)
 		slot[i].host = -1;
-	fake_boot(r->size, 256 << 20);
+	fake_layers(r->layer, r->kind == ONE_IMAGE ? 1 : r->kind == LAYERS ? 3 : 0, 256 << 20);
 	for (step = 0; step < r->steps; step++)
 		step_once();
 	snprintf(what, sizeof(what), "chdir");
 	BOTH(__NR_chdir, "/", 0, 0, 0, 0, 0);
 	compare_tree(path, 0);
+	CHECK((r->kind == FOLDER) == (folder_requests > 20));
 	return 0;
 }
 
@@ -464,7 +484,7 @@ int main(int argc, char **argv)
 {
 	static const char *const opts[] = { "", "-Enoinline_data", "--chunksize=4096" };
 	u64 steps = argc > 1 ? atoi(argv[1]) : 4000, seed = argc > 2 ? atoi(argv[2]) : 1;
-	char script[4096], root[128];
+	char script[8192], root[128], lower[128];
 
 	if (!host_is_root()) {
 		printf("fs_calls_test: skipped, chroot needs root\n");
@@ -472,18 +492,22 @@ int main(int argc, char **argv)
 	}
 	host_map();
 	for (u32 k = 0; k < 12; k++) {
-		struct run r = { steps, seed + k, 0, root };
+		struct run r = { .steps = steps, .seed = seed + k, .dir = root, .lower = lower, .kind = k % KINDS };
 		const char *dir;
 		int st;
-		snprintf(script, sizeof(script), "OPTS=%s\n%s", opts[k % 3], tree);
+		snprintf(script, sizeof(script), "OPTS=%s\n%s%s%s", opts[k / KINDS % 3], tree, r.kind == LAYERS ? layers : "", r.kind == FOLDER ? folder : "");
 		dir = host_folder(script);
-		snprintf(root, sizeof(root), "%s/image", dir);
-		r.size = host_load(root, (void *)UFS_IMAGE_VA, FAKE_IMAGE_MAX);
+		for (u32 i = 0; i < (r.kind == FOLDER ? 0 : r.kind == LAYERS ? 3 : 1); i++) {
+			snprintf(root, sizeof(root), r.kind == LAYERS ? "%s/%u.img" : "%s/image", dir, i);
+			r.layer[i].offset = i ? ALIGN_UP(r.layer[i - 1].offset + r.layer[i - 1].size, HUGE_SIZE) : 0;
+			r.layer[i].size = host_load(root, (u8 *)UFS_IMAGE_VA + r.layer[i].offset, FAKE_IMAGE_MAX - r.layer[i].offset);
+		}
 		snprintf(root, sizeof(root), "%s/root", dir);
+		snprintf(lower, sizeof(lower), "%s/lower", dir);
 		st = host_fork_run(run, &r);
 		host_remove();
 		if (st) {
-			printf("fs_calls_test: options \"%s\" seed %lu: exit %d\n", opts[k % 3], (unsigned long)r.seed, st);
+			printf("fs_calls_test: kind %u options \"%s\" seed %lu: exit %d\n", r.kind, opts[k / KINDS % 3], (unsigned long)r.seed, st);
 			return 1;
 		}
 	}

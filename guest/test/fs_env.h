@@ -5,7 +5,9 @@
 #include "../../abi/unifaas_abi.h"
 #undef UFS_IMAGE_VA
 #undef UFS_SHARED_VA
+#undef UFS_FILES_VA
 #define UFS_IMAGE_VA 0x210000000000
 #define UFS_SHARED_VA 0x220000000000
+#define UFS_FILES_VA 0x230000000000
 #define FAKE_IMAGE_MAX 0x4000000UL
 #endif

@@ -2,6 +2,7 @@
 /* fs_fake.c: see fs_fake.h. */
 #include "fs_fake.h"
 #include "../proc/stack.h"
+#include "../net/stream.h"
 
 struct percpu percpu;
 struct list process_list = LIST_INIT(process_list);
@@ -35,10 +36,62 @@ void kfree(void *p) { free(p); }
 
 /* A page stands behind a page that holds its count and where the block began. */
 struct head { void *block; u32 refs; u32 pages; };
-static struct head *head(void *page) { return (struct head *)((u64)page - sizeof(struct head)); }
+static struct head *head(const void *page) { return (struct head *)((u64)page - sizeof(struct head)); }
+
+/* Blocks of several pages, which may be split, stand apart: a count for each page. */
+#define BLOCKS 512
+static struct block { u8 *at; u32 pages; bool split; u32 refs[1024]; } blocks[BLOCKS];
+
+static struct block *block_of(const void *page)
+{
+	for (u32 i = 0; i < BLOCKS; i++)
+		if (blocks[i].at && (u8 *)page >= blocks[i].at && (u8 *)page < blocks[i].at + blocks[i].pages * PAGE_SIZE)
+			return &blocks[i];
+	return NULL;
+}
+
+static u32 *refs_of(const void *page)
+{
+	struct block *b = block_of(page);
+	return b ? &b->refs[((u8 *)page - b->at) / PAGE_SIZE] : &head(page)->refs;
+}
+
+static void *block_alloc(unsigned order)
+{
+	struct block *b = blocks;
+	while (b->at)
+		CHECK(++b < blocks + BLOCKS);
+	*b = (struct block){ .at = host_pages(1U << order), .pages = 1U << order, .refs[0] = 1 };
+	fake_pages += b->pages;
+	return b->at;
+}
+
+static void block_put(struct block *b, u32 i)
+{
+	CHECK(b->refs[i] > 0);
+	if (--b->refs[i])
+		return;
+	fake_pages -= b->split ? 1 : b->pages;
+	for (u32 k = 0; k < b->pages; k++)
+		if (b->refs[k])
+			return;
+	host_unpages(b->at, b->pages);
+	b->at = NULL;
+}
+
+void page_split(void *page, unsigned order)
+{
+	struct block *b = block_of(page);
+	CHECK(b && b->at == page && b->pages == 1U << order && b->refs[0] == 1 && !b->split);
+	b->split = true;
+	for (u32 i = 0; i < b->pages; i++)
+		b->refs[i] = 1;
+}
 
 void *page_alloc(unsigned order, unsigned flags)
 {
+	if (order)
+		return fail() ? NULL : block_alloc(order);
 	size_t n = PAGE_SIZE << order;
 	u8 *block = fail() ? NULL : malloc(n + 2 * PAGE_SIZE), *page;
 
@@ -54,13 +107,18 @@ void *page_alloc(unsigned order, unsigned flags)
 void page_get(void *page)
 {
 	if ((u64)page < UFS_IMAGE_VA || (u64)page >= UFS_IMAGE_VA + FAKE_IMAGE_MAX)
-		head(page)->refs++;
+		++*refs_of(page);
 }
 
 void page_put(void *page)
 {
 	if ((u64)page >= UFS_IMAGE_VA && (u64)page < UFS_IMAGE_VA + FAKE_IMAGE_MAX)
 		return;
+	struct block *b = block_of(page);
+	if (b) {
+		block_put(b, ((u8 *)page - b->at) / PAGE_SIZE);
+		return;
+	}
 	CHECK(head(page)->refs > 0);
 	if (--head(page)->refs)
 		return;
@@ -68,9 +126,10 @@ void page_put(void *page)
 	free(head(page)->block);
 }
 
-unsigned page_refs(void *page) { return head(page)->refs; }
+unsigned page_refs(void *page) { return *refs_of(page); }
 u64 page_free_bytes(void) { return 1UL << 30; }
-u64 page_total_bytes(void) { return 1UL << 31; }
+u64 fake_total = 1UL << 31;
+u64 page_total_bytes(void) { return fake_total; }
 
 /* ---- the program's memory: addresses below a page are bad ---- */
 
@@ -156,9 +215,75 @@ long iter_put(struct iter *it, const void *src, size_t n) { return iter_move(it,
 long iter_get(struct iter *it, void *dst, size_t n) { return iter_move(it, dst, n, false); }
 long iter_zero(struct iter *it, size_t n) { return iter_move(it, NULL, n, true); }
 
-/* ---- processes: nothing ever sleeps here ---- */
+/* ---- the folder of the host ---- */
 
-int thread_block(u64 deadline, bool interruptible) { return -ERESTARTSYS; }
+#define WAITING 64
+static struct { struct ufs_msg m; u8 payload[UFS_MSG_MAX]; } waiting[WAITING];
+static u32 nwaiting;
+static u64 folder_seed;
+bool fake_gives_up;
+void (*fake_spoil)(struct ufs_msg *m, u8 *payload);
+struct waitq queue_room = WAITQ_INIT(queue_room);
+
+static u32 folder_rnd(u32 n)
+{
+	folder_seed = folder_seed * 6364136223846793005UL + 1442695040888963407UL;
+	return (folder_seed >> 33) % n;
+}
+
+void fake_folder(u64 seed) { folder_seed = seed | 1; }
+
+bool queue_send(u16 type, u32 conn, u32 arg, const void *data, u32 len)
+{
+	char path[UFS_FILE_PATH + 1];
+	struct ufs_file_req req;
+	u32 n = 0;
+
+	CHECK(folder_seed && type == UFS_MSG_FILE && len >= sizeof(req) && len <= sizeof(req) + UFS_FILE_PATH);
+	if (folder_rnd(20) == 0) /* no room in the ring */
+		return false;
+	memcpy(&req, data, sizeof(req));
+	memcpy(path, (const u8 *)data + sizeof(req), len - sizeof(req));
+	path[len - sizeof(req)] = 0;
+	if (arg == UFS_FILE_UNMAP) {
+		folder_serve(arg, path, &req, NULL, NULL);
+		return true;
+	}
+	CHECK(nwaiting < WAITING);
+	waiting[nwaiting].m = (struct ufs_msg){ .type = UFS_MSG_FILE_REPLY, .conn = conn };
+	waiting[nwaiting].m.arg = folder_serve(arg, path, &req, waiting[nwaiting].payload, &n);
+	waiting[nwaiting++].m.len = n;
+	return true;
+}
+
+void queue_want_room(struct room_waiter *w) { }
+void queue_hurry(void) { }
+void thread_wake(struct thread *t) { }
+
+/* An answer comes, at times a spoiled one; it lies in the ring in two pieces. */
+int thread_block(u64 deadline, bool interruptible)
+{
+	u32 i, cut;
+
+	if (interruptible)
+		return -ERESTARTSYS;
+	if (!nwaiting) { /* no answer, or room in the ring */
+		static u32 nothing;
+		CHECK(fake_gives_up || ++nothing < 100000);
+		return fake_gives_up && folder_rnd(3) == 0 ? -ERESTARTSYS : 0;
+	}
+	i = folder_rnd(nwaiting);
+	if (fake_spoil)
+		fake_spoil(&waiting[i].m, waiting[i].payload);
+	cut = folder_rnd(waiting[i].m.len + 1);
+	struct spans s = { waiting[i].payload, cut, waiting[i].payload + cut, waiting[i].m.len - cut };
+	host_message(&waiting[i].m, &s);
+	memcpy(&waiting[i], &waiting[--nwaiting], sizeof(waiting[i]));
+	return 0;
+}
+
+/* ---- processes ---- */
+
 bool signal_pending(void) { return false; }
 void waiter_init(struct waiter *w) { list_init(&w->link); }
 void waitq_add(struct waitq *q, struct waiter *w) { list_add_tail(&w->link, &q->waiters); }
@@ -194,6 +319,9 @@ size_t stack_auxv(const u64 **v)
 
 void mm_each(struct mm *mm, void (*fn)(const struct mapinfo *, void *), void *arg) {}
 void mm_file_changed(struct inode *ino, u64 from, u64 to, bool gone) {}
+int mm_files_init(void) { return 0; }
+int mm_files_map(u64 off, u64 len) { return 0; }
+void mm_files_unmap(u64 off, u64 len) {}
 void mm_stat(struct mm *mm, struct mmstat *st) { memset(st, 0, sizeof(*st)); }
 
 u64 now_ns(void)
@@ -219,11 +347,19 @@ void panic(const char *fmt, ...)
 
 void fake_boot(u64 image_size, u64 overlay_max)
 {
+	struct ufs_layer l = { 0, image_size };
+	fake_layers(&l, image_size > 0, overlay_max);
+}
+
+void fake_layers(const struct ufs_layer *layer, u32 n, u64 overlay_max)
+{
 	struct ufs_boot *boot = (struct ufs_boot *)BOOT;
 
 	boot->size = sizeof(*boot);
-	boot->image_size = image_size;
-	boot->layer[0].size = image_size;
+	boot->flags = folder_seed ? UFS_BOOT_FILES : 0;
+	boot->layers = n;
+	memcpy(boot->layer, layer, n * sizeof(*layer));
+	boot->image_size = n ? layer[n - 1].offset + layer[n - 1].size : 0;
 	boot->overlay_max = overlay_max;
 	list_init(&process.threads);
 	list_init(&process.all);

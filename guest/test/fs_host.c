@@ -24,6 +24,8 @@ int host_is_root(void);
 void host_exit(int code);
 unsigned long host_seconds(void);
 void host_remove(void);
+void *host_pages(unsigned n);
+void host_unpages(void *p, unsigned n);
 int host_fork_run(int (*fn)(void *), void *arg);
 
 static char folder[64];
@@ -131,3 +133,15 @@ int host_fork_run(int (*fn)(void *), void *arg)
 	waitpid(pid, &st, 0);
 	return WIFSIGNALED(st) ? 128 + WTERMSIG(st) : WEXITSTATUS(st);
 }
+
+void *host_pages(unsigned n)
+{
+	void *p = mmap(NULL, n * 4096UL, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		host_exit(1);
+	memset(p, 0xa5, n * 4096UL);
+	return p;
+}
+
+void host_unpages(void *p, unsigned n) { munmap(p, n * 4096UL); }
