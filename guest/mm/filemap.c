@@ -198,10 +198,13 @@ long file_own_read(struct mm *mm, struct vma *v, u64 va, u64 end)
 	if (!block)
 		return -ENOMEM;
 	file_get(f);
-	long got = file_read_kernel(f, block, n << PAGE_SHIFT, off);
+	u64 got = 0;
+	for (long r = 1; r > 0 && got < n << PAGE_SHIFT; got += MAX(r, 0L)) {
+		struct iter it;
+		iter_kernel(&it, block + got, (n << PAGE_SHIFT) - got);
+		r = f->ino->ops->read(f->ino, &it, off + got);
+	}
 	file_put(f);
-	if (got < 0)
-		got = 0;
 	memset(block + got, 0, (n << PAGE_SHIFT) - got);
 	bool ok = got && mm->seq == seq;
 	for (u64 i = 0; i < n; i++) {

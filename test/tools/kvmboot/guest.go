@@ -29,6 +29,7 @@ type guest struct {
 	start   time.Time
 	exits   [8]int
 	got     bool
+	files   *folder // nil: none is served
 }
 
 func newGuest(o options, s monitor.Sandbox) *guest {
@@ -195,6 +196,8 @@ func (g *guest) message(m queue.Msg, p []byte) error {
 		if m.Conn == abi.ConnStdin {
 			g.credit += int64(m.Arg)
 		}
+	case abi.MsgFile:
+		return g.file(m, p)
 	case abi.MsgListen:
 		fmt.Fprintf(os.Stderr, "kvmboot: program listens on port %d after %v\n", m.Arg, time.Since(g.start))
 		if g.o.get == "" {

@@ -27,6 +27,7 @@ type options struct {
 	timing  bool
 	preempt time.Duration
 	get     string
+	root    string
 	cwd     string
 	env     []string
 	uid     uint
@@ -43,6 +44,7 @@ func main() {
 	flag.BoolVar(&o.timing, "timing", true, "print timing and counters at the end")
 	flag.DurationVar(&o.preempt, "preempt", 10*time.Millisecond, "time slice while more threads can run; 0: none")
 	flag.StringVar(&o.get, "get", "", "once the program listens, send GET of this path, print the answer and end")
+	flag.StringVar(&o.root, "root", "", "serve this folder as the lowest layer")
 	flag.StringVar(&o.cwd, "cwd", "/", "working directory")
 	flag.UintVar(&o.uid, "uid", 0, "user id of the program")
 	flag.UintVar(&o.gid, "gid", 0, "group id of the program")
@@ -92,6 +94,9 @@ func config(o options, libos, images string, args []string) (monitor.Config, err
 	if o.strace {
 		c.Boot.Flags |= abi.BootStrace
 	}
+	if o.root != "" {
+		c.Boot.Flags |= abi.BootFiles
+	}
 	if o.noPatch {
 		c.Boot.Flags |= abi.BootNoPatch
 	}
@@ -116,12 +121,21 @@ func run(o options, libos, image string, args []string) (int, error) {
 	defer s.Close()
 	g := newGuest(o, s)
 	g.created = time.Since(t0)
+	if o.root != "" {
+		if g.files, err = openFolder(o.root, s); err != nil {
+			return 0, err
+		}
+		defer g.files.folder.Close()
+	}
 	e, err := g.loop()
 	if err != nil {
 		return 0, err
 	}
 	if o.timing {
 		g.printTiming()
+		if g.files != nil {
+			g.files.print()
+		}
 	}
 	return outcome(e)
 }
