@@ -101,7 +101,7 @@
 
 #define UFS_MSG_DATA      1  /* both: payload bytes of stream `conn` */
 #define UFS_MSG_EOF       2  /* both: sender will send no more on `conn` (half-close) */
-#define UFS_MSG_RESET     3  /* both: stream `conn` is gone, both directions */
+#define UFS_MSG_RESET     3  /* both: stream `conn` is gone, both directions; monitor -> guest for an outbound one: arg = errno, 0 for none */
 #define UFS_MSG_CREDIT    4  /* both: `arg` more bytes may be sent on `conn` */
 #define UFS_MSG_OPEN      16 /* monitor -> guest: new stream `conn` for the listener on port `arg` */
 #define UFS_MSG_SIGNAL    17 /* monitor -> guest: send signal `arg` to process 1 */
