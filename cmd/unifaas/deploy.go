@@ -5,19 +5,20 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
 	"unifaas.dev/internal/client"
 	"unifaas.dev/internal/control"
 	"unifaas.dev/internal/egress"
 	"unifaas.dev/internal/gateway/api"
 	"unifaas.dev/internal/image"
+	"unifaas.dev/internal/image/build"
 	"unifaas.dev/internal/units"
 )
 
@@ -27,6 +28,7 @@ type deployFlags struct {
 	image, memory, timeout string
 	env, egress, secrets   []string
 	min, max, concurrency  int
+	maxSize                string
 	request                api.DeployRequest
 }
 
@@ -35,8 +37,8 @@ func newDeployCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "deploy NAME [SOURCE | --image IMAGE] [flags]",
 		Short: "Make a function of a program or an image, or change one",
-		Long: `Make a function of a program or an image. SOURCE is a static x86-64 ELF file that serves HTTP on the port in $PORT; IMAGE
-is one that 'unifaas build' made in the node's data folder.
+		Long: `Make a function of a source or an image. SOURCE is what 'unifaas build' takes: a program that serves HTTP on the port in
+$PORT, a script, a folder with unifaas.yaml, a container image. IMAGE is one that 'unifaas build' made in the node's data folder.
 
 With a SOURCE or an IMAGE the function is exactly what the options say. Without both, the options change a function that
 is there, and what they do not name stays as it is.`,
@@ -76,8 +78,9 @@ is there, and what they do not name stays as it is.`,
 	}
 	o.gatewayFlag.add(cmd)
 	f := cmd.Flags()
+	addBuildFlags(f, &o.maxSize)
 	f.StringVar(&o.image, "image", "", "`IMAGE` in the node's store, by name or digest")
-	f.StringVar(&o.request.Contract, "contract", "", "how the program is called: http (default http)")
+	f.StringVar(&o.request.Contract, "contract", "", "how the program is called: http (default: what the image says, else http)")
 	f.StringVar(&o.request.Isolation, "isolation", "", "between invocations: reuse, or fresh for a new instance each (default reuse)")
 	f.StringVar(&o.memory, "memory", "", "memory of an instance, 16M to 16G (default "+units.FormatBytes(control.DefaultMemory)+")")
 	f.StringVar(&o.timeout, "timeout", "", "time limit of an invocation (default "+units.FormatDuration(control.DefaultTimeout)+")")
@@ -150,28 +153,32 @@ func (o *deployFlags) parse(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// upload makes an image of a program of this machine and names it after the function.
+// upload makes an image of a source of this machine, names it after the function, and sends what the node lacks of it.
 func (o *deployFlags) upload(ctx context.Context, c *client.Client, function, source string) error {
-	// O_NONBLOCK: a FIFO named by mistake must not hang here.
-	f, err := os.OpenFile(source, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	opts, err := buildOptions(o.maxSize)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	info, err := f.Stat()
+	dir, err := os.MkdirTemp("", "unifaas-deploy-")
 	if err != nil {
 		return err
 	}
-	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is not a file: only a static ELF program can be deployed in this version", source)
+	defer os.RemoveAll(dir)
+	store, err := image.OpenStore(dir)
+	if err != nil {
+		return err
+	}
+	m, err := build.Image(ctx, store, source, "", opts)
+	if err != nil {
+		return err
 	}
 	name := function
 	if image.CheckName(name) != nil {
 		name = ""
 	}
-	body := showProgress(os.Stderr, "upload "+filepath.Base(source), info.Size(), f)
-	img, err := c.Upload(ctx, name, filepath.Base(source), body)
-	body.Close()
+	img, err := c.Push(ctx, store, m, name, func(size int64, r io.Reader) io.ReadCloser {
+		return showProgress(os.Stderr, "upload "+filepath.Base(source), size, r)
+	})
 	if err != nil {
 		return err
 	}

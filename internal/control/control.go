@@ -163,7 +163,10 @@ func (c *Control) Deploy(ctx context.Context, d Deployment) (f *Function, create
 			}
 			return nil, false, err
 		}
-		config.Image, config.ImageName = m.Digest, d.Image
+		config.Image, config.ImageName, config.Port = m.Digest, d.Image, m.Port
+		if d.Contract == "" && m.Contract != "" {
+			config.Contract = m.Contract
+		}
 		if d.ImageName != "" {
 			config.ImageName = d.ImageName
 		}

@@ -46,11 +46,12 @@ type Config struct {
 	Concurrency int               `json:"concurrency"`
 	Env         map[string]string `json:"env,omitempty"`
 	Egress      []string          `json:"egress,omitempty"` // rules: where the program may connect to
+	Port        int               `json:"port,omitempty"`   // where the image's program listens; 0: the default
 }
 
 func (c Config) equal(o Config) bool {
 	return c.Image == o.Image && c.ImageName == o.ImageName && c.Contract == o.Contract && c.Isolation == o.Isolation &&
-		c.Memory == o.Memory && c.Timeout == o.Timeout && c.Concurrency == o.Concurrency && maps.Equal(c.Env, o.Env) &&
+		c.Memory == o.Memory && c.Timeout == o.Timeout && c.Concurrency == o.Concurrency && c.Port == o.Port && maps.Equal(c.Env, o.Env) &&
 		slices.Equal(c.Egress, o.Egress)
 }
 
@@ -63,6 +64,9 @@ func RevisionName(function string, number int) string {
 func (f *Function) spec() node.Spec {
 	r := f.Current()
 	port := defaultPort
+	if r.Port != 0 {
+		port = r.Port
+	}
 	if p, err := strconv.Atoi(r.Env["PORT"]); err == nil {
 		port = p
 	}

@@ -30,7 +30,7 @@ const (
 	maxHeader     = 256 << 10
 	maxBody       = 256 << 20 // of an invocation
 	maxManagement = 1 << 20
-	maxUpload     = 4 << 30
+	maxUpload     = 16 << 30
 	smallBody     = 64 << 10 // read before an instance is taken, so that a slow caller holds none
 
 	headTimeout = 10 * time.Second  // for the head of a request
@@ -41,6 +41,9 @@ const (
 // Images is what the gateway needs of the image store.
 type Images interface {
 	Import(ctx context.Context, src, name string) (image.Manifest, error)
+	HasLayer(digest string) bool
+	PutLayer(ctx context.Context, digest string, r io.Reader) error
+	AddImage(m image.Manifest, name string) (image.Manifest, error)
 	List() ([]image.Entry, error)
 }
 

@@ -36,8 +36,10 @@ import (
 
 // images takes anything as an image.
 type images struct {
-	mu   sync.Mutex
-	seen map[string]string
+	mu     sync.Mutex
+	seen   map[string]string
+	layers map[string]string
+	puts   int
 }
 
 func (s *images) Manifest(ref string) (image.Manifest, error) {
@@ -58,6 +60,39 @@ func (s *images) Import(_ context.Context, src, name string) (image.Manifest, er
 		return image.Manifest{}, fmt.Errorf("%s: not an ELF file", src)
 	}
 	m := image.Manifest{Digest: fmt.Sprintf("sha256:%064x", len(text)), Layers: []image.LayerID{{Size: 4096}}, Program: "/" + filepath.Base(src)}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen[name] = m.Digest
+	return m, nil
+}
+
+func (s *images) HasLayer(digest string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.layers[digest] != ""
+}
+
+func (s *images) PutLayer(_ context.Context, digest string, r io.Reader) error {
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	if string(text) == "bad" {
+		return fmt.Errorf("layer %s: what came has another digest", digest)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.layers[digest] = string(text)
+	s.puts++
+	return nil
+}
+
+func (s *images) AddImage(m image.Manifest, name string) (image.Manifest, error) {
+	for _, l := range m.Layers {
+		if !s.HasLayer(l.Digest) {
+			return m, fmt.Errorf("layer %s: %w", l.Digest, image.ErrNoLayer)
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.seen[name] = m.Digest
@@ -103,7 +138,7 @@ func start(t testing.TB, handler http.HandlerFunc, o node.Options) *rig {
 		t.Fatal(err)
 	}
 	n := node.New(g.run, nodetest.Images{}, lines{book}, o)
-	store := &images{seen: map[string]string{"img": "sha256:1"}}
+	store := &images{seen: map[string]string{"img": "sha256:1"}, layers: map[string]string{}}
 	if g.control, _, err = control.New(context.Background(), s, store, n, book); err != nil {
 		t.Fatal(err)
 	}

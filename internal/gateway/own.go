@@ -4,7 +4,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"io"
 	"math"
 	"net/http"
@@ -14,8 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"unifaas.dev/internal/control"
 	"unifaas.dev/internal/gateway/api"
 	"unifaas.dev/internal/image"
@@ -24,8 +21,7 @@ import (
 // routeOwn is the node's own management interface, the one that the command line uses.
 func (g *Gateway) routeOwn() {
 	g.system.HandleFunc("GET /unifaas/v1/info", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, g.info()) })
-	g.system.HandleFunc("GET /unifaas/v1/images", g.listImages)
-	g.system.HandleFunc("POST /unifaas/v1/images", g.importImage)
+	g.routeImages()
 	g.system.HandleFunc("GET /unifaas/v1/functions", g.listFunctions)
 	g.system.HandleFunc("GET /unifaas/v1/functions/{name}", g.describe)
 	g.system.HandleFunc("PUT /unifaas/v1/functions/{name}", g.deploy)
@@ -166,7 +162,7 @@ func (g *Gateway) listImages(w http.ResponseWriter, _ *http.Request) {
 	reply(w, http.StatusOK, list)
 }
 
-// importImage makes an image of the program in the request's body. ?name= names it, ?program= is what the file is called.
+// importImage makes an image of the static program in the request's body. ?name= names it, ?program= is what the file is called.
 func (g *Gateway) importImage(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	program := filepath.Base(query.Get("program"))
@@ -188,15 +184,7 @@ func (g *Gateway) importImage(w http.ResponseWriter, r *http.Request) {
 	defer os.RemoveAll(dir)
 	src := filepath.Join(dir, program)
 	if err := receive(src, w, r); err != nil {
-		var large *http.MaxBytesError
-		switch {
-		case errors.As(err, &large):
-			fail(w, http.StatusRequestEntityTooLarge, "upload is larger than %d bytes", large.Limit)
-		case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
-			fail(w, http.StatusInsufficientStorage, "the disk of the node is full: make room below its data folder")
-		default:
-			fail(w, http.StatusBadRequest, "upload: %v", err)
-		}
+		failUpload(w, err)
 		return
 	}
 	m, err := g.images.Import(r.Context(), src, name)
@@ -215,16 +203,10 @@ func receive(path string, w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer f.Close()
-	rc := http.NewResponseController(w)
-	for {
-		rc.SetReadDeadline(time.Now().Add(bodyTimeout))
-		_, err := io.CopyN(f, r.Body, 1<<20)
-		if err == io.EOF {
-			rc.SetReadDeadline(time.Time{}) // or the request would end while the image is made
-			return f.Close()
-		}
-		if err != nil {
-			return err
-		}
+	in := &patient{r: r.Body, c: http.NewResponseController(w)}
+	if _, err := io.Copy(f, in); err != nil {
+		return err
 	}
+	in.c.SetReadDeadline(time.Time{}) // or the request would end while the image is made
+	return f.Close()
 }

@@ -79,6 +79,9 @@ func (s *Store) PutLayer(ctx context.Context, want string, r io.Reader) error {
 	return s.keep(tmp, want)
 }
 
+// TempDir is a folder for large files that live no longer than a build; their names start with ".new-".
+func (s *Store) TempDir() string { return s.blobs() }
+
 func (s *Store) temp() (*os.File, error) {
 	tmp, err := os.CreateTemp(s.blobs(), ".new-*")
 	if err != nil {
@@ -149,7 +152,7 @@ func (s *Store) AddImage(m Manifest, name string) (Manifest, error) {
 		fi, err := os.Stat(s.layerFile(l.Digest))
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return Manifest{}, fmt.Errorf("image: layer %s is not there", l.Digest)
+			return Manifest{}, fmt.Errorf("image: layer %s: %w", l.Digest, ErrNoLayer)
 		case err != nil:
 			return Manifest{}, fmt.Errorf("image: layer %s: %w", l.Digest, cause(err))
 		case fi.Size() != l.Size:
@@ -188,7 +191,7 @@ func (s *Store) sweep() {
 	}
 	for _, f := range old {
 		if d, ok := strings.CutSuffix(filepath.Base(f), ".erofs"); !ok || !used["sha256:"+d] {
-			os.Remove(f)
+			os.RemoveAll(f)
 		}
 	}
 }

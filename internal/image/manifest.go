@@ -92,6 +92,9 @@ func (m *Manifest) FilesSize() (n int64) {
 // ErrNotFound is wrapped by errors about an image that the store does not have.
 var ErrNotFound = errors.New("no such image")
 
+// ErrNoLayer is wrapped by errors about a manifest whose layers are not all there.
+var ErrNoLayer = errors.New("no such layer")
+
 var (
 	nameForm   = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]*(/[a-zA-Z0-9][a-zA-Z0-9._-]*)*(:[a-zA-Z0-9][a-zA-Z0-9._-]*)?$`)
 	digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)

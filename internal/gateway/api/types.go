@@ -15,6 +15,9 @@ const (
 	HeaderInstance = "X-Unifaas-Instance"
 )
 
+// ManifestType is the Content-Type of a manifest, in POST /unifaas/v1/images.
+const ManifestType = "application/vnd.unifaas.manifest+json"
+
 // Error is the body of an answer other than 2xx.
 type Error struct {
 	Error string `json:"error"`

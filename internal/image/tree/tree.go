@@ -404,3 +404,6 @@ func (n *Node) sorted() []string {
 	slices.Sort(names)
 	return names
 }
+
+// Names gives what is in a folder, sorted.
+func (n *Node) Names() []string { return n.sorted() }

@@ -26,6 +26,7 @@ const Time = 315532800
 func (t *Tree) Write(out *os.File) (int64, error) {
 	v := &view{t: t, first: map[*Node]string{}}
 	err := t.Walk(func(p string, n *Node) error {
+		v.last = p[1:]
 		if n.names > 1 && n.Mode.IsRegular() {
 			if first, ok := v.first[n]; ok {
 				v.later = append(v.later, link{p[1:], first})
@@ -49,7 +50,11 @@ func (t *Tree) Write(out *os.File) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return fi.Size(), joinLinks(out, fi.Size(), v.later)
+	size, err := padEnd(out, fi.Size(), v.last)
+	if err != nil {
+		return 0, err
+	}
+	return size, joinLinks(out, size, v.later)
 }
 
 // view is the tree as the fs.FS that the EROFS writer copies from. A file that has several names is written under the
@@ -58,6 +63,7 @@ type view struct {
 	t     *Tree
 	first map[*Node]string
 	later []link
+	last  string // what is written last
 }
 
 type link struct{ name, first string }
@@ -150,6 +156,7 @@ type reader struct {
 	info
 	n    *Node
 	f    File
+	got  int64
 	done bool
 }
 
@@ -167,8 +174,12 @@ func (r *reader) Read(b []byte) (int, error) {
 		r.f = f
 	}
 	n, err := r.f.Read(b)
+	r.got += int64(n)
 	if err != nil {
 		r.Close()
+	}
+	if err == io.EOF && r.got < r.size {
+		err = fmt.Errorf("%s: it became shorter while it was read", r.n.Source)
 	}
 	return n, err
 }
@@ -180,6 +191,32 @@ func (r *reader) Close() error {
 		r.f = nil
 	}
 	return nil
+}
+
+// padEnd adds a block where the last inode reaches to the end of the file: fsck.erofs 1.5 reads a few bytes behind it.
+func padEnd(f *os.File, size int64, last string) (int64, error) {
+	if last == "" || !fs.ValidPath(last) {
+		return size, nil
+	}
+	// The library's reader does it too: it has to have the block to find the inode.
+	padded := size + BlockSize
+	if err := f.Truncate(padded); err != nil {
+		return 0, err
+	}
+	img, err := erofs.Open(io.NewSectionReader(f, 0, padded))
+	if err != nil {
+		return 0, err
+	}
+	fi, err := fs.Lstat(img, last)
+	if err != nil {
+		return 0, err
+	}
+	st, ok := fi.Sys().(*erofs.Stat)
+	m, err := readMeta(f)
+	if err != nil || !ok || m.start+st.Ino*inodeUnit+64+12 > size {
+		return padded, err
+	}
+	return size, f.Truncate(size)
 }
 
 // joinLinks makes names of files that were written empty into names of the file that they are links to.
