@@ -22,8 +22,12 @@ func newRunCmd() *cobra.Command {
 		Long: `Run one Linux program in a fresh unikernel. Standard input, output and error are passed through, and so is the exit
 status: N for exit(N), 128+N for signal N. Interrupts are passed on to the program.
 
-PROGRAM is a static x86-64 ELF file, or with --root the path of one in an image.`,
+The program sees the files of this machine, or those of another folder or an image (--root). It cannot change them: what it
+writes is in its own memory and gone when it ends. PROGRAM is looked up as a shell does: through PATH, or with a slash as a path from the
+working directory, which is / if the root folder is another one. It may be linked statically or dynamically, or be a script.`,
 		Example: `  unifaas run ./hello World
+  unifaas run -- /usr/bin/python3 -c 'print(1)'
+  unifaas run -- sh -c 'ls / | wc -l'
   unifaas run --memory 1G --env GOMAXPROCS=1 -- ./sort -r < words
   unifaas run --timing ./hello`,
 		Args: cobra.MinimumNArgs(1),
@@ -55,7 +59,7 @@ PROGRAM is a static x86-64 ELF file, or with --root the path of one in an image.
 	f.StringVarP(&memory, "memory", "m", memory, "memory of the virtual machine")
 	f.StringArrayVarP(&o.Env, "env", "e", nil, "environment variable `K=V` of the program; may be repeated")
 	f.StringArrayVar(&o.Egress, "egress", nil, "where the program may connect to: public, none, all, or an address, prefix or name `RULE`; may be repeated (default public)")
-	f.StringVar(&o.Root, "root", "", "EROFS `IMAGE` with the program and its files")
+	f.StringVar(&o.Root, "root", "/", "`FOLDER` or EROFS image that the program has as its root folder, read-only")
 	f.BoolVar(&o.Timing, "timing", false, "print what the start consisted of on standard error")
 	f.BoolVar(&o.Strace, "strace", false, "print every system call on standard error")
 	return cmd

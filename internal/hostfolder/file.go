@@ -97,7 +97,7 @@ func (f *Folder) borrow(path string, inode uint64) (fd int, done func(), err err
 	defer f.mu.Unlock()
 	if len(f.open) >= maxOpen {
 		victim := slices.IndexFunc(f.open, func(o openFile) bool { return o.busy == 0 })
-		if victim < 0 || f.closed {
+		if victim < 0 {
 			return fd, func() { unix.Close(fd) }, nil
 		}
 		unix.Close(f.open[victim].fd)

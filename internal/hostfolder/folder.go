@@ -47,10 +47,12 @@ type Folder struct {
 	fd   int
 	dev  uint64
 
+	life   sync.RWMutex // Close waits for requests
+	closed bool
+
 	mu     sync.Mutex
 	open   []openFile      // least recently used first
 	mounts map[uint64]bool // mount id: a file system of the kernel's own
-	closed bool
 }
 
 // Open prepares a folder.
@@ -80,10 +82,10 @@ func Open(dir string) (*Folder, error) {
 	return f, nil
 }
 
-// Close gives everything back. No request may be running.
+// Close gives everything back once the requests under way are answered; later ones get EIO.
 func (f *Folder) Close() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.life.Lock()
+	defer f.life.Unlock()
 	for _, o := range f.open {
 		unix.Close(o.fd)
 	}
@@ -93,6 +95,11 @@ func (f *Folder) Close() error {
 
 // Do answers a request. It may wait for a disk, never for anything else.
 func (f *Folder) Do(r Request) Reply {
+	f.life.RLock()
+	defer f.life.RUnlock()
+	if f.closed {
+		return Reply{Errno: unix.EIO}
+	}
 	var rep Reply
 	var err error
 	switch r.Op {

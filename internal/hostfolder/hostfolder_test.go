@@ -357,6 +357,30 @@ func TestFIFO(t *testing.T) {
 	}
 }
 
+// TestClose: no request runs on, or begins, when Close has returned.
+func TestClose(t *testing.T) {
+	f, _ := newFolder(t)
+	ino := statOf(t, f, "a").Inode
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for {
+				r := f.Do(Request{Op: abi.FileRead, Path: "a", Inode: ino, Len: 100})
+				if r.Errno == unix.EIO {
+					return
+				}
+				if string(r.Data) != "content of a" {
+					t.Errorf("%q %v", r.Data, r.Errno)
+				}
+			}
+		})
+	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+	all.Wait()
+}
+
 func fds(t *testing.T) int {
 	l, err := os.ReadDir("/proc/self/fd")
 	if err != nil {

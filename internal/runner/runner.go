@@ -5,10 +5,10 @@ package runner
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,7 +28,7 @@ type Options struct {
 	Monitor string
 	Memory  int64
 	Env     []string // K=V
-	Root    string   // image file; empty: Program is a file of the host
+	Root    string   // folder or image file
 	Program string
 	Args    []string // argv, Args[0] included
 	Egress  []string // rules: where the program may connect to
@@ -69,27 +69,10 @@ func Run(ctx context.Context, o Options) (int, error) {
 		return 0, err
 	}
 	o.Memory = o.Memory &^ (2*units.MiB - 1)
-	var made time.Duration
-	var opened []io.Closer
-	defer func() {
-		for _, c := range opened {
-			c.Close()
-		}
-	}()
+	s := setup{o: &o}
+	defer s.close()
 	t, err := tender.Start(ctx, tender.StartOptions{Name: "run", Monitor: o.Monitor, Exe: o.Exe, Libos: o.Libos, Memory: o.Memory,
-		Egress: egress.NewPool().Broker(rules),
-		Prepare: func(s *tender.StartOptions) error {
-			begin := time.Now()
-			f, size, b, err := open(&o)
-			if err != nil {
-				return err
-			}
-			img := new(layermem.Cache).Get(image.Layer{File: f, Size: size})
-			opened = append(opened, f, img)
-			s.Layers, s.Boot = []monitor.Layer{{File: img.Layer.File, Size: size}}, b
-			made = time.Since(begin)
-			return nil
-		}})
+		Egress: egress.NewPool().Broker(rules), Prepare: s.prepare})
 	if err != nil {
 		return 0, err
 	}
@@ -104,7 +87,7 @@ func Run(ctx context.Context, o Options) (int, error) {
 	e := wait(ctx, i)
 	report(o.Stderr, e)
 	if o.Timing {
-		timing(o.Stderr, made, t.SpawnTime(), e, time.Since(begin))
+		timing(o.Stderr, s.took, t.SpawnTime(), e, time.Since(begin))
 	}
 	return e.Code(), nil
 }
@@ -116,66 +99,98 @@ func checkMemory(n int64) error {
 	return nil
 }
 
-// open makes or opens the image, and says how its program is started.
-func open(o *Options) (*os.File, int64, monitor.Boot, error) {
-	b := monitor.Boot{MaxFiles: maxFiles, OverlayMax: uint64(o.Memory / 2), Flags: flags(o)}
-	var f *os.File
-	var size int64
-	var err error
-	if o.Root != "" {
-		if f, size, err = openImage(o.Root); err != nil {
-			return nil, 0, b, err
-		}
-		b.Program, b.Args, b.Cwd = o.Program, o.Args, "/"
+// smallLayer is up to which size a layer is not worth a huge page.
+const smallLayer = 128 << 10
+
+// setup makes what a tender starts from.
+type setup struct {
+	o      *Options
+	took   time.Duration
+	opened []io.Closer // until the end; last first
+}
+
+func (s *setup) close() {
+	for _, c := range slices.Backward(s.opened) {
+		c.Close()
+	}
+}
+
+// prepare fills in root folder, program and the rest while the tender process starts.
+func (s *setup) prepare(to *tender.StartOptions) error {
+	begin := time.Now()
+	o := s.o
+	b := monitor.Boot{Program: o.Program, Args: o.Args, Cwd: "/", MaxFiles: maxFiles, OverlayMax: uint64(o.Memory / 2), Flags: flags(o)}
+	var terminal []string
+	if term := os.Getenv("TERM"); term != "" && b.Flags&abi.BootStdoutTTY != 0 {
+		terminal = []string{"TERM=" + term}
+	}
+	b.Env = environment(image.DefaultEnv(), terminal, o.Env)
+	to.Boot = b
+	fi, err := os.Stat(o.Root)
+	if err == nil && fi.IsDir() {
+		err = s.folder(to)
 	} else {
-		var m image.Manifest
-		if f, size, m, err = image.FromELF(o.Program); err != nil {
-			return nil, 0, b, err
-		}
-		b.Program, b.Args, b.Cwd, b.Env = m.Program, o.Args, m.Cwd, m.Env
+		err = s.image(to)
 	}
-	b.Env = environment(b.Env, o.Env)
-	if b.Cwd == "" {
-		b.Cwd = "/"
-	}
-	return f, size, b, nil
+	s.took = time.Since(begin)
+	return err
 }
 
-// openImage opens an EROFS file system.
-func openImage(name string) (*os.File, int64, error) {
-	const (
-		magicAt = 1024
-		magic   = 0xe0f5e1e2
-	)
-	// O_NONBLOCK: a FIFO named by mistake must not hang here.
-	f, err := os.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
+// image has the root folder in an image.
+func (s *setup) image(to *tender.StartOptions) error {
+	f, size, err := openImage(s.o.Root)
 	if err != nil {
-		return nil, 0, err
+		return err
 	}
-	fi, err := f.Stat()
-	switch {
-	case err != nil:
-	case fi.IsDir():
-		err = fmt.Errorf("%s: a folder cannot be the root yet: give an EROFS image, made by mkfs.erofs", name)
-	case !fi.Mode().IsRegular():
-		err = fmt.Errorf("%s: not a file: give an EROFS image, made by mkfs.erofs", name)
-	}
-	var head [4]byte
-	if err == nil {
-		if _, rerr := f.ReadAt(head[:], magicAt); rerr != nil || binary.LittleEndian.Uint32(head[:]) != magic {
-			err = fmt.Errorf("%s: not an EROFS image", name)
-		}
-	}
-	if err != nil {
-		f.Close()
-		return nil, 0, err
-	}
-	return f, fi.Size(), nil
+	s.opened = append(s.opened, f)
+	s.layer(to, f, size)
+	return nil
 }
 
-// environment puts variables together: few of them are certain, then those of the image, then those of the caller.
+// folder has the root folder on the host.
+func (s *setup) folder(to *tender.StartOptions) error {
+	root, err := openFolder(s.o.Root)
+	if err != nil {
+		return err
+	}
+	s.opened = append(s.opened, root)
+	g, err := root.find(s.o.Program, to.Boot.Env)
+	if err != nil {
+		return err
+	}
+	s.opened = append(s.opened, g.file)
+	to.Boot.Program, to.Boot.Cwd = g.path, root.cwd
+	if g.static() {
+		f, size, err := root.layer(g)
+		if err != nil {
+			return err
+		}
+		s.opened = append(s.opened, f)
+		to.Boot.Program = g.real
+		s.layer(to, f, size)
+	}
+	served, err := root.serve()
+	if err != nil {
+		return err
+	}
+	s.opened = append(s.opened, served)
+	to.Files = served
+	return nil
+}
+
+// layer adds a layer above those there are.
+func (s *setup) layer(to *tender.StartOptions, f *os.File, size int64) {
+	if size > smallLayer {
+		ref := new(layermem.Cache).Get(image.Layer{File: f, Size: size})
+		s.opened = append(s.opened, ref)
+		f = ref.Layer.File
+	}
+	to.Layers = append(to.Layers, monitor.Layer{File: f, Size: size})
+}
+
+// environment puts variables together; later ones win.
 func environment(lists ...[]string) []string {
-	env := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"}
+	var env []string
 	for _, l := range lists {
 		for _, kv := range l {
 			key, _, _ := strings.Cut(kv, "=")
