@@ -163,6 +163,8 @@ long mm_own(struct mm *mm, u64 addr, u64 len)
 				va += n;
 				continue;
 			}
+			if (n == -EAGAIN) /* v may be gone; what is left comes with the faults */
+				break;
 		}
 		if (v && v->file && !(va & ~HUGE_MASK) && end - va >= HUGE_SIZE && file_own_huge(mm, v, va)) {
 			va += HUGE_SIZE;

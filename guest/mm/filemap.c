@@ -214,6 +214,8 @@ long file_own_read(struct mm *mm, struct vma *v, u64 va, u64 end)
 		else
 			page_put(block + (i << PAGE_SHIFT));
 	}
+	if (mm->seq != seq)
+		return -EAGAIN;
 	return ok ? (long)(n << PAGE_SHIFT) : 0;
 }
 

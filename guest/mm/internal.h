@@ -182,7 +182,7 @@ int anon_fault(struct mm *mm, struct vma *v, u64 va, bool write);
 void *anon_page(void);                                   /* one page for the program, contents undefined */
 int anon_copy(struct mm *mm, struct vma *v, u64 va, u64 *e);
 int file_fault(struct mm *mm, struct vma *v, u64 va, bool write);
-long file_own_read(struct mm *mm, struct vma *v, u64 va, u64 end); /* own pages, read: bytes made present, 0: not for this file */
+long file_own_read(struct mm *mm, struct vma *v, u64 va, u64 end); /* own pages, read: bytes made present, 0: not for this file, -EAGAIN: mappings changed */
 bool file_own_huge(struct mm *mm, struct vma *v, u64 va); /* copy 2 MiB of the file into one leaf; false: not possible */
 int file_fault_write(struct mm *mm, struct vma *v, u64 va);
 

@@ -297,7 +297,6 @@ struct process *process_find(int pid) { return pid == 1 ? &process : NULL; }
 struct thread *thread_find(int tid) { return tid == 1 ? &thread : NULL; }
 u64 process_cpu_ns(struct process *p) { return 0; }
 
-int signal_send_process(struct process *p, const struct ksiginfo *si) { return 0; }
 int signal_send_thread(struct thread *t, const struct ksiginfo *si)
 {
 	fake_signal = si->signo;

@@ -20,7 +20,7 @@ int folder_refuse, folder_stale;
 unsigned long folder_requests;
 
 static int top = -1;
-static unsigned long area_next;
+static unsigned long area_next, mapped;
 
 void folder_open(const char *dir)
 {
@@ -31,7 +31,7 @@ void folder_open(const char *dir)
 	}
 	if (mmap((void *)UFS_FILES_VA, AREA, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
 		exit(1);
-	area_next = 0;
+	area_next = mapped = 0;
 }
 
 static unsigned long long ns(struct timespec t) { return t.tv_sec * 1000000000ULL + t.tv_nsec; }
@@ -109,6 +109,7 @@ static int map(const char *path, const struct ufs_file_req *req, struct ufs_file
 	if (mmap((void *)(UFS_FILES_VA + at), st.st_size, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
 		return ENOMEM;
 	close(fd);
+	mapped++;
 	area_next = at + (st.st_size + 4095) / 4096 * 4096;
 	*out = (struct ufs_file_map){ .offset = at, .size = st.st_size };
 	return 0;
@@ -146,8 +147,12 @@ int folder_serve(unsigned op, const char *path, const struct ufs_file_req *req, 
 		close(fd);
 		*n = r < 0 ? 0 : r;
 		return r < 0 ? errno : 0;
-	case UFS_FILE_UNMAP:
-		return 0; /* what lies there stays: who looks at it still would not be noticed otherwise */
+	case UFS_FILE_UNMAP: /* whoever still looks there ends by a fault */
+		if (mprotect((void *)(UFS_FILES_VA + req->from), 4096, PROT_NONE))
+			exit(1);
+		if (--mapped <= 1) /* the first one may stay */
+			area_next = 0x1000000;
+		return 0;
 	}
 	return EINVAL;
 }

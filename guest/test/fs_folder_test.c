@@ -114,6 +114,35 @@ static int eviction(void *arg)
 	return 0;
 }
 
+/* More large files than the area holds: those that nobody has mapped make room. */
+static int full(void *arg)
+{
+	struct run *r = arg;
+	char name[64];
+	int keep;
+
+	host_shell("cd %s && mkdir large && for i in $(seq 60); do truncate -s 9M large/f$i; printf $i | dd of=large/f$i conv=notrunc 2>/dev/null; done", r->root);
+	folder_open(r->root);
+	fake_folder(4);
+	fake_layers(NULL, 0, 64 << 20);
+	keep = open_guest("s9m");
+	u64 size = load(r, "s9m");
+	CHECK_EQ(inode_prepare(fd_peek(keep)->ino), 1);
+	for (u32 i = 1; i <= 60; i++) {
+		snprintf(name, sizeof(name), "large/f%u", i);
+		int fd = open_guest(name);
+		CHECK(fd >= 0);
+		CHECK_EQ(inode_prepare(fd_peek(fd)->ino), 1);
+		const char *page = fd_peek(fd)->ino->ops->page(fd_peek(fd)->ino, 0, false);
+		CHECK(!IS_ERR(page));
+		CHECK_EQ(atoi(page), i);
+		GUEST(__NR_close, fd, 0, 0, 0, 0, 0);
+	}
+	load(r, "s9m");
+	same_pages(fd_peek(keep)->ino, size, 100);
+	return 0;
+}
+
 /* A file that is another under the same name: ESTALE, then its new self. */
 static int replaced(void *arg)
 {
@@ -207,7 +236,7 @@ int main(int argc, char **argv)
 	host_map();
 	snprintf(root, sizeof(root), "%s/root", host_folder(tree));
 	state = argc > 2 ? atoi(argv[2]) : 1;
-	if (host_fork_run(contents, &r) || host_fork_run(eviction, &r) || host_fork_run(replaced, &r))
+	if (host_fork_run(contents, &r) || host_fork_run(eviction, &r) || host_fork_run(full, &r) || host_fork_run(replaced, &r))
 		return 1;
 	for (u32 i = 0; i < seeds; i++) {
 		state = (argc > 2 ? atoi(argv[2]) : 1) + i;
