@@ -45,6 +45,7 @@ bool dgram_room(struct sock *to, size_t len)
 
 void dgram_deliver(struct sock *to, struct skmsg *msg)
 {
+	msg->stamp = to->opt[OPT_TIMESTAMP] | to->opt[OPT_TIMESTAMPNS] ? real_ns() : 0;
 	list_add_tail(&msg->link, &to->msgs);
 	to->msgbytes += msg->len + sizeof(*msg);
 	to->nmsgs++;
@@ -98,6 +99,9 @@ long dgram_recv(struct sock *sk, struct smsg *m)
 		r = m->flags & MSG_TRUNC ? msg->len : n;
 	m->out |= n < msg->len ? MSG_TRUNC : 0;
 	m->cred = msg->cred;
+	m->stamp = msg->stamp;
+	memcpy(m->to, msg->to, 16);
+	m->tos = msg->tos;
 	if (m->addr && sk->ops->from)
 		sk->ops->from(sk, msg, m->addr);
 	if (peek) {

@@ -239,8 +239,10 @@ void inet_disconnect(struct sock *sk)
 struct sock *inet_create(int family, int type, int proto)
 {
 	struct sock *sk;
+	if (proto < 0 || proto > 262 /* IPPROTO_MPTCP */)
+		return ERR_PTR(-EINVAL);
 	if (type == SOCK_RAW)
-		return ERR_PTR(-EPERM);
+		return ERR_PTR(proto ? -EPERM : -EPROTONOSUPPORT);
 	if (type != SOCK_STREAM && type != SOCK_DGRAM)
 		return ERR_PTR(-ESOCKTNOSUPPORT);
 	int want = type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP;

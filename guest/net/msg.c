@@ -2,8 +2,11 @@
 /* msg.c: sendto, recvfrom, sendmsg, recvmsg and their plural forms: headers, addresses, ancillary data. */
 #include "sock.h"
 #include "syscall.h"
+#include <asm/socket.h>
+#include <linux/in6.h>
 
-#define SOL_SOCKET 1
+#define SOL_IP 0
+#define SOL_IPV6 41
 #define SCM_RIGHTS 1
 #define SCM_CREDENTIALS 2
 #define SCM_MAX_FD 253
@@ -134,6 +137,42 @@ static void put_rights(struct ctl *c, struct smsg *m)
 	c->left -= used;
 }
 
+static void put_info(struct ctl *c, struct sock *sk, struct smsg *m)
+{
+	if (m->stamp && sk->opt[OPT_TIMESTAMP]) {
+		struct ktv tv = { m->stamp / NSEC, m->stamp % NSEC / 1000 };
+		put_cmsg(c, m, SOL_SOCKET, SO_TIMESTAMP_OLD, &tv, sizeof(tv));
+	} else if (m->stamp && sk->opt[OPT_TIMESTAMPNS]) {
+		struct kts ts = ns_to_ts(m->stamp);
+		put_cmsg(c, m, SOL_SOCKET, SO_TIMESTAMPNS_OLD, &ts, sizeof(ts));
+	}
+	if (sk->type != SOCK_DGRAM || sk->family == AF_UNIX || inaddr_any(m->to))
+		return;
+	bool v4 = inaddr_v4(m->to);
+	u32 ttl = 64, ifindex = inaddr_loopback(m->to) ? 1 : 2, tclass = m->tos;
+	if (v4 && sk->opt[OPT_PKTINFO]) {
+		struct { u32 ifindex; u8 spec[4], addr[4]; } info = { ifindex, { 0 }, { 0 } };
+		memcpy(info.spec, m->to + 12, 4);
+		memcpy(info.addr, m->to + 12, 4);
+		put_cmsg(c, m, SOL_IP, IP_PKTINFO, &info, sizeof(info));
+	}
+	if (v4 && sk->opt[OPT_RECVTTL])
+		put_cmsg(c, m, SOL_IP, IP_TTL, &ttl, 4);
+	if (v4 && sk->opt[OPT_RECVTOS])
+		put_cmsg(c, m, SOL_IP, IP_TOS, &m->tos, 1);
+	if (sk->family != AF_INET6)
+		return;
+	if (sk->opt[OPT_V6_PKTINFO]) {
+		struct { u8 addr[16]; u32 ifindex; } info = { { 0 }, ifindex };
+		memcpy(info.addr, m->to, 16);
+		put_cmsg(c, m, SOL_IPV6, IPV6_PKTINFO, &info, sizeof(info));
+	}
+	if (!v4 && sk->opt[OPT_V6_RECVHOPS])
+		put_cmsg(c, m, SOL_IPV6, IPV6_HOPLIMIT, &ttl, 4);
+	if (!v4 && sk->opt[OPT_V6_RECVTCLASS])
+		put_cmsg(c, m, SOL_IPV6, IPV6_TCLASS, &tclass, 4);
+}
+
 /* ---- one message with a header ---- */
 
 /* Brings the header and its vector in; *vec is kmalloc'ed if it is not fast. */
@@ -198,6 +237,7 @@ static long recv_header(struct file *f, struct sock *sk, u64 uh, u32 flags)
 	struct ctl c = { h.control, h.control ? h.controllen : 0 };
 	if (sk->opt[OPT_PASSCRED] && sk->family == AF_UNIX)
 		put_cmsg(&c, &m, SOL_SOCKET, SCM_CREDENTIALS, &m.cred, sizeof(m.cred));
+	put_info(&c, sk, &m);
 	if (m.scm)
 		put_rights(&c, &m);
 	if (h.name && copy_to_user((void *)h.name, sa.b, MIN((u32)h.namelen, sa.len)))

@@ -5,7 +5,7 @@
 const struct netif netifs[NETIFS] = {
 	{ "lo", 8, 128, { 0 }, { [15] = 1 }, { 127, 0, 0, 1 }, { 255 }, { 0 }, 0x10049 /* UP LOOPBACK RUNNING LOWER_UP */, 65536, 772 },
 	{ "eth0", 24, 64, { 2, 0, 10, 0, 2, 15 }, { 0xfd, [13] = 2, [15] = 0x15 }, { 10, 0, 2, 15 }, { 255, 255, 255 }, { 10, 0, 2, 255 },
-	  0x11043 /* UP BROADCAST RUNNING MULTICAST LOWER_UP */, 1500, 1 },
+	  0x10043 /* UP BROADCAST RUNNING LOWER_UP; no MULTICAST */, 1500, 1 },
 };
 
 u32 net_routes(struct route r[4])

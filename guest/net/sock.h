@@ -81,6 +81,9 @@ struct smsg {
 	struct saddr *addr;               /* destination, or where the sender's goes; NULL none */
 	struct scm *scm;
 	struct cred cred;
+	/* Received, for ancillary data: when, to which address (all zero: it is no datagram of the network), with which TOS. */
+	u64 stamp;
+	u8 to[16], tos;
 };
 
 struct uname;                             /* name of an AF_UNIX socket */
@@ -92,7 +95,7 @@ struct skmsg {
 	struct cred cred;
 	u32 flow;                         /* id, 0 none: who gets the credit */
 	struct inaddr from;
-	u8 to[16];                        /* address that it was sent to */
+	u8 to[16], tos;                   /* address that it was sent to */
 	u64 stamp;                        /* when it came, CLOCK_REALTIME */
 	struct uname *name;
 	u8 data[];
@@ -119,7 +122,9 @@ enum {
 	OPT_RCVLOWAT, OPT_MARK, OPT_BUSY_POLL, OPT_SNDBUF, OPT_RCVBUF, OPT_NODELAY, OPT_CORK, OPT_KEEPIDLE, OPT_KEEPINTVL, OPT_KEEPCNT,
 	OPT_SYNCNT, OPT_LINGER2, OPT_DEFER_ACCEPT, OPT_QUICKACK, OPT_USER_TIMEOUT, OPT_FASTOPEN, OPT_NOTSENT_LOWAT, OPT_TOS, OPT_TTL,
 	OPT_MTU_DISCOVER, OPT_RECVERR, OPT_BIND_NO_PORT, OPT_MCAST_TTL, OPT_MCAST_LOOP, OPT_V6ONLY, OPT_TCLASS, OPT_V6_HOPS,
-	OPT_V6_MTU_DISCOVER, OPT_V6_RECVERR, OPT_V6_MCAST_HOPS, OPT_V6_MCAST_LOOP,
+	OPT_V6_MTU_DISCOVER, OPT_V6_RECVERR, OPT_V6_MCAST_HOPS, OPT_V6_MCAST_LOOP, OPT_TIMESTAMP, OPT_TIMESTAMPNS, OPT_NO_CHECK, OPT_PKTINFO,
+	OPT_RECVTTL, OPT_RECVTOS, OPT_FREEBIND, OPT_MCAST_ALL, OPT_MINTTL, OPT_V6_PKTINFO, OPT_V6_RECVHOPS, OPT_V6_RECVTCLASS, OPT_MCAST_IF,
+	OPT_MAXSEG, OPT_FASTOPEN_CONNECT, OPT_RENO,
 	OPT_COUNT
 };
 
@@ -130,6 +135,7 @@ struct sock {
 	u8 shut;                          /* SHUT_* */
 	bool external;                    /* stream over the rings */
 	bool nospace;                     /* a writer found no room and wants to hear of some */
+	u8 bufs;                          /* set by the program: 1 SO_SNDBUF, 2 SO_RCVBUF */
 	u8 bound;                         /* by bind(), not by itself: BOUND_* */
 	bool fin_seen;                    /* the monitor sent EOF */
 	bool in_progress;                 /* connect() said so and has not been asked again */

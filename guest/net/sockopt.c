@@ -41,25 +41,47 @@ static const struct opt { u8 level, name, flags; s32 def, min, max; } options[OP
 	{ 6, TCP_FASTOPEN, 0, 0, 0, 0x7fffffff },
 	{ 6, TCP_NOTSENT_LOWAT, 0, 0, ANY },
 	{ 0, IP_TOS, BYTE, 0, ANY },
-	{ 0, IP_TTL, BYTE, 64, 1, 255 },
+	{ 0, IP_TTL, BYTE, 64, -1, 255 },
 	{ 0, IP_MTU_DISCOVER, BYTE, 1, 0, 5 },
 	{ 0, IP_RECVERR, BYTE | BOOL, 0, 0, 1 },
 	{ 0, IP_BIND_ADDRESS_NO_PORT, BYTE | BOOL, 0, 0, 1 },
-	{ 0, IP_MULTICAST_TTL, BYTE, 1, 0, 255 },
+	{ 0, IP_MULTICAST_TTL, BYTE, 1, -1, 255 },
 	{ 0, IP_MULTICAST_LOOP, BYTE | BOOL, 1, 0, 1 },
 	{ 41, IPV6_V6ONLY, BOOL, 0, 0, 1 },
 	{ 41, IPV6_TCLASS, 0, 0, -1, 255 },
 	{ 41, IPV6_UNICAST_HOPS, 0, 64, -1, 255 },
 	{ 41, IPV6_MTU_DISCOVER, 0, 1, 0, 5 },
 	{ 41, IPV6_RECVERR, BOOL, 0, 0, 1 },
-	{ 41, IPV6_MULTICAST_HOPS, 0, 1, -1, 255 },
-	{ 41, IPV6_MULTICAST_LOOP, BOOL, 1, 0, 1 },
+	{ 41, IPV6_MULTICAST_HOPS, 0, 1, ANY },
+	{ 41, IPV6_MULTICAST_LOOP, 0, 1, 0, 1 },
+	{ 1, SO_TIMESTAMP_OLD, BOOL, 0, 0, 1 },
+	{ 1, SO_TIMESTAMPNS_OLD, BOOL, 0, 0, 1 },
+	{ 1, SO_NO_CHECK, BOOL, 0, 0, 1 },
+	{ 0, IP_PKTINFO, BYTE | BOOL, 0, 0, 1 },
+	{ 0, IP_RECVTTL, BYTE | BOOL, 0, 0, 1 },
+	{ 0, IP_RECVTOS, BYTE | BOOL, 0, 0, 1 },
+	{ 0, IP_FREEBIND, BYTE | BOOL, 0, 0, 1 },
+	{ 0, IP_MULTICAST_ALL, BYTE, 1, 0, 1 },
+	{ 0, IP_MINTTL, BYTE, 0, 0, 255 },
+	{ 41, IPV6_RECVPKTINFO, BOOL, 0, 0, 1 },
+	{ 41, IPV6_RECVHOPLIMIT, BOOL, 0, 0, 1 },
+	{ 41, IPV6_RECVTCLASS, BOOL, 0, 0, 1 },
+	{ 0, IP_MULTICAST_IF, 0, 0, ANY },
+	{ 6, TCP_MAXSEG, 0, 0, 0, 32767 },
+	{ 6, TCP_FASTOPEN_CONNECT, 0, 0, 0, 1 }, /* without a cookie, and there are none, nothing happens early */
+	{ 6, TCP_CONGESTION, 0, 0, 0, 0 }, /* a name; kept: is it reno? */
 };
 
 void sockopt_init(struct sock *sk)
 {
 	for (u32 i = 0; i < OPT_COUNT; i++)
 		sk->opt[i] = options[i].def;
+	if (sk->family == AF_INET6)
+		sk->opt[OPT_MCAST_ALL] = 0;
+	if (sk->type == SOCK_STREAM && sk->family != AF_UNIX) { /* as it is shown; it grows */
+		sk->opt[OPT_SNDBUF] = 16384;
+		sk->opt[OPT_RCVBUF] = 131072;
+	}
 }
 
 static int find(int level, int name)
@@ -77,6 +99,7 @@ static bool has_level(struct sock *sk, int level)
 	switch (level) {
 	case SOL_SOCKET_: return true;
 	case IPPROTO_TCP: return inet && sk->type == SOCK_STREAM;
+	case IPPROTO_UDP: return inet && sk->type == SOCK_DGRAM;
 	case IPPROTO_IP: return inet;
 	case IPPROTO_IPV6: return sk->family == AF_INET6;
 	}
@@ -104,6 +127,40 @@ static int get_timeo(u64 *ns, u64 uval, u32 len)
 	return 0;
 }
 
+/* Sockets are bound to no device; taking that back is fine. */
+static long bind_device(u64 uname, u32 len)
+{
+	char name[16] = { 0 };
+	if (copy_from_user(name, (void *)uname, MIN(len, 15U)))
+		return -EFAULT;
+	for (u32 i = 0; i < NETIFS; i++)
+		if (!strcmp(name, netifs[i].name))
+			return -EPERM;
+	return *name ? -ENODEV : 0;
+}
+
+/* There are no groups to join. */
+static long multicast(struct sock *sk, int name, u64 uval, u32 len)
+{
+	u8 a[12], *ifa = a + 4; /* in_addr, ip_mreq or ip_mreqn */
+	struct inaddr in = { .a = { [10] = 0xff, 0xff } };
+	if (len < (name == IP_MULTICAST_IF ? 4 : 8))
+		return -EINVAL;
+	if (copy_from_user(a, (void *)uval, MIN(len, 12U)))
+		return -EFAULT;
+	if (name == IP_MULTICAST_IF && len < 8)
+		ifa = a;
+	memcpy(in.a + 12, ifa, 4);
+	if (name != IP_MULTICAST_IF)
+		return a[0] >> 4 != 14 ? -EINVAL : name == IP_ADD_MEMBERSHIP ? -ENODEV : -EADDRNOTAVAIL;
+	if (sk->type == SOCK_STREAM)
+		return -EINVAL;
+	if (!inet_local(in.a))
+		return -EADDRNOTAVAIL;
+	memcpy(&sk->opt[OPT_MCAST_IF], ifa, 4);
+	return 0;
+}
+
 static long set(struct sock *sk, int level, int name, u64 uval, u32 len)
 {
 	s32 v = 0;
@@ -115,8 +172,15 @@ static long set(struct sock *sk, int level, int name, u64 uval, u32 len)
 		char s[16] = { 0 };
 		if (len < 1 || copy_from_user(s, (void *)uval, MIN(len, 15U)))
 			return len < 1 ? -EINVAL : -EFAULT;
-		return strcmp(s, "cubic") && strcmp(s, "reno") ? -ENOENT : 0;
+		if (strcmp(s, "cubic") && strcmp(s, "reno"))
+			return -ENOENT;
+		sk->opt[OPT_RENO] = *s == 'r';
+		return 0;
 	}
+	if (level == SOL_SOCKET_ && name == SO_BINDTODEVICE)
+		return bind_device(uval, len);
+	if (level == IPPROTO_TCP && name == TCP_ULP && has_level(sk, level))
+		return -ENOENT;
 	int i = find(level, name);
 	u32 need = i >= 0 && options[i].flags & BYTE ? 1 : 4;
 	if ((int)len < (int)need)
@@ -139,9 +203,12 @@ static long set(struct sock *sk, int level, int name, u64 uval, u32 len)
 			/* fall through */
 		case SO_SNDBUF:
 		case SO_RCVBUF:
-			/* Kept to be read again, doubled as Linux does; what the buffers hold is SOCK_LIMIT and the stream window. */
-			sk->opt[i] = 2 * (v < 0 ? 106496 : MIN(MAX(v, 1152), 212992));
+			/* Doubled, as Linux does. A stream over the rings has its window, whatever is asked for. */
+			sk->opt[i] = 2 * (v < 0 ? 106496 : MIN(MAX(v, i == OPT_SNDBUF ? 2304 : 1152), 212992));
+			sk->bufs |= i == OPT_SNDBUF ? 1 : 2;
 			return 0;
+		case SO_DETACH_FILTER:
+			return -ENOENT;
 		case SO_TYPE:
 		case SO_PROTOCOL:
 		case SO_DOMAIN:
@@ -150,6 +217,10 @@ static long set(struct sock *sk, int level, int name, u64 uval, u32 len)
 			return -ENOPROTOOPT;
 		}
 	}
+	if (level == IPPROTO_IPV6 && has_level(sk, level) && (name == IPV6_ADD_MEMBERSHIP || name == IPV6_DROP_MEMBERSHIP))
+		return len < 20 || (u8)v != 0xff ? -EINVAL : name == IPV6_ADD_MEMBERSHIP ? -ENODEV : -EADDRNOTAVAIL;
+	if (level == IPPROTO_IP && has_level(sk, level) && (name == IP_ADD_MEMBERSHIP || name == IP_DROP_MEMBERSHIP || name == IP_MULTICAST_IF))
+		return multicast(sk, name, uval, len);
 	if (i < 0 || !has_level(sk, level))
 		return unknown(sk, level, name);
 	const struct opt *o = &options[i];
@@ -176,10 +247,20 @@ static long set(struct sock *sk, int level, int name, u64 uval, u32 len)
 		v = v < 0 ? 0x7fffffff : v ? v : 1;
 		break;
 	case OPT_LINGER2:
-		v = MAX(v, -1);
+		v = v < 0 ? -1 : !v ? 60 : MIN(v, 120);
 		break;
 	case OPT_DEFER_ACCEPT:
+		if (v > 0) { /* the next time that Linux would repeat its SYN */
+			s32 at = 1, step = 1;
+			for (u32 n = 1; at < v && n < 255; n++, at += step)
+				step = MIN(step * 2, 120);
+			v = at;
+		}
 		v = MAX(v, 0);
+		break;
+	case OPT_TIMESTAMP:
+	case OPT_TIMESTAMPNS:
+		sk->opt[OPT_TIMESTAMP] = sk->opt[OPT_TIMESTAMPNS] = 0;
 		break;
 	case OPT_TOS:
 	case OPT_TCLASS:
@@ -190,16 +271,26 @@ static long set(struct sock *sk, int level, int name, u64 uval, u32 len)
 	case OPT_MCAST_TTL:
 		if (stream)
 			return -EINVAL;
+		v = v == -1 ? 1 : v;
 		break;
 	case OPT_V6_MCAST_HOPS:
 		if (stream)
 			return -ENOPROTOOPT;
+		if (v < -1 || v > 255)
+			return -EINVAL;
+		v = v == -1 ? 1 : v;
+		break;
+	case OPT_MAXSEG:
+		if (v && v < 88)
+			return -EINVAL;
 		break;
 	case OPT_V6ONLY:
 		if (sk->local.port)
 			return -EINVAL;
 		break;
 	}
+	if (i == OPT_TTL && !v)
+		return -EINVAL;
 	if ((i == OPT_TTL || i == OPT_V6_HOPS) && v == -1)
 		v = 64;
 	sk->opt[i] = v;
@@ -229,11 +320,7 @@ u8 tcp_state(struct sock *sk)
 static long get_tcp(struct sock *sk, int name, u64 uval, u64 ulen, u32 len)
 {
 	if (name == TCP_CONGESTION)
-		return put_value("cubic\0\0\0\0\0\0\0\0\0\0", 16, uval, ulen, len);
-	if (name == TCP_MAXSEG) {
-		s32 mss = 65483;
-		return put_value(&mss, 4, uval, ulen, len);
-	}
+		return put_value(sk->opt[OPT_RENO] ? "reno\0\0\0\0\0\0\0\0\0\0\0" : "cubic\0\0\0\0\0\0\0\0\0\0", 16, uval, ulen, len);
 	if (name == TCP_INFO) {
 		struct tcp_info ti;
 		memset(&ti, 0, sizeof(ti));
@@ -256,12 +343,14 @@ static long get(struct sock *sk, int level, int name, u64 uval, u64 ulen)
 	if (len < 0)
 		return -EINVAL;
 	if (level != SOL_SOCKET_ && !has_level(sk, level))
-		return -EOPNOTSUPP;
+		return sk->family == AF_INET6 ? -ENOPROTOOPT : -EOPNOTSUPP;
 	int i = find(level, name);
-	if (i >= 0) {
+	if (i >= 0 && i != OPT_RENO) {
 		if (i == OPT_PASSCRED && sk->family != AF_UNIX)
 			return -EOPNOTSUPP;
 		v = sk->opt[i];
+		if (i == OPT_MAXSEG)
+			v = sk->state == SS_CONNECTED ? sk->external ? 1460 : 65483 : v ? v : 536;
 		if (options[i].flags & BYTE && len && len < 4 && v >= 0 && v <= 255) {
 			u8 b = v;
 			return put_value(&b, 1, uval, ulen, 1);
@@ -275,6 +364,8 @@ static long get(struct sock *sk, int level, int name, u64 uval, u64 ulen)
 	if (level != SOL_SOCKET_)
 		return unknown(sk, level, name);
 	switch (name) {
+	case SO_BINDTODEVICE: return put_user(0, ulen);
+	case SO_SNDLOWAT: v = 1; break;
 	case SO_TYPE: v = sk->type; break;
 	case SO_DOMAIN: v = sk->family; break;
 	case SO_PROTOCOL: v = sk->proto; break;

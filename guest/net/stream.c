@@ -18,19 +18,31 @@ void stream_pair(struct sock *a, struct sock *b)
 	b->peercred = a->cred;
 }
 
+/* What may be on its way from sk to its peer: the sender's buffer, with TCP half of both sides'. */
+static u32 limit(struct sock *sk)
+{
+	if (likely(!sk->bufs && (!sk->peer || !sk->peer->bufs)))
+		return SOCK_LIMIT;
+	if (sk->family == AF_UNIX)
+		return sk->opt[OPT_SNDBUF];
+	return (sk->bufs & 1 ? (u32)sk->opt[OPT_SNDBUF] : SOCK_LIMIT) / 2 +
+	       (sk->peer && sk->peer->bufs & 2 ? (u32)sk->peer->opt[OPT_RCVBUF] : SOCK_LIMIT) / 2;
+}
+
 /* Room in the peer's buffer; a peer that is gone takes everything, see push(). */
 static u32 peer_room(struct sock *sk)
 {
 	struct sock *p = sk->peer;
+	u32 max = limit(sk);
 	if (!p || p->state == SS_DEAD)
-		return SOCK_LIMIT;
-	return p->x.rx.len < SOCK_LIMIT ? SOCK_LIMIT - p->x.rx.len : 0;
+		return max;
+	return p->x.rx.len < max ? max - p->x.rx.len : 0;
 }
 
 /* Not at the first free byte: a writer that is woken should find worthwhile room. */
 bool stream_writable(struct sock *sk)
 {
-	return sk->external ? xs_writable(&sk->x) : peer_room(sk) >= SOCK_LIMIT / 3;
+	return sk->external ? xs_writable(&sk->x) : peer_room(sk) >= limit(sk) / 3;
 }
 
 /* Have both sides said that they send no more? Then TCP's connection is over, with or without descriptors. */

@@ -91,6 +91,7 @@ static long udp_send(struct sock *sk, struct smsg *m)
 		return PTR_ERR(msg);
 	msg->from = from;
 	memcpy(msg->to, to.a, 16);
+	msg->tos = sk->opt[sk->family == AF_INET ? OPT_TOS : OPT_TCLASS];
 	dgram_deliver(dst, msg);
 	return len;
 }
