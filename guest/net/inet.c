@@ -33,14 +33,14 @@ bool inet_local(const u8 a[16])
 int inet_outbound(struct sock *sk, const u8 dst[16])
 {
 	bool v4 = inaddr_v4(dst), bcast = v4 && (!memcmp(dst + 12, "\xff\xff\xff\xff", 4) || !memcmp(dst + 12, "\x0a\x00\x02\xff", 4));
+	if (bcast && sk->type == SOCK_DGRAM && !sk->opt[OPT_BROADCAST])
+		return -EACCES;
 	if (!outbound_allowed())
 		return -ENETUNREACH;
 	if (!inaddr_any(sk->local.a) && inaddr_v4(sk->local.a) != v4)
 		return -ENETUNREACH;
 	if (inaddr_loopback(sk->local.a))
 		return v4 ? -EINVAL : -ENETUNREACH;
-	if (bcast && sk->type == SOCK_DGRAM && !sk->opt[OPT_BROADCAST])
-		return -EACCES;
 	/* One stream leads to one address. */
 	if (bcast || (v4 ? dst[12] >> 4 == 14 : dst[0] == 0xff))
 		return -ENETUNREACH;
@@ -71,6 +71,8 @@ int inet_parse(struct sock *sk, const struct saddr *sa, struct inaddr *out, bool
 	bool v4 = sa->family == AF_INET && (sk->family == AF_INET || (!bind && sk->type == SOCK_DGRAM));
 	if (v4 ? sa->len < sizeof(*in) : sa->len < min)
 		return -EINVAL;
+	if (sa->family == AF_UNSPEC && !bind && sk->family == AF_INET && sk->type == SOCK_DGRAM && sa->len >= sizeof(*in))
+		v4 = true; /* as Linux lets datagrams be sent */
 	if (sa->family == AF_UNSPEC && bind && sk->family == AF_INET && !memcmp(in->addr, v6_any, 4))
 		v4 = true;
 	if (!v4 && (sk->family == AF_INET || sa->family != AF_INET6))
@@ -201,7 +203,7 @@ int inet_bind(struct sock *sk, const struct saddr *sa)
 		return r;
 	if (sk->local.port || sk->state != SS_FREE)
 		return -EINVAL;
-	if (!inet_local(a.a))
+	if (!inet_local(a.a) && !sk->opt[OPT_FREEBIND])
 		return -EADDRNOTAVAIL;
 	memcpy(sk->local.a, a.a, 16);
 	r = port_take(sk, a.port);

@@ -57,6 +57,42 @@ static int take_credentials(struct smsg *m, u64 udata, u64 len)
 	return 0;
 }
 
+/* What a datagram should be sent with: 0, or -EINVAL for what there is not. */
+static int take_info(struct smsg *m, const struct cmsghdr_k *h, u64 udata, u64 n)
+{
+	struct { u32 ifindex; u8 spec[4], addr[4]; } info;
+	u32 v = 0;
+	if (h->level == SOL_IP && h->type == IP_PKTINFO) {
+		if (n != sizeof(info))
+			return -EINVAL;
+		if (get_user(info, udata))
+			return -EFAULT;
+		memset(m->to, 0, 16);
+		memset(m->to + 10, 0xff, 2);
+		memcpy(m->to + 12, info.spec, 4);
+		return inet_local(m->to) ? 0 : -EINVAL;
+	}
+	if (h->level == SOL_IPV6 && h->type == IPV6_PKTINFO) {
+		if (n < 20)
+			return -EINVAL;
+		if (copy_from_user(m->to, (void *)udata, 16))
+			return -EFAULT;
+		return inet_local(m->to) ? 0 : -EINVAL;
+	}
+	if (!(h->level == SOL_IP && (h->type == IP_TOS || h->type == IP_TTL)) &&
+	    !(h->level == SOL_IPV6 && (h->type == IPV6_TCLASS || h->type == IPV6_HOPLIMIT))) {
+		unsupported_once("ancillary data", (u64)h->level << 32 | (u32)h->type);
+		return -EINVAL;
+	}
+	if (n != 4 && (n != 1 || h->type != IP_TOS))
+		return -EINVAL;
+	if (copy_from_user(&v, (void *)udata, n))
+		return -EFAULT;
+	if (h->type == IP_TOS || h->type == IPV6_TCLASS)
+		m->tos = v;
+	return 0;
+}
+
 static int take_control(struct sock *sk, struct smsg *m, u64 ucontrol, u64 len)
 {
 	struct cmsghdr_k h;
@@ -74,9 +110,8 @@ static int take_control(struct sock *sk, struct smsg *m, u64 ucontrol, u64 len)
 				r = h.type == SCM_RIGHTS ? take_rights(m, data, n) : take_credentials(m, data, n);
 		} else if (h.level == SOL_SOCKET || sk->family == AF_UNIX) {
 			r = h.level == SOL_SOCKET ? -EINVAL : 0;
-		} else {
-			unsupported_once("ancillary data", (u64)h.level << 32 | (u32)h.type);
-			r = -EINVAL;
+		} else if (sk->type == SOCK_DGRAM) {
+			r = take_info(m, &h, data, n);
 		}
 		if (r)
 			return r;

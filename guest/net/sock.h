@@ -72,6 +72,7 @@ struct scm { struct list link; u64 start, end; u32 n; struct file *f[]; };
 struct scm *scm_alloc(u32 n);             /* NULL when out of memory; counts against the limit: ERR_PTR(-ETOOMANYREFS) */
 struct scm *scm_dup(struct scm *s);
 void scm_free(struct scm *s);             /* NULL is fine; never recursive, however sockets are in sockets */
+void scm_closed(void);                    /* an AF_UNIX socket was closed: perhaps the last way to others */
 
 /* One send or receive. */
 struct smsg {
@@ -158,6 +159,10 @@ struct sock {
 	u32 msgbytes, nmsgs;
 	/* names */
 	struct inaddr local, remote;
+	struct file *file;                /* NULL: not accepted yet, or closed */
+	struct list in_gc;                /* scm.c: reachable, to be looked into */
+	u32 inflight;                     /* scm.c: references by messages */
+	bool reached;
 	struct list in_all;               /* every socket: /proc/net */
 	struct list flows;                /* UDP: to addresses outside */
 	u32 nflows;

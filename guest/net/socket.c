@@ -44,7 +44,7 @@ struct sock *sock_alloc(int family, int type, int proto, const struct sock_ops *
 	waitq_init(&sk->wq);
 	xs_init(&sk->x, 0, &sk->wq);
 	struct list *lists[] = { &sk->scms, &sk->backlog, &sk->connectors, &sk->in_backlog, &sk->msgs, &sk->starved,
-		&sk->in_starved, &sk->in_ports, &sk->in_conns, &sk->flows };
+		&sk->in_starved, &sk->in_ports, &sk->in_conns, &sk->flows, &sk->in_gc };
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
 		list_init(lists[i]);
 	sockopt_init(sk);
@@ -98,8 +98,12 @@ static u32 sock_poll(struct file *f, struct poll_table *pt)
 static void sock_release(struct file *f)
 {
 	struct sock *sk = f->priv;
+	bool unix_socket = sk->family == AF_UNIX;
 	f->ino = NULL;
+	sk->file = NULL;
 	sock_end(sk);
+	if (unix_socket)
+		scm_closed();
 }
 
 const struct file_ops socket_fops = {
@@ -115,8 +119,10 @@ static long sock_install(struct sock *sk, u32 flags)
 	f->ino = &sk->ino;
 	sk->ino.uid = curproc()->euid;
 	sk->ino.gid = curproc()->egid;
+	sk->file = f;
 	int fd = fd_install(f, 0, flags & SOCK_CLOEXEC);
 	if (fd < 0) {
+		sk->file = NULL;
 		static const struct file_ops nothing;
 		f->ops = &nothing; /* the socket stays open */
 		f->ino = NULL;

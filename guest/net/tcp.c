@@ -35,21 +35,26 @@ static struct sock *conn_find(u32 conn)
 
 /* ---- listeners ---- */
 
-/* The listener for port that takes what is sent to dst; several: the one with the shortest backlog. outside: for a
+/* The listener for port that takes what is sent to dst; several: the one with the shortest backlog, in turn. outside: for a
  * stream over the rings, which any will do for. */
 static struct sock *find_listener(const u8 *dst, u16 port, bool outside)
 {
+	static u32 turn;
 	struct sock *best = NULL;
 	int rank = 0;
+	u32 equals = 0;
+	turn++;
 	list_for_each(l, inet_bucket(false, port)) {
 		struct sock *sk = list_entry(l, struct sock, in_ports);
 		if (sk->state != SS_LISTEN || sk->local.port != port)
 			continue;
 		int r = !inet_covers(sk, dst) ? outside : inaddr_any(sk->local.a) ? 2 : 3;
-		if (r > rank || (r && r == rank && sk->nback < best->nback)) {
+		if (!r || r < rank || (r == rank && sk->nback > best->nback))
+			continue;
+		equals = r == rank && sk->nback == best->nback ? equals + 1 : 1;
+		if (turn % equals == 0)
 			best = sk;
-			rank = r;
-		}
+		rank = r;
 	}
 	return best;
 }
@@ -273,8 +278,8 @@ static void tcp_release(struct sock *sk)
 /* connect() to AF_UNSPEC. */
 static int tcp_disconnect(struct sock *sk)
 {
-	int linger = sk->linger;
-	if (sk->state == SS_LISTEN || sk->state == SS_FREE)
+	int linger = sk->linger, was = sk->state;
+	if (was == SS_LISTEN || was == SS_FREE)
 		return 0;
 	sk->linger = 0;
 	conn_close(sk);
@@ -282,7 +287,7 @@ static int tcp_disconnect(struct sock *sk)
 	sk->linger = linger;
 	sk->state = SS_FREE;
 	sk->shut = 0;
-	sk->err = 0;
+	sk->err = was == SS_CONNECTED ? ECONNRESET : 0;
 	sk->external = sk->fin_seen = sk->nospace = sk->in_progress = false;
 	inet_disconnect(sk);
 	return 0;
@@ -318,7 +323,7 @@ static int tcp_connect(struct sock *sk, const struct saddr *sa, bool nonblock)
 	case SS_CLOSED:
 		return -EISCONN;
 	}
-	if (sk->err || sk->in_progress) { /* how the last one ended, if nobody asked yet; the next tries again */
+	if (sk->in_progress) { /* how the last one ended, if nobody asked yet; the next tries again */
 		r = sk->err ? -sk->err : -ECONNABORTED;
 		sk->err = 0;
 		sk->in_progress = false;
@@ -340,9 +345,12 @@ static int tcp_connect(struct sock *sk, const struct saddr *sa, bool nonblock)
 	}
 	sk->remote = to;
 	sk->shut = 0;
+	sk->err = 0;
 	sk->external = outside;
 	if (outside)
 		connect_outside(sk);
+	else if (!ls && inaddr_same(&sk->local, &to))
+		stream_pair(sk, sk); /* both ends: SYNs that cross */
 	else
 		r = ls ? listener_connect(ls, sk) : -ECONNREFUSED;
 	if (r && !sk->bound)
@@ -375,8 +383,18 @@ static int tcp_shutdown(struct sock *sk, int how)
 	return r;
 }
 
+static long tcp_send(struct sock *sk, struct smsg *m)
+{
+	return m->flags & MSG_OOB ? -EOPNOTSUPP : stream_send(sk, m);
+}
+
+static long tcp_recv(struct sock *sk, struct smsg *m)
+{
+	return m->flags & MSG_OOB ? -EINVAL : stream_recv(sk, m); /* there is none */
+}
+
 const struct sock_ops tcp_ops = {
 	.bind = inet_bind, .connect = tcp_connect, .listen = tcp_listen, .accepted = tcp_accepted, .child = tcp_child,
-	.send = stream_send, .recv = stream_recv, .poll = stream_poll, .shutdown = tcp_shutdown, .name = inet_name,
+	.send = tcp_send, .recv = tcp_recv, .poll = stream_poll, .shutdown = tcp_shutdown, .name = inet_name,
 	.release = tcp_release,
 };

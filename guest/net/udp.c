@@ -62,14 +62,16 @@ static long udp_send(struct sock *sk, struct smsg *m)
 	}
 	inet_this_host(&to);
 	if (!inet_local(to.a)) {
-		r = inet_outbound(sk, to.a);
+		r = inaddr_loopback(m->to) ? -EINVAL : inet_outbound(sk, to.a);
 		struct skmsg *out = r ? ERR_PTR(r) : skmsg_new(m, len);
 		r = IS_ERR(out) ? (int)PTR_ERR(out) : flow_send(sk, &to, out);
 		return r ? r : (long)len;
 	}
 	/* The name that the receiver sees: an unbound one answers from the address it was sent to. */
 	from = sk->local;
-	if (inaddr_any(from.a)) {
+	if (!inaddr_any(m->to)) {
+		memcpy(from.a, m->to, 16);
+	} else if (inaddr_any(from.a)) {
 		u8 keep[16];
 		memcpy(keep, sk->local.a, 16);
 		inet_source(sk, to.a);
@@ -91,7 +93,7 @@ static long udp_send(struct sock *sk, struct smsg *m)
 		return PTR_ERR(msg);
 	msg->from = from;
 	memcpy(msg->to, to.a, 16);
-	msg->tos = sk->opt[sk->family == AF_INET ? OPT_TOS : OPT_TCLASS];
+	msg->tos = m->tos ? m->tos : sk->opt[sk->family == AF_INET ? OPT_TOS : OPT_TCLASS];
 	dgram_deliver(dst, msg);
 	return len;
 }

@@ -213,16 +213,15 @@ static struct sock *unix_child(struct sock *ls, struct sock *from)
 
 static int unix_connect(struct sock *sk, const struct saddr *sa, bool nonblock)
 {
-	if (sk->state == SS_CONNECTED || sk->state == SS_CLOSED)
-		return -EISCONN;
-	if (sk->state != SS_FREE)
-		return sk->state == SS_CONNECTING ? -EALREADY : -EINVAL;
 	if (sa->family != AF_UNIX)
 		return -EINVAL;
 	struct sock *ls = unix_find(sa, sk->type);
 	if (IS_ERR(ls))
 		return PTR_ERR(ls);
-	int r = -ECONNREFUSED;
+	int r = sk->state == SS_CONNECTED || sk->state == SS_CLOSED ? -EISCONN : sk->state == SS_CONNECTING ? -EALREADY : -EINVAL;
+	if (sk->state != SS_FREE)
+		goto out;
+	r = -ECONNREFUSED;
 	if (ls->state != SS_LISTEN || ls->shut & SHUT_RCV)
 		goto out;
 	r = -EAGAIN;
