@@ -215,6 +215,8 @@ SYSCALL(truncate)
 	if (IS_ERR(ino))
 		return PTR_ERR(ino);
 	r = S_ISDIR(ino->mode) ? -EISDIR : !S_ISREG(ino->mode) ? -EINVAL : inode_may(ino, MAY_WRITE);
+	if (!r && inode_running(ino))
+		r = -ETXTBSY;
 	if (!r && !ino->ops->truncate)
 		r = ino->dev == DEV_SYSFS ? -EROFS : -EACCES;
 	if (!r)

@@ -151,7 +151,8 @@ SYSCALL(splice)
 	if (r)
 		return r;
 	r = -EINVAL;
-	if ((!file_is_pipe(in) && !file_is_pipe(out)) || (file_is_pipe(in) && in->priv == out->priv) || (out->flags & O_APPEND))
+	if ((!file_is_pipe(in) && !file_is_pipe(out)) || (file_is_pipe(in) && in->priv == out->priv) || (out->flags & O_APPEND) ||
+	    (in->ino && S_ISDIR(in->ino->mode)))
 		goto done;
 	r = -ESPIPE;
 	if ((b && file_is_pipe(in)) || (d && file_is_pipe(out)))

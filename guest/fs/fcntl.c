@@ -6,6 +6,7 @@
 
 #define SETFL_MASK (O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME)
 #define FIGETBSZ 2
+#define F_DUPFD_QUERY 1027
 
 static long dup_from(struct file *f, u64 min, bool cloexec)
 {
@@ -44,6 +45,7 @@ static long control(int fd, struct file *f, u32 cmd, u64 arg)
 	case F_GETFD: return fd_is_cloexec(fd) ? FD_CLOEXEC : 0;
 	case F_SETFD: return fd_set_cloexec(fd, arg & FD_CLOEXEC);
 	case F_GETFL: return f->flags;
+	case F_DUPFD_QUERY: return !fd_peek((int)arg) ? -EBADF : fd_peek((int)arg) == f;
 	}
 	if (f->flags & O_PATH)
 		return -EBADF;

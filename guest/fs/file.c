@@ -97,12 +97,14 @@ long generic_seek(struct file *f, s64 off, int whence)
 	case 0: base = 0; break;
 	case 1: base = f->pos; break;
 	case 2: base = size; break;
-	case 3: /* SEEK_DATA: all of a file counts as data */
-	case 4: /* SEEK_HOLE: the hole that follows every file */
+	case 3: /* SEEK_DATA */
+	case 4: /* SEEK_HOLE */
 		if (off < 0 || off >= size)
 			return -ENXIO;
-		f->pos = whence == 3 ? off : size;
-		return f->pos;
+		base = f->ino ? tmpfs_next(f->ino, off, whence == 3) : off;
+		if (base >= 0)
+			f->pos = base;
+		return base;
 	default: return -EINVAL;
 	}
 	if (__builtin_add_overflow(base, off, &base))

@@ -234,6 +234,10 @@ static long rename_at(int odfd, u64 uold, int ndfd, u64 unew, u32 flags)
 		r = may_change(o->dir);
 	if (!r)
 		r = may_change(n->dir);
+	if (!r && o->dir != n->dir) /* a directory that moves gets another ".." */
+		r = S_ISDIR(o->ino->mode) ? inode_may(o->ino, MAY_WRITE) : 0;
+	if (!r && o->dir != n->dir && (flags & RENAME_EXCHANGE) && S_ISDIR(n->ino->mode))
+		r = inode_may(n->ino, MAY_WRITE);
 	if (!r)
 		r = o->dir->ops->rename(o->dir, o->name, o->len, n->dir, n->name, n->len, flags);
 	if (!r && unlikely(watch_count) && o->ino != n->ino) {

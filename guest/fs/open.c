@@ -66,11 +66,38 @@ static struct file *open_magic(struct walk *w, u32 flags)
 	return f;
 }
 
+bool inode_running(const struct inode *ino)
+{
+	bool yes = false;
+
+	if (!(ino->mode & 0111))
+		return false;
+	for (struct list *l = process_list.next; l != &process_list && !yes; l = l->next) {
+		struct process *p = list_entry(l, struct process, all);
+		struct inode *exe = p->mm && p->exe[0] ? path_lookup_kernel(p->exe, true) : NULL;
+		yes = exe == ino;
+		if (!IS_ERR(exe))
+			inode_put(exe);
+	}
+	return yes;
+}
+
+bool inode_written(const struct inode *ino)
+{
+	list_for_each(l, &process_list) {
+		struct fdtable *t = list_entry(l, struct process, all)->files;
+		for (u32 i = 0; t && i < t->cap; i++)
+			if (t->f[i] && t->f[i]->ino == ino && file_writable(t->f[i]))
+				return true;
+	}
+	return false;
+}
+
 static int check_existing(struct walk *w, u32 flags)
 {
 	static const u8 mask[4] = { MAY_READ, MAY_WRITE, MAY_READ | MAY_WRITE, MAY_READ | MAY_WRITE };
 	struct inode *ino = w->ino;
-	int need = mask[flags & O_ACCMODE] | (flags & O_TRUNC ? MAY_WRITE : 0);
+	int need = mask[flags & O_ACCMODE] | (flags & O_TRUNC ? MAY_WRITE : 0), r;
 
 	if (S_ISLNK(ino->mode))
 		return flags & O_DIRECTORY ? -ENOTDIR : -ELOOP; /* O_NOFOLLOW */
@@ -82,7 +109,8 @@ static int check_existing(struct walk *w, u32 flags)
 		return -EPERM;
 	if ((need & MAY_WRITE) && S_ISREG(ino->mode) && !ino->ops->write)
 		return ino->dev == DEV_SYSFS ? -EROFS : -EACCES;
-	return inode_may(ino, need);
+	r = inode_may(ino, need);
+	return !r && (need & MAY_WRITE) && S_ISREG(ino->mode) && inode_running(ino) ? -ETXTBSY : r;
 }
 
 static int create_last(struct walk *w, u32 mode)

@@ -277,7 +277,7 @@ struct file *pty_peer(struct pty *p, u32 flags)
 
 /* ---- by device number ---- */
 
-bool pty_device(u64 rdev) { return rdev == mkdev(5, 0) || rdev == mkdev(5, 2) || (rdev >= mkdev(PTS_MAJOR, 0) && rdev < mkdev(PTS_MAJOR, PTYS_MAX)); }
+bool pty_device(u64 rdev) { return rdev == mkdev(5, 0) || rdev == mkdev(5, 2) || (rdev & ~(u64)(PTYS_MAX - 1)) == mkdev(PTS_MAJOR, 0); }
 
 int pty_open(u64 rdev, struct file *f, bool noctty)
 {

@@ -169,6 +169,38 @@ static long with_flags(u64 fd, u64 iov, u64 n, u64 pos, u64 rwf, bool write)
 SYSCALL(preadv2) { return with_flags(a, b, c, d, f, false); }
 SYSCALL(pwritev2) { return with_flags(a, b, c, d, f, true); }
 
+#define SPLICE_F_NONBLOCK 2
+
+/* Into a pipe goes what fits, after a wait for the first room; out of one comes what is there. */
+SYSCALL(vmsplice)
+{
+	struct file *file = fd_get((int)a);
+	struct iovec first;
+	bool write;
+	u32 set;
+	long r;
+
+	if (!file)
+		return -EBADF;
+	write = file_writable(file);
+	r = d & ~15UL ? -EINVAL : !file_is_pipe(file) ? -EBADF : c > IOV_MAX ? -EINVAL : 0;
+	if (!r && c && copy_from_user(&first, (void *)b, sizeof(first))) /* before the wait */
+		r = -EFAULT;
+	if (!r && c && write)
+		r = pipe_wait_room(file, (d & SPLICE_F_NONBLOCK) || (file->flags & O_NONBLOCK));
+	if (r < 0 || !c) {
+		file_put(file);
+		return r < 0 ? r : 0;
+	}
+	set = (write || (d & SPLICE_F_NONBLOCK) ? O_NONBLOCK : 0) & ~file->flags;
+	file_get(file);
+	file->flags |= set;
+	r = vectored(file, (void *)b, c, NULL, write);
+	file->flags &= ~set;
+	file_put(file);
+	return r;
+}
+
 SYSCALL(lseek)
 {
 	struct file *file = fd_peek((int)a);

@@ -419,6 +419,41 @@ int tmpfs_fallocate(struct inode *ino, u32 mode, u64 off, u64 len)
 	return 0;
 }
 
+/* The first index from `index` on that has a page, or that has none; ~0 when the tree has no such. */
+static u64 next_index(void *p, u32 height, u64 base, u64 index, bool page)
+{
+	u64 span = height ? 1UL << ((height - 1) * RADIX_BITS) : 1;
+
+	if (!p || !height)
+		return page == !!p ? MAX(base, index) : ~0UL;
+	for (u32 i = 0; i < RADIX; i++) {
+		u64 lo = base + i * span, r = lo + span > index ? next_index(((void **)p)[i], height - 1, lo, index, page) : ~0UL;
+		if (r != ~0UL)
+			return r;
+	}
+	return ~0UL;
+}
+
+long tmpfs_next(struct inode *ino, u64 off, bool data)
+{
+	struct tnode *t = tnode_of(ino);
+	u64 at;
+
+	if (ino->ops != &tmpfs_file_ops)
+		return data ? off : ino->size;
+	if (off < t->low_end) {
+		if (data)
+			return off;
+		off = ALIGN_UP(t->low_end, PAGE_SIZE);
+	}
+	at = next_index(t->root, t->height, 0, off >> PAGE_SHIFT, data);
+	if (at == ~0UL && !data)
+		at = MAX(off >> PAGE_SHIFT, 1UL << (t->height * RADIX_BITS)); /* behind the tree */
+	if (data && (at == ~0UL || at << PAGE_SHIFT >= ino->size))
+		return -ENXIO;
+	return MIN(MAX(at << PAGE_SHIFT, off), ino->size);
+}
+
 static bool any_shared(const struct tnode *t, void *p, u32 height)
 {
 	if (!p)

@@ -139,6 +139,7 @@ struct inode *dev_create(void);
 struct inode *memory_create(u64 limit, u32 dev, const char *type, u32 mode);
 
 /* ---- open.c ---- */
+bool inode_running(const struct inode *ino); /* is it the program of a process */
 struct file *open_walked(struct walk *w, int dfd, u32 flags, u32 mode);
 
 /* ---- stat.c ---- */
@@ -150,6 +151,8 @@ const char *anon_name(const struct file *f, char *buf, size_t n); /* as /proc/se
 struct inode *tmpfs_tmpfile(struct inode *dir, u32 mode, bool linkable);
 bool tmpfs_usage(const struct inode *ino, u64 *limit, u64 *used);
 int tmpfs_linkable(const struct inode *ino);
+/* The first offset from off on with data (or in a hole: the end is one); what is not in memory is all data. off is below the size. */
+long tmpfs_next(struct inode *ino, u64 off, bool data);
 int tmpfs_fallocate(struct inode *ino, u32 mode, u64 off, u64 len);
 long tmpfs_seals(struct inode *ino, bool add, u32 seals);
 

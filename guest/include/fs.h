@@ -117,6 +117,8 @@ struct inode *path_lookup_kernel(const char *path, bool follow);
 struct inode *path_mknod_kernel(const char *path, u32 mode, u64 rdev);
 /* May current do this (4 read, 2 write, 1 execute or search)? 0 or -EACCES. */
 int inode_may(struct inode *ino, int mask);
+/* Is it open for writing? Then it is not executed (fs/open.c). */
+bool inode_written(const struct inode *ino);
 /* An unnamed file in memory, for shared anonymous mappings (fs/memfd.c); its inode, referenced; ERR_PTR on error. */
 struct inode *shm_inode_create(u64 size);
 /* fs/epoll.c: the last reference to f goes, drop the registrations in f->epolls. */

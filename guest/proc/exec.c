@@ -138,7 +138,12 @@ static struct file *open_program(const char *path, struct strings *args, char *f
 			file_put(f);
 			return ERR_PTR(-EACCES);
 		}
-		long got = file_read_kernel(f, head, sizeof(head), 0);
+		long got = inode_may(f->ino, 1) ? -EACCES : inode_written(f->ino) ? -ETXTBSY : 0;
+		if (got) {
+			file_put(f);
+			return ERR_PTR(got);
+		}
+		got = file_read_kernel(f, head, sizeof(head), 0);
 		if (got < 2 || head[0] != '#' || head[1] != '!')
 			return f;
 		file_put(f);
