@@ -196,6 +196,8 @@ int host_list(struct hnode *dir)
 		r = n < 0 ? (int)n : add_answer(&l, buf, n, &cookie);
 	} while (!r && cookie);
 	page_put(buf);
+	if (dir->unsure && (r == -ENOENT || r == -ENOTDIR || r == -ELOOP))
+		r = 0; /* the host has none, or something else of that name */
 	if (!r && !l.v && !(l.v = kmalloc(sizeof(*l.v))))
 		r = -ENOMEM;
 	if (r || dir->list) { /* or somebody was faster */
@@ -240,15 +242,17 @@ int host_lookup(struct hnode *dir, const char *name, size_t len, struct ufs_file
 		if (host_list(dir) == -EINTR)
 			return -EINTR;
 	}
-	if (!dir->list)
-		return ask_stat(dir, name, len, st);
+	if (!dir->list) {
+		int r = ask_stat(dir, name, len, st);
+		return dir->unsure && (r == -ENOTDIR || r == -ELOOP) ? -ENOENT : r;
+	}
 	e = search(dir, name, len);
 	if (e)
 		*st = e->stat;
 	return e ? 0 : -ENOENT;
 }
 
-struct hnode *host_root(struct ufs_file_stat *st)
+struct hnode *host_root(struct ufs_file_stat *st, bool unsure)
 {
 	struct ufs_file_stat none = { 0 };
 	struct hnode *h = hnode_new(NULL, NULL, 0, &none);
@@ -256,7 +260,12 @@ struct hnode *host_root(struct ufs_file_stat *st)
 
 	if (IS_ERR(h))
 		return h;
-	r = mm_files_init() ? -ENOMEM : ask_stat(h, NULL, 0, st);
+	h->unsure = unsure;
+	r = mm_files_init() ? -ENOMEM : 0;
+	if (!r && unsure)
+		return h;
+	if (!r)
+		r = ask_stat(h, NULL, 0, st);
 	if (!r && !S_ISDIR(st->mode))
 		r = -ENOTDIR;
 	if (!r)

@@ -18,6 +18,7 @@ struct hnode {
 	struct ufs_file_entry **list; /* sorted by name; NULL: not read yet */
 	struct hchunk *chunks;   /* where the entries lie */
 	u32 nlist, asked;        /* asked: names looked up one by one */
+	bool unsure;             /* an image has this directory; whether the host has one below it was not asked yet */
 	/* file: a window of it in RAM, the whole for files that fit */
 	u8 *buf;
 	u64 start;               /* of the window in the file, a multiple of HOST_CHUNK */
@@ -50,7 +51,7 @@ void host_unmapped(u64 off);     /* tells the monitor; does not sleep */
 int host_sleep(struct waitq *q); /* until q is woken; -EINTR when the thread is to die */
 
 /* ---- hostdir.c ---- */
-struct hnode *host_root(struct ufs_file_stat *st);
+struct hnode *host_root(struct ufs_file_stat *st, bool unsure);
 int host_lookup(struct hnode *dir, const char *name, size_t len, struct ufs_file_stat *st);
 int host_refresh(struct hnode *h); /* the file was replaced: STAT again */
 struct hnode *hnode_new(const struct hnode *dir, const char *name, size_t len, const struct ufs_file_stat *st);

@@ -195,7 +195,15 @@ struct tnode *lower_lookup(struct tnode *dir, const char *name, size_t len)
 
 	if (r)
 		return ERR_PTR(r);
-	if (dir->host && !hidden) {
+	if (dir->host && n && !hidden) {
+		/* A directory of the images: the host is asked when something is looked for in it. A program that is in an image, and looks
+		 * for nothing else, so costs no question. */
+		memset(&st, 0, sizeof(st));
+		h = hnode_new(dir->host, name, len, &st);
+		if (IS_ERR(h))
+			return (void *)h;
+		h->unsure = true;
+	} else if (dir->host && !hidden) {
 		u64 seen = host_sleeps;
 		r = host_lookup(dir->host, name, len, &st);
 		if (seen != host_sleeps) { /* the directory may be gone, the name entered by somebody else */
@@ -208,9 +216,9 @@ struct tnode *lower_lookup(struct tnode *dir, const char *name, size_t len)
 				return e->node;
 			}
 		}
-		if (r && r != -ENOENT && !n)
+		if (r && r != -ENOENT)
 			return ERR_PTR(r);
-		if (!r && (!n || S_ISDIR(st.mode))) {
+		if (!r) {
 			h = hnode_new(dir->host, name, len, &st);
 			if (IS_ERR(h))
 				return (void *)h;
@@ -357,7 +365,7 @@ struct inode *root_create(void)
 		hidden = hidden || add_part(parts, &n, &parts[n]);
 	}
 	if (BOOT->flags & UFS_BOOT_FILES && !hidden) {
-		h = host_root(&st);
+		h = host_root(&st, n > 0);
 		if (IS_ERR(h))
 			panic("cannot read the folder of the host (error %ld); is it a directory that may be read?", -PTR_ERR(h));
 	}
