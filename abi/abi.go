@@ -154,6 +154,7 @@ const (
 	BootFiles     = 0x20
 	BootSpawn     = 0x40
 	BootNet       = 0x80
+	BootLoopback  = 0x100
 )
 
 // BootTables is the number of page-table pages at LibosHeader.BootTables.

@@ -59,7 +59,7 @@ func constants() map[string]uint64 {
 		"CONN_FIRST": ConnFirst, "CONN_WINDOW": ConnWindow,
 		"BOOT_STDIN_TTY": BootStdinTTY, "BOOT_STDOUT_TTY": BootStdoutTTY, "BOOT_STDERR_TTY": BootStderrTTY,
 		"BOOT_STRACE": BootStrace, "BOOT_NOPATCH": BootNoPatch,
-		"BOOT_FILES": BootFiles, "BOOT_SPAWN": BootSpawn, "BOOT_NET": BootNet,
+		"BOOT_FILES": BootFiles, "BOOT_SPAWN": BootSpawn, "BOOT_NET": BootNet, "BOOT_LOOPBACK": BootLoopback,
 		"FILES_GPA": FilesGPA, "FILES_VA": FilesVA, "FILES_MAX": FilesMax, "LAYERS_MAX": LayersMax,
 		"MSG_CONNECT": MsgConnect, "MSG_CONNECTED": MsgConnected, "MSG_ERROR": MsgError,
 		"PROTO_TCP": ProtoTCP, "PROTO_UDP": ProtoUDP, "DGRAM_MAX": DgramMax, "CONN_GUEST": ConnGuest,

@@ -156,6 +156,7 @@
 #define UFS_BOOT_FILES      0x20 /* a host folder is served (UFS_MSG_FILE): the lowest layer of the root, below those of the image */
 #define UFS_BOOT_SPAWN      0x40 /* process 1 is the libos's own and waits for SPAWN */
 #define UFS_BOOT_NET        0x80 /* CONNECT is answered */
+#define UFS_BOOT_LOOPBACK   0x100 /* with NET: a loopback address where nobody in the guest listens is the host's: CONNECT to it */
 
 /* Page tables have 2 MiB of RAM to themselves: a KVM with shadow page tables maps whatever shares a 2 MiB block with a page table
  * in 4 KiB pages. The monitor may leave the host's huge pages off there. */

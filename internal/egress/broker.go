@@ -90,6 +90,9 @@ func (b *Broker) instance(id string) *instance {
 	return in
 }
 
+// Loopback reports whether rules open some loopback address of this machine.
+func (b *Broker) Loopback() bool { return b.policy.rules.opensLoopback() }
+
 // Forget is the end of an instance.
 func (b *Broker) Forget(id string) {
 	b.mu.Lock()

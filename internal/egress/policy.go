@@ -62,6 +62,14 @@ func (p *policy) allows(udp bool, to netip.AddrPort, now time.Time) bool {
 	return false
 }
 
+// opensLoopback reports whether a rule allows a loopback address.
+func (r *Rules) opensLoopback() bool {
+	four, six := netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")
+	return slices.ContainsFunc(r.rules, func(o rule) bool {
+		return o.kind == kindAll || o.kind == kindPrefix && (o.prefix.Overlaps(four) || o.prefix.Overlaps(six))
+	})
+}
+
 // canonical is an address as it is judged and dialled: IPv4 is IPv4, however it was written.
 func canonical(to netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(to.Addr().Unmap().WithZone(""), to.Port())

@@ -141,6 +141,15 @@ func TestRules(t *testing.T) {
 	}
 }
 
+func TestLoopback(t *testing.T) {
+	for rules, want := range map[string]bool{"": false, "public": false, "none": false, "localhost": false, "10.0.0.0/8": false, "fd00::/8": false, "all": true,
+		"127.0.0.1": true, "::1": true, "0.0.0.0/0": true, "::/0": true, "udp/127.8.0.0/16:53": true, "tcp/all:80": true} {
+		if r, err := Parse(strings.Fields(rules)); err != nil || r.opensLoopback() != want {
+			t.Errorf("%q: not %v, %v", rules, want, err)
+		}
+	}
+}
+
 // TestNames: a name opens what the resolver said, for a while, but never what is this machine's or its cloud's.
 func TestNames(t *testing.T) {
 	p := policyOf(t, "10.0.0.9", "none", "tcp/db.internal:5432", "other")

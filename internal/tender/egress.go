@@ -18,6 +18,9 @@ type Egress interface {
 	// Connect returns a connected socket, or the errno of Linux that says why there is none. ctx ends when the guest gives
 	// up or its instance ends. Nobody else uses the file, which is closed once the tender has it.
 	Connect(ctx context.Context, instance string, udp bool, to netip.AddrPort) (*os.File, syscall.Errno)
+	// Loopback reports whether some loopback address of this machine can be had: guests then ask for those where none of their
+	// own programs listens.
+	Loopback() bool
 	// Forget is called when an instance has ended and its last Connect has returned.
 	Forget(instance string)
 }

@@ -247,6 +247,8 @@ func (s *slow) Connect(ctx context.Context, _ string, _ bool, _ netip.AddrPort) 
 	return nil, unix.ECANCELED
 }
 
+func (s *slow) Loopback() bool { return false }
+
 func (s *slow) Forget(string) { s.ended.Add(1) }
 
 func withEgress(e tender.Egress, to string, lines *outputs) func(*tender.StartOptions) {

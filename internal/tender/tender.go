@@ -115,8 +115,11 @@ func (t *Tender) load(ctx context.Context) error {
 	if m.Boot.Flags &^= abi.BootFiles; t.o.Files != nil {
 		m.Boot.Flags |= abi.BootFiles
 	}
-	if m.Boot.Flags &^= abi.BootNet; t.o.Egress != nil {
+	if m.Boot.Flags &^= abi.BootNet | abi.BootLoopback; t.o.Egress != nil {
 		m.Boot.Flags |= abi.BootNet
+		if t.o.Egress.Loopback() {
+			m.Boot.Flags |= abi.BootLoopback
+		}
 	}
 	if len(t.o.Layers) > abi.LayersMax {
 		return fmt.Errorf("image of %d layers: at most %d", len(t.o.Layers), abi.LayersMax)
