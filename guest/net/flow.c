@@ -29,6 +29,11 @@ static u32 nflows;
 
 bool outbound_allowed(void) { return BOOT->flags & UFS_BOOT_NET; }
 
+bool outbound_loopback(const u8 dst[16])
+{
+	return BOOT->flags & UFS_BOOT_LOOPBACK && inaddr_loopback(dst);
+}
+
 int outbound_errno(u32 arg) { return arg && arg <= 133 ? (int)arg : EIO; }
 
 u32 outbound_open(u32 proto, const struct inaddr *to)

@@ -248,6 +248,7 @@ extern const struct sock_ops tcp_ops, udp_ops, netlink_ops;
 
 /* ---- flow.c ---- */
 bool outbound_allowed(void);
+bool outbound_loopback(const u8 dst[16]); /* a loopback address that is the host's if it is nobody's here */
 int outbound_errno(u32 arg);              /* what the monitor gave as an errno: one that is */
 u32 outbound_open(u32 proto, const struct inaddr *to); /* sends CONNECT; the new stream's id */
 int flow_send(struct sock *sk, const struct inaddr *to, struct skmsg *msg); /* takes msg over; 0 or negative errno */

@@ -343,6 +343,8 @@ static int tcp_connect(struct sock *sk, const struct saddr *sa, bool nonblock)
 		memcpy(sk->local.a, any, 16);
 		return r;
 	}
+	if (!ls && to.port && outbound_loopback(to.a) && !inaddr_same(&sk->local, &to))
+		outside = true;
 	sk->remote = to;
 	sk->shut = 0;
 	sk->err = 0;

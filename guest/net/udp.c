@@ -79,6 +79,11 @@ static long udp_send(struct sock *sk, struct smsg *m)
 		memcpy(sk->local.a, keep, 16);
 	}
 	struct sock *dst = find(&to, &from);
+	if (!dst && outbound_loopback(to.a)) {
+		struct skmsg *out = skmsg_new(m, len);
+		r = IS_ERR(out) ? (int)PTR_ERR(out) : flow_send(sk, &to, out);
+		return r ? r : (long)len;
+	}
 	if (!dst) {
 		if (sk->state == SS_CONNECTED) { /* what the ICMP answer does */
 			sk->err = ECONNREFUSED;
