@@ -8,10 +8,10 @@
  */
 #include "hostfs.h"
 
-#define AHEAD 6                          /* READs under way at once: their answers fit into the ring */
+#define AHEAD 8                          /* READs under way at once: their answers fit into the ring */
 #define CHUNK_PAGES (HOST_CHUNK / PAGE_SIZE)
 #define WINDOW_PAGES (AHEAD * CHUNK_PAGES)
-#define SEQUENTIAL 4                     /* chunks that one who reads on gets at once */
+#define SEQUENTIAL 8                     /* chunks that one who reads on gets at once */
 
 static u64 cached;                       /* pages in windows */
 static struct waitq window_free = WAITQ_INIT(window_free);
@@ -125,7 +125,7 @@ static void end_read(struct hnode *h, u64 c, struct host_wait *w)
 }
 
 /* Brings the chunks [c, end) of the window that are missing. */
-static int fetch_once(struct hnode *h, u64 c, u64 end)
+static int fetch(struct hnode *h, u64 c, u64 end)
 {
 	struct host_wait w[AHEAD];
 	u64 chunk[AHEAD];
@@ -156,26 +156,30 @@ static int fetch_once(struct hnode *h, u64 c, u64 end)
 	}
 }
 
-static int fetch(struct hnode *h, u64 c, u64 end)
+/* The file was replaced: look at the new one, unless something of the old was seen already. */
+static int look_again(struct tnode *t)
 {
-	int r = fetch_once(h, c, end);
+	struct hnode *h = t->host;
 
-	if (r == -ESTALE) {
-		r = host_refresh(h);
-		if (!r)
-			r = fetch_once(h, c, end);
-	}
-	return r;
+	for (u32 i = 0; i < ARRAY_SIZE(h->have); i++)
+		if (h->have[i])
+			return -ESTALE;
+	if (h->mapped || h->busy || t->root || (t->flags & TN_PINNED))
+		return -ESTALE;
+	free_window(h);
+	return host_refresh(t);
 }
 
 /* Makes [off, off + want) of the file, or its beginning, be in the window. */
-static int need(struct hnode *h, u64 off, u64 want)
+static int need_once(struct hnode *h, u64 off, u64 want)
 {
-	int r = 0;
+	int r;
 
 	while (h->busy)
 		if (host_sleep(&window_free))
 			return -EINTR;
+	if (off >= h->size)
+		return -EIO;
 	if (!ensure_window(h))
 		return -ENOMEM;
 	u64 at = off / HOST_CHUNK, last = (MIN(off + want, h->size) - 1) / HOST_CHUNK;
@@ -195,6 +199,15 @@ static int need(struct hnode *h, u64 off, u64 want)
 	return r;
 }
 
+static int need(struct tnode *t, u64 off, u64 want)
+{
+	int r = need_once(t->host, off, want);
+
+	if (r == -ESTALE && !(r = look_again(t)))
+		r = need_once(t->host, off, want);
+	return r;
+}
+
 long host_run(struct tnode *t, u64 off, u64 want, const u8 **p)
 {
 	struct hnode *h = t->host;
@@ -207,7 +220,7 @@ long host_run(struct tnode *t, u64 off, u64 want, const u8 **p)
 	}
 	u64 in = off - h->start, c = in / HOST_CHUNK;
 	if (!h->buf || off < h->start || in >= h->pages * PAGE_SIZE || !have(h, c)) {
-		int r = need(h, off, want);
+		int r = need(t, off, want);
 		if (r)
 			return r;
 		in = off - h->start;
@@ -223,12 +236,13 @@ long host_run(struct tnode *t, u64 off, u64 want, const u8 **p)
 	return MIN(end, h->size - h->start) - in;
 }
 
-static int ask_map(struct hnode *h, struct ufs_file_map *m)
+static int ask_map(struct tnode *t, struct ufs_file_map *m)
 {
+	struct hnode *h = t->host;
 	long r = host_ask(UFS_FILE_MAP, h, NULL, 0, 0, 0, m, sizeof(*m));
 
 	if (r == -ESTALE) {
-		r = host_refresh(h);
+		r = look_again(t);
 		if (!r)
 			r = host_ask(UFS_FILE_MAP, h, NULL, 0, 0, 0, m, sizeof(*m));
 	}
@@ -238,14 +252,15 @@ static int ask_map(struct hnode *h, struct ufs_file_map *m)
 	return r != sizeof(*m) || !m->size || m->size > UFS_FILES_MAX || m->offset > UFS_FILES_MAX - m->size || m->offset % align ? -EIO : 0;
 }
 
-static int map_file(struct hnode *h)
+static int map_file(struct tnode *t)
 {
+	struct hnode *h = t->host;
 	struct ufs_file_map m;
-	int r = ask_map(h, &m);
+	int r = ask_map(t, &m);
 
 	if (r && r != -EINTR) { /* the area may be full */
 		tent_each_idle(drop_mapping, NULL);
-		r = ask_map(h, &m);
+		r = ask_map(t, &m);
 	}
 	if (r)
 		return r;
@@ -281,12 +296,12 @@ int host_prepare(struct tnode *t)
 		free_window(h); /* made when there was less room */
 	if (is_small(h) && ensure_window(h) && is_whole(h)) {
 		const u8 *p;
-		r = need(h, 0, h->size);
+		r = need(t, 0, h->size);
 		if (!r)
 			host_run(t, 0, h->size, &p);
 		return r ? r : t->low_ptr ? 0 : -EAGAIN;
 	}
-	r = map_file(h);
+	r = map_file(t);
 	return r == -EINTR ? r : r ? -EAGAIN : 1;
 }
 

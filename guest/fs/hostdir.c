@@ -63,16 +63,18 @@ void hnode_free(struct hnode *h)
 	kfree(h);
 }
 
-int host_refresh(struct hnode *h)
+int host_refresh(struct tnode *t)
 {
+	struct hnode *h = t->host;
 	struct ufs_file_stat st;
 	int r = ask_stat(h, NULL, 0, &st);
 
-	if (!r && !S_ISREG(st.mode))
-		r = -ESTALE;
-	if (!r)
-		h->inode = st.inode;
-	return r;
+	if (r || !S_ISREG(st.mode) || t->root || (t->flags & TN_PINNED)) /* no file any more, or written meanwhile */
+		return r ? r : -ESTALE;
+	h->inode = st.inode;
+	h->size = t->i.size = t->low_end = st.size;
+	t->i.mtime_ns = st.mtime_ns;
+	return 0;
 }
 
 /* ---- listing ---- */

@@ -53,7 +53,7 @@ int host_sleep(struct waitq *q); /* until q is woken; -EINTR when the thread is 
 /* ---- hostdir.c ---- */
 struct hnode *host_root(struct ufs_file_stat *st, bool unsure);
 int host_lookup(struct hnode *dir, const char *name, size_t len, struct ufs_file_stat *st);
-int host_refresh(struct hnode *h); /* the file was replaced: STAT again */
+int host_refresh(struct tnode *t); /* the file was replaced: STAT again */
 struct hnode *hnode_new(const struct hnode *dir, const char *name, size_t len, const struct ufs_file_stat *st);
 void hnode_free(struct hnode *h);
 int host_list(struct hnode *dir);

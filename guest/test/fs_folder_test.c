@@ -12,7 +12,7 @@ static const char tree[] =
 	"mkdir -p root/sub/deep root/many root/proc; cd root; : > s0; printf a > s1; head -c 4095 /dev/urandom > s4095; head -c 57344 /dev/urandom > s56k\n"
 	"head -c 57345 /dev/urandom > s56k1; head -c 300000 /dev/urandom > s300k; head -c 4194304 /dev/urandom > s4m; head -c 4194305 /dev/urandom > s4m1\n"
 	"head -c 9000001 /dev/urandom > s9m; ln -s sub/deep link; mkfifo fifo; i=0; while [ $i -lt 40 ]; do head -c 400000 /dev/urandom > many/f$i; i=$((i+1)); done\n"
-	"mkdir rep; printf first > rep/file; cd ..\n";
+	"mkdir rep; printf first > rep/file; printf one > rep/other; cd ..\n";
 static const char *const names[] = { "s0", "s1", "s4095", "s56k", "s56k1", "s300k", "s4m", "s4m1", "s9m" };
 
 static u64 state;
@@ -157,6 +157,16 @@ static int replaced(void *arg)
 	host_shell("cd %s/rep && printf other > new && mv new file", r->root);
 	CHECK_EQ(GUEST(__NR_read, fd, got, 100, 0, 0, 0), 5);
 	CHECK(!memcmp(got, "other", 5));
+	fd = open_guest("rep/other");
+	host_shell("cd %s/rep && printf longer > new && mv new other", r->root);
+	CHECK_EQ(inode_prepare(fd_peek(fd)->ino), 0);
+	CHECK_EQ(GUEST(__NR_read, fd, got, 100, 0, 0, 0), 6);
+	CHECK(!memcmp(got, "longer", 6));
+	/* Not when something of the old one was seen. */
+	fd = open_guest("s300k");
+	CHECK_EQ(GUEST(__NR_read, fd, got, 100, 0, 0, 0), 100);
+	host_shell("cd %s && cp s300k new && mv new s300k", r->root);
+	CHECK_EQ(GUEST(__NR_pread64, fd, got, 100, 290000, 0, 0), -ESTALE);
 	fd = open_guest("s1");
 	folder_stale = 2;
 	CHECK_EQ(GUEST(__NR_read, fd, got, 100, 0, 0, 0), -ESTALE);
