@@ -127,12 +127,77 @@ static void test_sparse(void)
 static const char *const names[] = { "/a", "/b", "/a/x", "/b/x", "/a/x/y", "/a/b", "/c", "/b/y", "/a/y", "/proc/self/status", "/proc/self/fd/0", "/dev/shm/q", "/proc/self/cwd/a" };
 static const char *name(void) { return names[rnd(ARRAY_SIZE(names))]; }
 
+/* Watches, attributes, terminals: whatever fails in between, nothing of them is left at the end. */
+static long watcher = -1;
+
+static void step_watch(void)
+{
+	if (watcher < 0)
+		watcher = GUEST(__NR_inotify_init1, O_NONBLOCK, 0, 0, 0, 0, 0);
+	if (watcher < 0)
+		return;
+	switch (rnd(8)) {
+	case 0: GUEST(__NR_close, watcher, 0, 0, 0, 0, 0); watcher = -1; break;
+	case 1: GUEST(__NR_inotify_rm_watch, watcher, rnd(200), 0, 0, 0, 0); break;
+	case 2: GUEST(__NR_read, watcher, data, rnd(4096), 0, 0, 0); break;
+	default: GUEST(__NR_inotify_add_watch, watcher, name(), rnd(3) ? 0xfff : 0x80000fff, 0, 0, 0);
+	}
+}
+
+static void step_xattr(void)
+{
+	static const char *const xs[] = { "user.a", "user.b", "trusted.c", "security.d", "other" };
+	const char *x = xs[rnd(ARRAY_SIZE(xs))];
+
+	switch (rnd(4)) {
+	case 0: GUEST(__NR_removexattr, name(), x, 0, 0, 0, 0); break;
+	case 1: GUEST(__NR_getxattr, name(), x, data, rnd(3000), 0, 0); break;
+	case 2: GUEST(__NR_listxattr, name(), data, rnd(30), 0, 0, 0); break;
+	default: GUEST(__NR_lsetxattr, name(), x, data, rnd(3000), rnd(3), 0);
+	}
+}
+
+static void step_pty(void)
+{
+	long m = GUEST(__NR_open, "/dev/ptmx", O_RDWR | O_NONBLOCK, 0, 0, 0, 0), s;
+	int zero = 0;
+
+	if (m < 0)
+		return;
+	GUEST(__NR_ioctl, m, 0x40045431 /* TIOCSPTLCK */, &zero, 0, 0, 0);
+	s = rnd(2) ? GUEST(__NR_open, "/dev/pts/0", O_RDWR | O_NONBLOCK, 0, 0, 0, 0) :
+		     GUEST(__NR_ioctl, m, 0x5441 /* TIOCGPTPEER */, O_RDWR | O_NONBLOCK, 0, 0, 0);
+	for (u32 i = rnd(8); i && s >= 0; i--) {
+		u32 termios[9];
+		if (!rnd(3) && !GUEST(__NR_ioctl, s, 0x5401 /* TCGETS */, termios, 0, 0, 0)) {
+			termios[rnd(4)] ^= 1U << rnd(16);
+			GUEST(__NR_ioctl, s, 0x5402 + rnd(3), termios, 0, 0, 0);
+		}
+		GUEST(__NR_write, rnd(2) ? m : s, data, rnd(9000), 0, 0, 0);
+		GUEST(__NR_read, rnd(2) ? m : s, data, rnd(9000), 0, 0, 0);
+		GUEST(__NR_ioctl, rnd(2) ? m : s, 0x540b /* TCFLSH */, rnd(3), 0, 0, 0);
+	}
+	GUEST(__NR_close, rnd(2) && s >= 0 ? s : m, 0, 0, 0, 0, 0);
+	GUEST(__NR_close, m, 0, 0, 0, 0, 0);
+	GUEST(__NR_close, s, 0, 0, 0, 0, 0);
+	for (u32 i = 0; i < sizeof(data); i++)
+		data[i] = rnd(i % 7 ? 256 : 32);
+}
+
 static void step(void)
 {
 	long fd;
 	int p[2];
 
-	switch (rnd(14)) {
+	switch (rnd(20)) {
+	case 10:
+	case 11: step_watch(); break;
+	case 12:
+	case 13: step_xattr(); break;
+	case 14:
+		if (!rnd(8))
+			step_pty();
+		break;
 	case 0: GUEST(__NR_mkdir, name(), 0755, 0, 0, 0, 0); break;
 	case 1: GUEST(__NR_rmdir, name(), 0, 0, 0, 0, 0); break;
 	case 2: GUEST(__NR_unlink, name(), 0, 0, 0, 0, 0); break;
@@ -175,6 +240,13 @@ static void test_failures(u32 steps)
 		step();
 	}
 	fake_fail_after = -1;
+	GUEST(__NR_close, watcher, 0, 0, 0, 0, 0);
+	watcher = -1;
+	CHECK_EQ(watch_count, 0);
+	for (u32 i = 0; i < 100; i++) /* instances and terminals that failed half-way count no more */
+		CHECK(GUEST(__NR_inotify_init1, 0, 0, 0, 0, 0, 0) >= 0);
+	CHECK_EQ(GUEST(__NR_close_range, 0, ~0U, 0, 0, 0, 0), 0);
+	CHECK_EQ(GUEST(__NR_access, "/dev/pts/0", 0, 0, 0, 0, 0), -ENOENT);
 	remove_all("/", 0);
 	remove_all("/dev/shm", 0); /* symbolic links may have led there */
 	CHECK_EQ(used(), before);
