@@ -101,6 +101,7 @@ static const struct pentry entries[] = {
 	TEXT(P_CORE, "somaxconn", "4096\n"),
 	TEXT(P_CORE, "wmem_max", "212992\n"),
 	TEXT(P_IPV4, "ip_local_port_range", "32768\t60999\n"),
+	TEXT(P_IPV4, "ip_unprivileged_port_start", "0\n"),
 	SUB(S_ROOT, "devices", S_DEVICES),
 	SUB(S_ROOT, "fs", S_FS),
 	SUB(S_ROOT, "kernel", S_KERNEL),
