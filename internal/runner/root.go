@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path"
 	"strconv"
@@ -16,8 +15,6 @@ import (
 
 	"unifaas.dev/internal/elfx"
 	"unifaas.dev/internal/hostfolder"
-	"unifaas.dev/internal/image"
-	"unifaas.dev/internal/image/tree"
 )
 
 // folder is the root folder of the guest where that is one of the host.
@@ -54,6 +51,15 @@ func (r *folder) serve() (*hostfolder.Folder, error) { return hostfolder.Open(r.
 
 // nameOf is where a descriptor leads, without symbolic links.
 func nameOf(fd int) (string, error) { return os.Readlink(fdName(fd)) }
+
+// nameIn is the same as the guest sees it.
+func (r *folder) nameIn(fd int) (string, error) {
+	name, err := nameOf(fd)
+	if r.real != "/" {
+		name = strings.TrimPrefix(name, r.real)
+	}
+	return name, err
+}
 
 func fdName(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
 
@@ -140,12 +146,8 @@ func (r *folder) open(name, p string) (_ *program, err error) {
 	case unix.Faccessat(unix.AT_FDCWD, fdName(fd), unix.X_OK, unix.AT_EACCESS) != nil:
 		return nil, fmt.Errorf("%s: not executable: make it so with chmod +x", name)
 	}
-	real, err := nameOf(fd)
-	if err != nil {
+	if g.real, err = r.nameIn(fd); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	if g.real = real; r.real != "/" {
-		g.real = strings.TrimPrefix(real, r.real)
 	}
 	if g.file, err = os.OpenFile(fdName(fd), os.O_RDONLY|unix.O_NONBLOCK, 0); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, cause(err))
@@ -192,62 +194,6 @@ func (g *program) read(r *folder) error {
 
 // static reports whether the program needs nothing but itself.
 func (g *program) static() bool { return g.elf != nil && g.elf.Kind != elfx.Dynamic }
-
-// layer is an image above the folder with a static program at its own place, so that it starts, and comes to its working
-// directory, without asking the host anything.
-func (r *folder) layer(g *program) (*os.File, int64, error) {
-	t := tree.New(nil)
-	for _, d := range []string{"/proc", "/sys", "/dev", "/tmp", r.cwd, path.Dir(g.real)} {
-		if err := r.copyFolders(t, d); err != nil {
-			return nil, 0, err
-		}
-	}
-	n := tree.OSFile(perm(g.stat.Mode), g.stat.Size, fdName(int(g.file.Fd())))
-	n.UID, n.GID = g.stat.Uid, g.stat.Gid
-	if _, err := t.Put(strings.TrimPrefix(g.real, "/"), n); err != nil {
-		return nil, 0, fmt.Errorf("%s: %w", g.name, err)
-	}
-	return image.InMemory(t)
-}
-
-// copyFolders puts a folder and all above it into t, as far as they are such.
-func (r *folder) copyFolders(t *tree.Tree, dir string) error {
-	at := ""
-	for name := range strings.SplitSeq(strings.Trim(dir, "/"), "/") {
-		if name == "" {
-			return nil
-		}
-		at += "/" + name
-		var st unix.Stat_t
-		how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC | unix.O_NOFOLLOW, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_SYMLINKS}
-		fd, err := unix.Openat2(r.fd, at, &how)
-		if err != nil {
-			return nil
-		}
-		err = unix.Fstat(fd, &st)
-		unix.Close(fd)
-		if err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR {
-			return nil
-		}
-		n := tree.Dir(perm(st.Mode))
-		n.UID, n.GID = st.Uid, st.Gid
-		if _, err := t.Put(at[1:], n); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// perm is a Unix mode as Go has it.
-func perm(mode uint32) fs.FileMode {
-	m := fs.FileMode(mode & 0o777)
-	for bit, is := range map[uint32]fs.FileMode{unix.S_ISUID: fs.ModeSetuid, unix.S_ISGID: fs.ModeSetgid, unix.S_ISVTX: fs.ModeSticky} {
-		if mode&bit != 0 {
-			m |= is
-		}
-	}
-	return m
-}
 
 // openImage opens an EROFS file system.
 func openImage(name string) (*os.File, int64, error) {

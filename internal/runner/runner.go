@@ -160,13 +160,15 @@ func (s *setup) folder(to *tender.StartOptions) error {
 	}
 	s.opened = append(s.opened, g.file)
 	to.Boot.Program, to.Boot.Cwd = g.path, root.cwd
-	if g.static() {
-		f, size, err := root.layer(g)
-		if err != nil {
-			return err
-		}
+	f, size, err := root.layer(g)
+	if err != nil {
+		return err
+	}
+	if f != nil {
 		s.opened = append(s.opened, f)
-		to.Boot.Program = g.real
+		if g.elf != nil {
+			to.Boot.Program = g.real // a script hears its name as it was given
+		}
 		s.layer(to, f, size)
 	}
 	served, err := root.serve()
