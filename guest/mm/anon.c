@@ -26,7 +26,7 @@ bool huge_fits(const struct vma *v, u64 va)
 static bool map_huge(struct mm *mm, struct vma *v, u64 va)
 {
 	va &= HUGE_MASK;
-	u64 *e = pt_make(mm, va, 1);
+	u64 *e = pt_make_room(mm, va) ? pt_make(mm, va, 1) : NULL;
 	if (!e || *e) /* a table is there already */
 		return false;
 	void *block = page_alloc(9, PG_ZERO | PG_USER);

@@ -84,23 +84,59 @@ static struct family *family_new(struct mm *mm)
 	return f;
 }
 
-static void copies_free(struct mm *mm, u32 n)
+/* The copies of the child that ended last, for the next one: a shell starts one after the other. So what the children's programs
+ * get lies in the same place each time, where the shadow has it already. */
+static struct { char **copies; u32 count; } spare;
+
+static void copies_drop(char **copies, u32 n)
 {
-	for (u32 i = 0; mm->copies && i < n; i++)
-		if (mm->copies[i])
-			page_put(mm->copies[i]);
-	kfree(mm->copies);
+	for (u32 i = 0; copies && i < n; i++)
+		if (copies[i])
+			page_put(copies[i]);
+	kfree(copies);
+}
+
+u64 family_drain(void)
+{
+	u64 before = page_free_bytes();
+	copies_drop(spare.copies, spare.count);
+	spare.copies = NULL;
+	return (page_free_bytes() - before) >> PAGE_SHIFT;
+}
+
+static bool all_single(const struct mm *mm, const struct family *f)
+{
+	for (u32 i = 0; i < f->count; i++)
+		if (!mm->copies[i] || f->spots[i].size != PAGE_SIZE)
+			return false;
+	return true;
+}
+
+static void copies_free(struct mm *mm, const struct family *f)
+{
+	if (mm->copies && !spare.copies && !memory_scarce() && all_single(mm, f)) {
+		spare.copies = mm->copies;
+		spare.count = f->count;
+	} else {
+		copies_drop(mm->copies, f->count);
+	}
 	mm->copies = NULL;
 }
 
 static bool copies_make(struct mm *mm, const struct family *f)
 {
-	mm->copies = kzalloc((f->count + 1) * sizeof(mm->copies[0]));
+	if (spare.copies && spare.count == f->count && f->count == f->pages) {
+		mm->copies = spare.copies;
+		spare.copies = NULL;
+	} else {
+		mm->copies = kzalloc((f->count + 1) * sizeof(mm->copies[0]));
+	}
 	if (!mm->copies)
 		return false;
 	for (u32 i = 0; i < f->count; i++) {
 		const struct spot *s = &f->spots[i];
-		mm->copies[i] = page_alloc(s->size > PAGE_SIZE ? 9 : 0, PG_USER);
+		if (!mm->copies[i])
+			mm->copies[i] = page_alloc(s->size > PAGE_SIZE ? 9 : 0, PG_USER);
 		if (!mm->copies[i])
 			return false;
 		memcpy(mm->copies[i], s->page, s->size);
@@ -117,7 +153,7 @@ static void family_check(struct family *f)
 	if (f->resident != mm)
 		for (u32 i = 0; i < f->count; i++)
 			swap_bytes(f->spots[i].page, mm->copies[i], f->spots[i].size);
-	copies_free(mm, f->count);
+	copies_free(mm, f);
 	list_del(&mm->kin);
 	mm->fam = NULL;
 	kfree(f);
@@ -128,7 +164,7 @@ static void family_remove(struct mm *mm)
 	struct family *f = mm->fam;
 	if (f->resident == mm)
 		f->resident = NULL;
-	copies_free(mm, f->count);
+	copies_free(mm, f);
 	list_del(&mm->kin);
 	mm->fam = NULL;
 	family_check(f);
@@ -143,7 +179,7 @@ bool family_join(struct mm *src, struct mm *child)
 	BUG_ON(f->resident != src);
 	bool roomy = page_free_bytes() / 4 > (u64)f->pages << PAGE_SHIFT && !memory_scarce();
 	if (!roomy || !copies_make(child, f)) {
-		copies_free(child, f->count);
+		copies_free(child, f);
 		family_check(f);
 		return false;
 	}
@@ -174,7 +210,7 @@ static void take_residence(struct mm *mm)
 	if (old)
 		old->copies = mm->copies;
 	else
-		copies_free(mm, f->count);
+		copies_free(mm, f);
 	mm->copies = NULL;
 	f->resident = mm;
 	f->swapped += f->pages;
@@ -248,10 +284,10 @@ static int build(struct mm *mm)
 	}
 	each_leaf(keeper, &l, prepare_leaf);
 	if (l.failed) {
-		pt_free_tables(mm, 0, UFS_USER_END, 0, UFS_WINDOW_VA);
-		pt_free_tables(mm, UFS_WINDOW_END, UFS_USER_END, UFS_WINDOW_END, UFS_USER_END + PAGE_SIZE);
-		page_put(phys_to_virt(mm->pml4));
+		u64 rss = mm->rss;
+		pt_end(mm);
 		mm->pml4 = shared;
+		mm->rss = rss;
 		return -ENOMEM;
 	}
 	mm->rss = 0;

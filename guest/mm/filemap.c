@@ -223,7 +223,7 @@ bool file_own_huge(struct mm *mm, struct vma *v, u64 va)
 {
 	if (!vma_private(v) || !v->file->ino->ops->page || !huge_fits(v, va))
 		return false;
-	u64 *e = pt_make(mm, va, 1);
+	u64 *e = pt_make_room(mm, va) ? pt_make(mm, va, 1) : NULL;
 	if (!e || *e) /* a table is there already */
 		return false;
 	char *block = page_alloc(9, PG_USER);

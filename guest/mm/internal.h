@@ -135,6 +135,7 @@ struct mm *space_alloc(u64 pml4);
 struct family;
 bool family_join(struct mm *src, struct mm *child);      /* false: not possible, nothing done */
 int family_leave(struct mm *mm);                         /* page tables of its own; -ENOMEM */
+u64 family_drain(void);                                  /* memory kept for the next child; pages freed */
 void family_end(struct mm *mm);                          /* it ends: no page tables are left to it */
 char *family_page(struct mm *mm, u64 va, u64 *left);     /* the copy of what is at va; NULL: what the page tables say is right */
 bool family_fault(struct mm *mm, const struct vma *v, bool write); /* will the page look the same to all? */
@@ -143,7 +144,11 @@ void family_rss(struct mm *mm, u64 before);              /* mm's rss changed by 
 static inline int mm_alone(struct mm *mm) { return mm->fam ? family_leave(mm) : 0; }
 
 /* pgtable.c */
-u64 pt_root(void);                                       /* a new top table with the libos's window, 0: no memory */
+u64 pt_root(void);                                       /* a top table with the libos's window and no leaves, 0: no memory */
+void pt_end(struct mm *mm);                              /* the last use of its page tables; they are in force nowhere */
+u64 pt_kept(void);                                       /* page tables that ended, without leaves; 0: none */
+u64 pt_drain(void);                                      /* frees those; how many pages */
+bool pt_make_room(struct mm *mm, u64 va);                /* no empty table in the way of a 2 MiB leaf */
 u64 *pt_find(struct mm *mm, u64 va, int *level);         /* the deepest entry for va that exists */
 u64 *pt_make(struct mm *mm, u64 va, int level);          /* the entry at level, tables made; NULL: no memory */
 void pt_set(struct mm *mm, u64 *e, u64 va, int level, u64 entry); /* takes over a page reference, drops the old one */

@@ -208,6 +208,110 @@ static void move_leaf(struct mm *mm, u64 *e, u64 va, int level, void *arg)
 	*e = 0;
 }
 
+/*
+ * Page tables of an address space that ended are kept for the next one. Where the host shadows page tables, each write to an upper
+ * one is a trap, and so is each table that the shadow has not seen yet; programs lie in the same places, so their upper
+ * tables are the same. Only the leaf tables are cleared, and not before they are used again.
+ */
+#define KEPT_ROOTS 4
+#define KEPT_TABLES 24 /* of one root: larger ones are freed */
+
+static u64 kept[KEPT_ROOTS];
+static unsigned nkept;
+
+static bool user_slot(unsigned i, int level)
+{
+	return level < 3 || i < UFS_WINDOW_VA >> 39 || (i >= UFS_WINDOW_END >> 39 && i < 256);
+}
+
+/* Drops what leaves refer to and writes nothing. Returns the tables met. */
+static u64 drop_leaves(u64 *table, int level)
+{
+	u64 tables = 1;
+	for (unsigned i = 0; i < 512; i++) {
+		u64 e = table[i];
+		if (!pte_live(e) || !user_slot(i, level))
+			continue;
+		if (is_table(e, level))
+			tables += drop_leaves(table_of(e), level - 1);
+		else if (in_ram(e))
+			page_put(pte_page(e));
+	}
+	return tables;
+}
+
+static u64 free_tables(u64 *table, int level)
+{
+	u64 n = 1;
+	for (unsigned i = 0; level && i < 512; i++)
+		if (user_slot(i, level) && is_table(table[i], level))
+			n += free_tables(table_of(table[i]), level - 1);
+	page_put(table);
+	return n;
+}
+
+static void clear_leaves(u64 *table, int level)
+{
+	if (!level) {
+		memset(table, 0, PAGE_SIZE);
+		return;
+	}
+	for (unsigned i = 0; i < 512; i++) {
+		if (!table[i] || !user_slot(i, level))
+			continue;
+		if (is_table(table[i], level))
+			clear_leaves(table_of(table[i]), level - 1);
+		else
+			table[i] = 0;
+	}
+}
+
+void pt_end(struct mm *mm)
+{
+	u64 *root = phys_to_virt(mm->pml4);
+	u64 tables = drop_leaves(root, 3);
+	if (nkept < KEPT_ROOTS && tables <= KEPT_TABLES && !memory_scarce())
+		kept[nkept++] = mm->pml4;
+	else
+		free_tables(root, 3);
+	mm->pml4 = mm->rss = 0;
+}
+
+u64 pt_kept(void)
+{
+	if (!nkept)
+		return 0;
+	u64 root = kept[--nkept];
+	clear_leaves(phys_to_virt(root), 3);
+	return root;
+}
+
+u64 pt_drain(void)
+{
+	u64 n = 0;
+	while (nkept)
+		n += free_tables(phys_to_virt(kept[--nkept]), 3);
+	return n;
+}
+
+bool pt_make_room(struct mm *mm, u64 va)
+{
+	int level;
+	u64 *table = pt_find(mm, va & HUGE_MASK, &level);
+	if (level)
+		return true;
+	for (unsigned i = 0; i < 512; i++)
+		if (table[i])
+			return false;
+	u64 *e = phys_to_virt(mm->pml4);
+	for (level = 3; level > 1; level--)
+		e = table_of(e[index_at(va, level)]);
+	e[index_at(va, 1)] = 0;
+	page_put(table);
+	pt_stale(mm, va, PAGE_SIZE); /* the CPU may remember where the table was */
+	return true;
+}
+
 /* The new place must hold no leaf. After -ENOMEM it may hold tables. */
 int pt_move(struct mm *mm, u64 from, u64 to, u64 len)
 {

@@ -50,7 +50,7 @@ static void reclaim_leaf(struct mm *mm, u64 *e, u64 va, int level, void *arg)
 
 u64 mm_reclaim(void)
 {
-	struct reclaim r = { 0 };
+	struct reclaim r = { pt_drain() + family_drain() };
 	list_for_each(l, &mm_list) {
 		struct mm *mm = list_entry(l, struct mm, all);
 		for (struct vma *v = mm->fam ? NULL : vma_find(mm, 0); v && r.freed < ENOUGH; v = vma_find(mm, v->end))

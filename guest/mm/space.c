@@ -33,6 +33,9 @@ struct mm *mm_boot_adopt(u64 pml4_pa)
 
 u64 pt_root(void)
 {
+	u64 root = pt_kept();
+	if (root)
+		return root;
 	u64 *table = page_alloc(0, PG_ZERO | PG_TABLE);
 	if (!table)
 		return 0;
@@ -47,7 +50,7 @@ struct mm *mm_create(void)
 	u64 root = pt_root();
 	struct mm *mm = root ? space_alloc(root) : NULL;
 	if (!mm && root)
-		page_put(phys_to_virt(root));
+		pt_end(&(struct mm){ .pml4 = root });
 	return mm;
 }
 
@@ -63,13 +66,13 @@ void mm_put(struct mm *mm)
 		return;
 	if (mm->fam)
 		family_end(mm);
+	else if (mm->pml4 && mm->pml4 != boot_pml4)
+		pt_end(mm);
 	mm_unmap_range(mm, 0, UFS_WINDOW_VA);
 	mm_unmap_range(mm, UFS_WINDOW_END, UFS_USER_END);
 	BUG_ON(mm->root || mm->rss);
 	list_del(&mm->all);
 	patch_forget(mm);
-	if (mm->pml4 && mm->pml4 != boot_pml4)
-		page_put(phys_to_virt(mm->pml4));
 	if (mm == mm_boot)
 		mm_boot = NULL;
 	kfree(mm);

@@ -13,15 +13,24 @@ void cpuid_execute(u32 leaf, u32 sub, u32 r[4])
  * answers there differs by vendor. */
 const u32 *cpuid_lookup(u32 leaf, u32 sub)
 {
-	static u32 other[4];
+	/* What was asked for lately: each program that starts asks for the same. */
+	static struct { u32 leaf, sub, r[4]; bool known; } others[8];
+	static unsigned next;
 	u32 n = MIN(TABLE->count, (u32)UFS_CPUID_MAX);
 	for (u32 i = 0; i < n; i++) {
 		const struct ufs_cpuid_entry *e = &TABLE->entries[i];
 		if (e->function == leaf && (!e->indexed || e->index == sub))
 			return &e->eax;
 	}
-	cpuid_execute(leaf, sub, other);
-	return other;
+	for (unsigned i = 0; i < ARRAY_SIZE(others); i++)
+		if (others[i].known && others[i].leaf == leaf && others[i].sub == sub)
+			return others[i].r;
+	unsigned i = next++ % ARRAY_SIZE(others);
+	others[i].leaf = leaf;
+	others[i].sub = sub;
+	others[i].known = true;
+	cpuid_execute(leaf, sub, others[i].r);
+	return others[i].r;
 }
 
 u32 platform_hwcap(void)

@@ -303,6 +303,8 @@ static void start(unsigned long test)
 	mm_put(mm);
 	user_switch(NULL);
 	mm_put(other);
+	pt_drain();
+	family_drain();
 	CHECK(free0 - page_free_bytes() <= 4 * P); /* a slab or two, the zero page */
 }
 

@@ -327,6 +327,8 @@ static void run(unsigned long seed)
 			mm_put(space[k]->mm);
 	user_switch(NULL);
 	mm_put(empty);
+	pt_drain();
+	family_drain();
 	for (unsigned k = 0; k < nobj; k++) {
 		CHECK(obj[k].f->refs == 1);
 		file_put(obj[k].f);
