@@ -447,12 +447,13 @@ static const char folder[] = "rm root/p1; cp -a root lower\n";
 /* And as three layers: the lowest has too much and old things, the middle one takes away what is too much and has some of the files, so has the
  * highest. */
 static const char layers[] =
-	"T=$(mktemp -d /var/tmp/ufs-fs-XXXXXX) && for i in 0 1 2; do cp -a root $T/$i; done; cd $T\n"
+	"for i in 0 1 2; do cp -a root $i; done\n"
 	"echo old > 0/f2; echo junk > 0/gone; mkdir -p 0/gonedir/sub 0/d1/gone2; echo x > 0/gonedir/sub/x; echo x > 0/many/extra; echo x > 0/empty/junk\n"
-	"rm 0/zero; mkdir 0/zero; echo x > 0/zero/inside; ln -s nowhere 0/d1/link; rm 0/d1/l6; mkdir -p 0/d1/l6/x\n"
-	"find 1 2 -type f -links 1 -name '*[13579]' -delete; rm -r 2/d1/d2/d3 2/many 1/empty; rm 2/big\n"
-	"mknod 1/gone c 0 0; mknod 1/gonedir c 0 0; mknod 1/d1/gone2 c 0 0; mknod 1/many/extra c 0 0; mknod 1/empty c 0 0; mknod 1/d1/link c 0 0\n"
-	"for i in 0 1 2; do mkfs.erofs $OPTS $T/$i.img $T/$i >/dev/null 2>&1 || exit 1; mv $T/$i.img $DIR; done; rm -rf $T; cd $DIR\n";
+	"rm 0/zero; mkdir 0/zero; echo x > 0/zero/inside; ln -s nowhere 0/d1/link; rm 0/d1/l6; mkdir -p 0/d1/l6/x; rmdir 2/empty\n"
+	"find 1 2 -type f -links 1 -name '*[13579]' -delete; rm -r 2/d1/d2/d3 2/many; rm 2/big\n"
+	"mknod 1/gone c 0 0; mknod 1/gonedir c 0 0; mknod 1/d1/gone2 c 0 0; mknod 1/many/extra c 0 0; mknod 1/d1/link c 0 0\n";
+static const char layer_images[] =
+	"cd %s && T=$(mktemp -d /var/tmp/ufs-fs-XXXXXX) && for i in 0 1 2; do mkfs.erofs %s $T/$i.img $i >/dev/null 2>&1 || exit 1; mv $T/$i.img .; done; rm -rf $T";
 
 enum { ONE_IMAGE, LAYERS, FOLDER, KINDS };
 struct run { u64 steps, seed; const char *dir, *lower; u32 kind; struct ufs_layer layer[3]; };
@@ -497,6 +498,11 @@ int main(int argc, char **argv)
 		int st;
 		snprintf(script, sizeof(script), "OPTS=%s\n%s%s%s", opts[k / KINDS % 3], tree, r.kind == LAYERS ? layers : "", r.kind == FOLDER ? folder : "");
 		dir = host_folder(script);
+		if (r.kind == LAYERS) {
+			snprintf(root, sizeof(root), "%s/1/empty", dir);
+			host_opaque(root); /* what the lowest layer has in it does not show */
+			host_shell(layer_images, dir, opts[k / KINDS % 3]);
+		}
 		for (u32 i = 0; i < (r.kind == FOLDER ? 0 : r.kind == LAYERS ? 3 : 1); i++) {
 			snprintf(root, sizeof(root), r.kind == LAYERS ? "%s/%u.img" : "%s/image", dir, i);
 			r.layer[i].offset = i ? ALIGN_UP(r.layer[i - 1].offset + r.layer[i - 1].size, HUGE_SIZE) : 0;

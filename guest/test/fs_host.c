@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@ long host_call(long nr, long a, long b, long c, long d, long e, long f);
 const char *host_folder(const char *script);
 unsigned long host_load(const char *path, void *to, unsigned long max);
 void host_shell(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void host_opaque(const char *dir);
 void host_enter(const char *dir);
 int host_is_root(void);
 void host_exit(int code);
@@ -97,6 +99,14 @@ unsigned long host_load(const char *path, void *to, unsigned long max)
 	}
 	close(fd);
 	return n;
+}
+
+void host_opaque(const char *dir)
+{
+	if (setxattr(dir, "trusted.overlay.opaque", "y", 1, 0) && setxattr(dir, "user.overlay.opaque", "y", 1, 0)) {
+		perror(dir);
+		exit(1);
+	}
 }
 
 void host_enter(const char *dir)

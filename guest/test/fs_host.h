@@ -22,6 +22,7 @@ long host_call(long nr, long a, long b, long c, long d, long e, long f); /* resu
 const char *host_folder(const char *script);
 unsigned long host_load(const char *path, void *to, unsigned long max); /* file into memory, its size */
 void host_shell(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void host_opaque(const char *dir);         /* marks a directory that hides those of lower layers */
 void host_enter(const char *dir);          /* chroot and chdir; needs root */
 int host_is_root(void);
 void host_exit(int code) __attribute__((noreturn)); /* at once, no handlers run */
