@@ -163,10 +163,10 @@ static int replaced(void *arg)
 	CHECK_EQ(GUEST(__NR_read, fd, got, 100, 0, 0, 0), 6);
 	CHECK(!memcmp(got, "longer", 6));
 	/* Not when something of the old one was seen. */
-	fd = open_guest("s300k");
+	fd = open_guest("s4m");
 	CHECK_EQ(GUEST(__NR_read, fd, got, 100, 0, 0, 0), 100);
-	host_shell("cd %s && cp s300k new && mv new s300k", r->root);
-	CHECK_EQ(GUEST(__NR_pread64, fd, got, 100, 290000, 0, 0), -ESTALE);
+	host_shell("cd %s && cp s4m new && mv new s4m", r->root);
+	CHECK_EQ(GUEST(__NR_pread64, fd, got, 100, 3000000, 0, 0), -ESTALE);
 	fd = open_guest("s1");
 	folder_stale = 2;
 	CHECK_EQ(GUEST(__NR_read, fd, got, 100, 0, 0, 0), -ESTALE);
