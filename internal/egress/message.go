@@ -122,7 +122,7 @@ func (r *resolver) resolve(ctx context.Context, q dnsmessage.Question, now time.
 		return dnsmessage.RCodeNameError, nil // nothing this machine could be asked for
 	}
 	if !r.policy.answers(name) {
-		return dnsmessage.RCodeRefused, nil
+		return dnsmessage.RCodeNameError, nil // REFUSED would be truer, but musl waits for another answer then
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookupLimit)
 	defer cancel()

@@ -78,19 +78,12 @@ func canonical(to netip.AddrPort) netip.AddrPort {
 // answers reports whether the resolver answers questions about a name. Without the public internet, the names of rules only:
 // a question is a message to whoever serves the name.
 func (p *policy) answers(name string) bool {
-	if p.resolvesAll() {
+	if slices.ContainsFunc(p.rules.rules, func(o rule) bool { return o.kind == kindPublic || o.kind == kindAll }) {
 		return true
 	}
 	_, ok := p.given[name]
 	return ok
 }
-
-func (p *policy) resolvesAll() bool {
-	return slices.ContainsFunc(p.rules.rules, func(o rule) bool { return o.kind == kindPublic || o.kind == kindAll })
-}
-
-// resolves reports whether there is a resolver at all.
-func (p *policy) resolves() bool { return p.resolvesAll() || len(p.given) > 0 }
 
 // learn takes note of the addresses that the resolver gives for a name.
 func (p *policy) learn(name string, addrs []netip.Addr, now time.Time) {

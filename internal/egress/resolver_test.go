@@ -267,7 +267,7 @@ func TestTruncation(t *testing.T) {
 
 func TestRefusedNames(t *testing.T) {
 	r, u := testResolver(t, "none", "both.test")
-	if got := text(t, r.answer(t.Context(), query(t, 1, "a.test.", dnsmessage.TypeA, 0), true, time.Now())); got != "RCodeRefused" {
+	if got := text(t, r.answer(t.Context(), query(t, 1, "a.test.", dnsmessage.TypeA, 0), true, time.Now())); got != "RCodeNameError" {
 		t.Error(got)
 	}
 	if n := u.asked.Load(); n != 0 {

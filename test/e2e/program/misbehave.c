@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* misbehave.c: an HTTP server on $PORT that does what its path says: /crash /exit /spin /oom /hang /half /env, else "ok". */
+/* misbehave.c: an HTTP server on $PORT that does what its path says: /crash /exit /spin /oom /hang /half /env /connect/PORT, else "ok". */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,6 +60,14 @@ int main(void)
 				_exit(0);
 		} else if (is(req, "/env")) {
 			answer(fd, getenv("GREETING") ? getenv("GREETING") : "unset");
+		} else if (is(req, "/connect/")) {
+			struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+			int out = socket(AF_INET, SOCK_STREAM, 0);
+
+			to.sin_port = htons(atoi(strstr(req, "/connect/") + 9));
+			snprintf(text, sizeof(text), "errno %d", connect(out, (struct sockaddr *)&to, sizeof(to)) ? errno : 0);
+			close(out);
+			answer(fd, text);
 		} else if (is(req, "/count")) {
 			snprintf(text, sizeof(text), "%d", ++served);
 			answer(fd, text);
