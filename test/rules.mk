@@ -37,13 +37,13 @@ $(BENCH_PROGRAMS): $(B)/bench/%: test/bench/%.c $(wildcard test/bench/*.h)
 
 # ---- the function of the end-to-end tests ----
 
-e2e-programs: $(B)/e2e/misbehave $(B)/e2e/outbound
+e2e-programs: $(B)/e2e/misbehave $(B)/e2e/client
 
 $(B)/e2e/misbehave: test/e2e/program/misbehave.c
 	@mkdir -p $(@D)
 	@$(CC) -std=gnu11 -O1 -Wall -Wextra -Werror -static $< -o $@
 
 # With musl, whose resolver is in the program.
-$(B)/e2e/outbound: test/e2e/program/outbound.c
+$(B)/e2e/client: test/e2e/program/client.c
 	@mkdir -p $(@D)
 	@musl-gcc -std=gnu11 -O1 -Wall -Wextra -Werror -static $< -o $@

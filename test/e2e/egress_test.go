@@ -37,9 +37,9 @@ func run(t *testing.T, rules string, program ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-func outbound(t *testing.T) string {
+func clientProgram(t *testing.T) string {
 	t.Helper()
-	return testkit.Built(t, "build/e2e/outbound", "e2e-programs")
+	return testkit.Built(t, "build/e2e/client", "e2e-programs")
 }
 
 // echo serves TCP and UDP on a loopback address, on the same port.
@@ -99,9 +99,9 @@ func closed(t *testing.T) string {
 	return port
 }
 
-// TestOutbound reaches servers on this machine's loopback, which rules open.
-func TestOutbound(t *testing.T) {
-	p := outbound(t)
+// TestLoopbackServers reaches servers on this machine's loopback, which rules open.
+func TestLoopbackServers(t *testing.T) {
+	p := clientProgram(t)
 	for ip, rule := range map[string]string{"127.0.0.1": "127.0.0.1:", "::1": "[::1]:"} {
 		port := echo(t, ip)
 		rule += port
@@ -120,7 +120,7 @@ func TestOutbound(t *testing.T) {
 
 // TestEgressErrors: what is refused, and what nobody takes, has Linux's errno.
 func TestEgressErrors(t *testing.T) {
-	p, port := outbound(t), closed(t)
+	p, port := clientProgram(t), closed(t)
 	both := func(tcp, udp syscall.Errno) string { return fmt.Sprintf("tcp %d udp %d", int(tcp), int(udp)) }
 	denied := both(syscall.EACCES, syscall.EACCES)
 	for _, x := range []struct{ rules, ip, want string }{
@@ -150,7 +150,7 @@ func TestResolver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := outbound(t)
+	p := clientProgram(t)
 	found := false
 	for line := range strings.Lines(string(hosts)) {
 		f := strings.Fields(line)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* outbound.c: a client of servers outside: connect, echo, many, udp, resolve. Each says in a line how it went. */
+/* client.c: a client of servers outside: connect, echo, many, udp, resolve. Each says in a line how it went. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
