@@ -147,7 +147,7 @@ func (c *config) putEntry(dir string, e entry, t *tree.Tree) error {
 	if to == "" {
 		to = path.Clean(from)
 		if hasGlob(from) {
-			to = fixedPart(from) + "/"
+			to = path.Join(".", fixedPart(from))
 		}
 	}
 	into := strings.HasSuffix(to, "/")

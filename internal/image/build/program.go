@@ -50,15 +50,18 @@ func (m *machine) program(src string, libraryPath []string) ([]*tree.Tree, image
 	if err := image.Skeleton(t); err != nil {
 		return fail(err)
 	}
-	at, err := t.Put(image.ProgramPath(filepath.Base(src)), tree.OSFile(0o755, fi.Size(), real))
-	if err != nil {
-		return fail(err)
-	}
-	man := image.Manifest{Program: at, Args: []string{at}, Cwd: "/", Env: image.DefaultEnv()}
 	o, err := elfx.ReadObject(src, f, fi.Size())
 	if err != nil {
 		return fail(err)
 	}
+	at := image.ProgramPath(filepath.Base(src))
+	if o.Interp != "" {
+		at = path.Join("/app", filepath.Base(src)) // musl takes no $ORIGIN that is the root folder
+	}
+	if at, err = t.Put(at, tree.OSFile(0o755, fi.Size(), real)); err != nil {
+		return fail(err)
+	}
+	man := image.Manifest{Program: at, Args: []string{at}, Cwd: "/", Env: image.DefaultEnv()}
 	if o.Interp == "" {
 		// Nothing but the program: the same image as everywhere.
 		t = tree.New(nil)

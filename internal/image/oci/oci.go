@@ -5,7 +5,6 @@
 package oci
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -127,7 +126,7 @@ func (i *Image) unpack(ctx context.Context, s Source, src v1.Image, limit int64)
 	if err := checkConfig(src); err != nil {
 		return fmt.Errorf("%s: %w", s.name, err)
 	}
-	u := &unpacker{t: i.Tree, left: limit, limit: limit, file: i.spool, out: bufio.NewWriterSize(i.spool, 1<<20)}
+	u := newUnpacker(i.Tree, i.spool, limit)
 	for n, l := range layers {
 		if s.blob {
 			if err := checkBlob(ctx, l, limit); err != nil {

@@ -37,6 +37,10 @@ type unpacker struct {
 	mine        map[string]bool // real paths that the current layer has put
 }
 
+func newUnpacker(t *tree.Tree, spool *os.File, limit int64) *unpacker {
+	return &unpacker{t: t, left: limit, limit: limit, file: spool, out: bufio.NewWriterSize(spool, 1<<20)}
+}
+
 // layer applies one layer and compares its contents with their digest.
 func (u *unpacker) layer(ctx context.Context, l v1.Layer, want v1.Hash) error {
 	r, err := l.Uncompressed()
