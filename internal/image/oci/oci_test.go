@@ -213,6 +213,27 @@ func TestBomb(t *testing.T) {
 	}
 }
 
+// TestSparse: an entry of the old GNU format that says a terabyte and has 512 bytes.
+func TestSparse(t *testing.T) {
+	b := archive(t, file("f", strings.Repeat("x", 512)))
+	h := b[:512]
+	h[156] = 'S'
+	copy(h[257:], "ustar  \x00")
+	clear(h[345:500])
+	copy(h[386:], "00000000000\x0000000001000\x00")
+	// 2^40 bytes
+	copy(h[483:], "\x80\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00")
+	copy(h[148:], "        ")
+	sum := 0
+	for _, c := range h {
+		sum += int(c)
+	}
+	copy(h[148:], fmt.Sprintf("%06o\x00 ", sum))
+	if _, err := layered(t, b); err == nil || !strings.Contains(err.Error(), "unpacks to more than") {
+		t.Errorf("a sparse file: %v", err)
+	}
+}
+
 func TestDigests(t *testing.T) {
 	dir := t.TempDir()
 	img := makeImage(t, archive(t, file("f", "one")))

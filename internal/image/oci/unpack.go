@@ -31,6 +31,7 @@ const (
 type unpacker struct {
 	t           *tree.Tree
 	limit, left int64 // of bytes of layers
+	room        int64 // for bytes of files
 	file        *os.File
 	out         *bufio.Writer // into file
 	off         int64
@@ -38,7 +39,7 @@ type unpacker struct {
 }
 
 func newUnpacker(t *tree.Tree, spool *os.File, limit int64) *unpacker {
-	return &unpacker{t: t, left: limit, limit: limit, file: spool, out: bufio.NewWriterSize(spool, 1<<20)}
+	return &unpacker{t: t, left: limit, room: limit, limit: limit, file: spool, out: bufio.NewWriterSize(spool, 1<<20)}
 }
 
 // layer applies one layer and compares its contents with their digest.
@@ -126,7 +127,12 @@ func (u *unpacker) node(h *tar.Header, r io.Reader) (*tree.Node, error) {
 		}
 	}
 	switch h.Typeflag {
-	case tar.TypeReg:
+	case tar.TypeReg, tar.TypeGNUSparse:
+		// A sparse file has more bytes than the layer: its holes are counted here.
+		if h.Size > u.room {
+			return nil, errTooLarge
+		}
+		u.room -= h.Size
 		size, err := io.Copy(u.out, r)
 		if err != nil {
 			return nil, err
