@@ -7,6 +7,9 @@
 
 struct hchunk { struct hchunk *next; u8 data[]; };
 
+static struct list listed = LIST_INIT(listed);
+static u64 listed_bytes;
+
 static int check_stat(struct ufs_file_stat *st)
 {
 	static const u16 types = 1 << 1 | 1 << 2 | 1 << 4 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 12;
@@ -35,6 +38,7 @@ struct hnode *hnode_new(const struct hnode *dir, const char *name, size_t len, c
 		return ERR_PTR(-ENOMEM);
 	h->inode = st->inode;
 	h->size = st->size;
+	list_init(&h->listed);
 	h->len = n;
 	if (above) {
 		memcpy(h->path, dir->path, above);
@@ -53,13 +57,23 @@ static void free_chunks(struct hchunk *c)
 	}
 }
 
+static void free_listing(struct hnode *h)
+{
+	free_chunks(h->chunks);
+	kfree(h->list);
+	list_del(&h->listed);
+	listed_bytes -= h->list_bytes;
+	h->chunks = NULL;
+	h->list = NULL;
+	h->nlist = h->list_bytes = 0;
+}
+
 void hnode_free(struct hnode *h)
 {
 	if (!h)
 		return;
 	hdata_free(h);
-	free_chunks(h->chunks);
-	kfree(h->list);
+	free_listing(h);
 	kfree(h);
 }
 
@@ -210,6 +224,12 @@ int host_list(struct hnode *dir)
 	dir->nlist = sort_unique(l.v, l.n);
 	dir->list = l.v;
 	dir->chunks = l.chunks;
+	dir->list_bytes = l.bytes + l.cap * sizeof(*l.v);
+	list_add(&dir->listed, &listed);
+	listed_bytes += dir->list_bytes;
+	/* The oldest go. That is noticed by nobody: who goes on reading one lists it again and finds the same order. */
+	while (listed_bytes > page_total_bytes() / 32 && listed.prev != &dir->listed)
+		free_listing(list_entry(listed.prev, struct hnode, listed));
 	return 0;
 }
 

@@ -18,6 +18,8 @@ struct hnode {
 	struct ufs_file_entry **list; /* sorted by name; NULL: not read yet */
 	struct hchunk *chunks;   /* where the entries lie */
 	u32 nlist, asked;        /* asked: names looked up one by one */
+	u64 list_bytes;
+	struct list listed;      /* among those with a listing, the newest first */
 	bool unsure;             /* an image has this directory; whether the host has one below it was not asked yet */
 	/* file: a window of it in RAM, the whole for files that fit */
 	u8 *buf;

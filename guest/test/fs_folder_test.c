@@ -12,7 +12,8 @@ static const char tree[] =
 	"mkdir -p root/sub/deep root/many root/proc; cd root; : > s0; printf a > s1; head -c 4095 /dev/urandom > s4095; head -c 57344 /dev/urandom > s56k\n"
 	"head -c 57345 /dev/urandom > s56k1; head -c 300000 /dev/urandom > s300k; head -c 4194304 /dev/urandom > s4m; head -c 4194305 /dev/urandom > s4m1\n"
 	"head -c 9000001 /dev/urandom > s9m; ln -s sub/deep link; mkfifo fifo; i=0; while [ $i -lt 40 ]; do head -c 400000 /dev/urandom > many/f$i; i=$((i+1)); done\n"
-	"mkdir rep; printf first > rep/file; printf one > rep/other; cd ..\n";
+	"mkdir rep; printf first > rep/file; printf one > rep/other\n"
+	"mkdir dirs; seq -f dirs/d%g 300 | xargs mkdir; for k in $(seq 20); do seq -f dirs/d%g/this-is-a-file-with-a-long-name-$k 300; done | xargs touch; cd ..\n";
 static const char *const names[] = { "s0", "s1", "s4095", "s56k", "s56k1", "s300k", "s4m", "s4m1", "s9m" };
 
 static u64 state;
@@ -101,6 +102,20 @@ static int eviction(void *arg)
 	fake_folder(2);
 	fake_total = 16 << 20;
 	fake_layers(NULL, 0, 64 << 20);
+	for (u32 i = 0; i < 900; i++) { /* listings go and come again */
+		struct stat st;
+		snprintf(name, sizeof(name), "/dirs/d%u/this-is-a-file-with-a-long-name-%u", 1 + rnd(300), 1 + rnd(22));
+		CHECK_EQ(GUEST(__NR_stat, name, &st, 0, 0, 0, 0), atoi(strrchr(name, '-') + 1) > 20 ? -ENOENT : 0);
+		if (i % 3)
+			continue;
+		*strrchr(name, '/') = 0;
+		int fd = open_guest(name + 1), n = 0;
+		for (long len; (len = GUEST(__NR_getdents64, fd, got, 300, 0, 0, 0)) > 0;)
+			for (long at = 0; at < len; at += *(u16 *)(got + at + 16))
+				n++;
+		CHECK_EQ(n, 22);
+		GUEST(__NR_close, fd, 0, 0, 0, 0, 0);
+	}
 	for (u32 i = 0; i < 120; i++) {
 		snprintf(name, sizeof(name), "many/f%u", rnd(40));
 		u64 size = load(r, name);
