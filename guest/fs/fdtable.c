@@ -95,10 +95,29 @@ struct file *fd_get(int fd)
 	return f;
 }
 
+struct file *fd_get_from(struct fdtable *t, int fd)
+{
+	struct file *f = (u32)fd < t->cap ? t->f[fd] : NULL;
+	if (f)
+		f->refs++;
+	return f;
+}
+
 static u64 nofile_limit(void)
 {
 	u64 lim = curproc()->rlim[RLIMIT_NOFILE].cur;
 	return MIN(lim, FD_CAP_MAX);
+}
+
+int fd_room(void)
+{
+	struct fdtable *t = curproc()->files;
+	u32 fd = t->hint;
+
+	while (fd < t->cap && t->f[fd])
+		fd++;
+	t->hint = fd;
+	return fd < nofile_limit() ? 0 : -EMFILE;
 }
 
 int fd_install(struct file *f, int min, bool cloexec)

@@ -237,6 +237,8 @@ static long open_user(int dfd, const char *upath, u64 flags, u32 mode, u64 resol
 		r = -EINVAL;
 	if (r >= 0 && (flags & __O_TMPFILE) && (flags & O_TMPFILE) != O_TMPFILE)
 		r = -EINVAL;
+	if (r >= 0)
+		r = fd_room(); /* before a file is made */
 	if (r < 0) {
 		walk_put(w);
 		return r;

@@ -194,7 +194,12 @@ void show_status(struct text *b, struct pnode *n)
 	text_printf(b, "VmHWM:\t%8lu kB\nVmRSS:\t%8lu kB\nVmData:\t%8lu kB\nVmStk:\t%8lu kB\nVmExe:\t%8lu kB\nVmSwap:\t       0 kB\n",
 		    (unsigned long)st.rss >> 10, (unsigned long)st.rss >> 10, (unsigned long)st.data >> 10, (unsigned long)st.stack >> 10,
 		    (unsigned long)st.text >> 10);
-	text_printf(b, "Threads:\t%d\nSigPnd:\t%016lx\nShdPnd:\t%016lx\nSigBlk:\t%016lx\n", p->nthreads, (unsigned long)(t ? t->sigpending : 0),
-		    (unsigned long)p->sigpending, (unsigned long)(t ? t->sigmask : 0));
-	text_printf(b, "NoNewPrivs:\t0\nSeccomp:\t0\nCpus_allowed:\t1\nCpus_allowed_list:\t0\nMems_allowed:\t1\nMems_allowed_list:\t0\n");
+	u64 ignored, caught;
+	signal_sets(p, &ignored, &caught);
+	text_printf(b, "Threads:\t%d\nSigQ:\t0/%lu\nSigPnd:\t%016lx\nShdPnd:\t%016lx\nSigBlk:\t%016lx\nSigIgn:\t%016lx\nSigCgt:\t%016lx\n", p->nthreads,
+		    (unsigned long)p->rlim[11].cur, (unsigned long)(t ? t->sigpending : 0), (unsigned long)p->sigpending,
+		    (unsigned long)(t ? t->sigmask : 0), (unsigned long)ignored, (unsigned long)caught);
+	text_printf(b, "CapInh:\t%016lx\nCapPrm:\t%016lx\nCapEff:\t%016lx\nCapBnd:\t%016lx\nCapAmb:\t%016x\nNoNewPrivs:\t%d\n", (unsigned long)p->cap_inh,
+		    (unsigned long)p->cap_perm, (unsigned long)p->cap_eff, (unsigned long)p->cap_bset, 0, p->no_new_privs);
+	text_printf(b, "Seccomp:\t0\nCpus_allowed:\t1\nCpus_allowed_list:\t0\nMems_allowed:\t1\nMems_allowed_list:\t0\n");
 }

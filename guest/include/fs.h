@@ -96,6 +96,9 @@ void fdtable_get(struct fdtable *t);
 void fdtable_put(struct fdtable *t);
 void fdtable_cloexec(struct fdtable *t);              /* at exec */
 struct file *fd_get(int fd);                          /* referenced; NULL: EBADF */
+struct file *fd_get_from(struct fdtable *t, int fd);  /* of another process */
+/* Is there a descriptor left? 0 or -EMFILE. */
+int fd_room(void);
 /* Lowest free descriptor >= min; takes over the caller's reference on success. fd, -EMFILE. */
 int fd_install(struct file *f, int min, bool cloexec);
 int fd_install_at(struct fdtable *t, int fd, struct file *f, bool cloexec);

@@ -61,6 +61,7 @@ struct thread {
 	u64 rseq;                /* registered area of restartable sequences (proc/rseq.c), 0 none */
 	u32 rseq_len, rseq_sig;
 	bool rseq_event;         /* lost the CPU: a sequence has to be aborted */
+	u8 policy;               /* SCHED_*, as asked for */
 	u64 restart_deadline;    /* of a relative sleep that is restarted after a stop; 0 none */
 };
 #define NOT_RUNNING (~0ULL) /* cpu_start of a thread that has not the CPU */
@@ -88,7 +89,7 @@ struct process {
 	int exit_signal;
 	u64 cpu_ns_dead;         /* CPU time of threads that ended */
 	u64 start_ns;
-	struct ktimer *itimer[3];
+	struct ktimer *itimer[4]; /* the last for RLIMIT_CPU */
 	struct posix_timer *timers;
 	char exe[256];           /* path of the ELF file */
 	char *cmdline; size_t cmdline_len;
@@ -202,6 +203,8 @@ struct sighand *sighand_copy(struct sighand *sh);
 void sighand_get(struct sighand *sh);
 void sighand_put(struct sighand *sh);
 void sighand_exec(struct sighand *sh);     /* handlers back to default, ignored ones stay */
+/* For /proc: the signals whose handler is SIG_IGN, and those with one of the program's. */
+void signal_sets(struct process *p, u64 *ignored, u64 *caught);
 void sigqueue_flush(struct list *q, u64 *pending);
 /* Remove and fill the next pending signal in set (for sigtimedwait, signalfd); its number or 0. */
 int signal_dequeue(u64 set, struct ksiginfo *si);

@@ -29,7 +29,7 @@
 struct clone {
 	u64 flags, stack;      /* stack: the new pointer, 0: as the caller's */
 	u64 tls;
-	u32 *parent_tid, *child_tid;
+	u32 *parent_tid, *child_tid, *pidfd;
 	int exit_signal;
 };
 
@@ -52,10 +52,12 @@ static int check_flags(const struct clone *c)
 		unsupported_once("clone into new namespaces", f & CLONE_NEW);
 		return -EPERM;
 	}
-	if (f & (CLONE_PIDFD | CLONE_INTO_CGROUP)) {
-		unsupported_once("clone with CLONE_PIDFD or CLONE_INTO_CGROUP", f);
+	if (f & CLONE_INTO_CGROUP) {
+		unsupported_once("clone with CLONE_INTO_CGROUP", f);
 		return -EINVAL;
 	}
+	if ((f & CLONE_PIDFD) && (f & (CLONE_THREAD | CLONE_DETACHED)))
+		return -EINVAL;
 	/* Threads of one process have descriptors and working directory in common here. */
 	if ((f & CLONE_THREAD) && (f & (CLONE_FS | CLONE_FILES)) != (CLONE_FS | CLONE_FILES)) {
 		unsupported_once("clone of a thread with files or directory of its own", f);
@@ -80,6 +82,7 @@ void vfork_release(struct process *p)
 static int process_fill(struct process *p, u64 flags)
 {
 	struct process *from = curproc();
+	cpu_limit_arm(p);
 	if (flags & CLONE_VM) {
 		mm_get(from->mm);
 		p->mm = from->mm;
@@ -105,6 +108,7 @@ static int process_fill(struct process *p, u64 flags)
 
 static void process_undo(struct process *p)
 {
+	itimers_free(p);
 	if (p->mm)
 		mm_put(p->mm);
 	if (p->files)
@@ -189,6 +193,16 @@ static long vfork_wait(struct process *p, int pid)
 	return pid;
 }
 
+/* The child has no copy of it. */
+static long give_pidfd(struct process *p, const struct clone *c)
+{
+	long fd = pidfd_new(p, false);
+	if (fd < 0 || !put_user((int)fd, c->pidfd))
+		return fd;
+	fd_close(curproc()->files, fd);
+	return -EFAULT;
+}
+
 static long do_clone(const struct clone *c)
 {
 	int r = check_flags(c);
@@ -205,8 +219,15 @@ static long do_clone(const struct clone *c)
 		if (!p)
 			return -ENOMEM;
 	}
+	long pidfd = c->flags & CLONE_PIDFD ? give_pidfd(p, c) : 0;
+	if (pidfd < 0) {
+		process_undo(p);
+		return pidfd;
+	}
 	struct thread *t = thread_alloc(p);
 	if (!t) {
+		if (c->flags & CLONE_PIDFD)
+			fd_close(me->files, pidfd);
 		if (p != me)
 			process_undo(p);
 		return c->flags & CLONE_THREAD ? -EAGAIN : -ENOMEM;
@@ -220,7 +241,7 @@ static long do_clone(const struct clone *c)
 
 SYSCALL(clone)
 {
-	struct clone k = { .flags = a & ~CSIGNAL & 0xffffffff, .exit_signal = a & CSIGNAL, .stack = b, .parent_tid = (u32 *)c, .child_tid = (u32 *)d, .tls = e };
+	struct clone k = { .flags = a & ~CSIGNAL & 0xffffffff, .exit_signal = a & CSIGNAL, .stack = b, .parent_tid = (u32 *)c, .child_tid = (u32 *)d, .pidfd = (u32 *)c, .tls = e };
 	/* The old call puts the descriptor where the thread number would go. */
 	if ((k.flags & CLONE_PIDFD) && (k.flags & (CLONE_PARENT_SETTID | CLONE_DETACHED)))
 		return -EINVAL;
@@ -270,7 +291,7 @@ SYSCALL(clone3)
 		return -EPERM;
 	}
 	struct clone cl = { .flags = k.flags, .exit_signal = k.exit_signal, .stack = k.stack ? k.stack + k.stack_size : 0,
-		.parent_tid = (u32 *)k.parent_tid, .child_tid = (u32 *)k.child_tid, .tls = k.tls };
+		.parent_tid = (u32 *)k.parent_tid, .pidfd = (u32 *)k.pidfd, .child_tid = (u32 *)k.child_tid, .tls = k.tls };
 	return do_clone(&cl);
 }
 

@@ -80,6 +80,7 @@ void child_notify(struct process *p, int code, int status)
 	if (si.signo && parent->sighand)
 		signal_send_process(parent, &si);
 	waitq_wake(parent->child_wait, 0);
+	waitq_wake(&pidfd_waitq, POLLIN);
 }
 
 static void zombie_announce(struct process *p)

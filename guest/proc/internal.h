@@ -56,6 +56,10 @@ bool pgrp_orphaned(int pgid);
 
 /* signal.c */
 struct sighand { u32 refs; struct ksigaction act[NSIG]; };
+/* pidfd.c */
+extern struct waitq pidfd_waitq;
+long pidfd_new(struct process *p, bool nonblock); /* the descriptor, or a negative errno */
+int pidfd_pid(int fd, bool *nonblock);            /* 0: the process is gone; -EBADF: not such a descriptor */
 struct sigq { struct list link; struct ksiginfo si; };
 #define SIG_STOPS (SIGBIT(SIGSTOP) | SIGBIT(SIGTSTP) | SIGBIT(SIGTTIN) | SIGBIT(SIGTTOU))
 #define SIG_IGNORED (SIGBIT(SIGCHLD) | SIGBIT(SIGURG) | SIGBIT(SIGWINCH) | SIGBIT(SIGCONT))

@@ -92,6 +92,7 @@ SYSCALL(prctl)
 		if (b == PR_CAP_AMBIENT_LOWER)
 			return c > CAP_LAST ? -EINVAL : 0;
 		break;
+	case PR_GET_TID_ADDRESS: return put_user((u64)current()->clear_child_tid, b);
 	case PR_SET_VMA: return -EINVAL; /* names of anonymous memory: as a kernel without them */
 	}
 	unsupported_once("prctl", a);

@@ -129,6 +129,7 @@ struct thread *thread_alloc(struct process *p)
 	list_init(&t->sigqueue);
 	list_add_tail(&t->siblings, &p->threads);
 	list_init(&t->hash);
+	t->policy = current()->policy;
 	if (p == &kernel_process)
 		return t;
 	if (!p->nthreads++)

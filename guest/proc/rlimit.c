@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* rlimit.c: limits and what was used: getrlimit, setrlimit, prlimit64, getrusage. */
 #include "rusage.h"
+#include "../time/internal.h"
 #include "syscall.h"
 
 #define NOFILE 7
@@ -52,9 +53,9 @@ static long set_limit(struct process *p, u32 which, const struct rlimit_k *l)
 		return -EPERM;
 	if (l->max > old->max && !(curproc()->cap_eff & CAP(24)))
 		return -EPERM;
-	if (which == 0 && l->cur != ~0ULL)
-		unsupported_once("a limit of CPU time", l->cur);
 	*old = *l;
+	if (which == 0)
+		cpu_limit_arm(p);
 	return 0;
 }
 

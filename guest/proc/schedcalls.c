@@ -45,29 +45,89 @@ SYSCALL(getcpu)
 	return 0;
 }
 
-/* Real-time policies need a privilege that nobody has here; the others differ in nothing that can be seen. */
-static long set_policy(int pid, int policy, u64 uparam)
+/* Real-time policies need a privilege that nobody has here; the others differ only in what is reported. */
+static long set_policy(int pid, int policy, int prio, bool keep)
 {
-	int prio;
-	if (pid < 0 || !uparam)
-		return -EINVAL;
-	if (get_user(prio, uparam))
-		return -EFAULT;
-	if (!find(pid))
+	struct thread *t = find(pid);
+	if (!t)
 		return -ESRCH;
+	if (keep)
+		policy = t->policy;
 	switch (policy) {
-	case S_OTHER: case S_BATCH: case S_IDLE: return prio ? -EINVAL : 0;
+	case S_OTHER: case S_BATCH: case S_IDLE:
+		if (prio)
+			return -EINVAL;
+		t->policy = policy;
+		return 0;
 	case S_FIFO: case S_RR: return prio < 1 || prio > 99 ? -EINVAL : -EPERM;
 	}
 	return -EINVAL;
 }
 
-SYSCALL(sched_setparam) { return set_policy((int)a, S_OTHER, b); }
-SYSCALL(sched_setscheduler) { return (int)b < 0 ? -EINVAL : set_policy((int)a, (int)b & ~RESET_ON_FORK, c); }
+static long from_user(int pid, int policy, u64 uparam, bool keep)
+{
+	int prio;
+	if (pid < 0 || !uparam || policy < 0)
+		return -EINVAL;
+	return get_user(prio, uparam) ? -EFAULT : set_policy(pid, policy & ~RESET_ON_FORK, prio, keep);
+}
+
+SYSCALL(sched_setparam) { return from_user((int)a, 0, b, true); }
+SYSCALL(sched_setscheduler) { return from_user((int)a, (int)b, c, false); }
+
+struct attr { u32 size, policy; u64 flags; s32 nice; u32 prio; u64 runtime, deadline, period; u32 util_min, util_max; };
+#define ATTR_MIN 48
+#define FLAGS_KNOWN 0x7f
+#define KEEP_POLICY 8
+#define KEEP_PARAMS 0x10
+
+SYSCALL(sched_setattr)
+{
+	struct attr at = { 0 };
+	u32 size, full = sizeof(at);
+	u64 more;
+	if ((int)a < 0 || !b || (u32)c)
+		return -EINVAL;
+	if (get_user(size, b))
+		return -EFAULT;
+	size = size ? size : ATTR_MIN;
+	bool big = size < ATTR_MIN || size > PAGE_SIZE;
+	for (u64 i = full; !big && i < size; i += 8) {
+		more = 0;
+		if (copy_from_user(&more, (u8 *)b + i, MIN(8, size - i)))
+			return -EFAULT;
+		big = more;
+	}
+	if (big)
+		return put_user(full, b) ? -EFAULT : -E2BIG;
+	if (copy_from_user(&at, (void *)b, MIN(size, full)))
+		return -EFAULT;
+	if ((s32)at.policy < 0 || at.flags & ~(u64)FLAGS_KNOWN)
+		return -EINVAL;
+	bool keep = at.flags & KEEP_POLICY, params = !(at.flags & KEEP_PARAMS);
+	long r = set_policy((int)a, at.policy, params ? at.prio : 0, keep);
+	if (!r && params && find((int)a)->policy != S_IDLE)
+		find((int)a)->proc->nice = MAX(MIN(at.nice, 19), -20);
+	return r;
+}
+
+SYSCALL(sched_getattr)
+{
+	struct attr at = { .size = MIN((u32)c, sizeof(at)), .util_max = 1024 };
+	if ((int)a < 0 || !b || (u32)c < ATTR_MIN || (u32)c > PAGE_SIZE || (u32)d)
+		return -EINVAL;
+	struct thread *t = find((int)a);
+	if (!t)
+		return -ESRCH;
+	at.policy = t->policy;
+	at.nice = t->proc->nice;
+	return copy_to_user((void *)b, &at, at.size);
+}
 
 SYSCALL(sched_getscheduler)
 {
-	return (int)a < 0 ? -EINVAL : find((int)a) ? S_OTHER : -ESRCH;
+	struct thread *t = (int)a < 0 ? NULL : find((int)a);
+	return t ? t->policy : (int)a < 0 ? -EINVAL : -ESRCH;
 }
 
 SYSCALL(sched_getparam)

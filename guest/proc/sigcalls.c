@@ -257,6 +257,22 @@ SYSCALL(rt_sigqueueinfo)
 	return p ? send_to(p, NULL, &si) : -ESRCH;
 }
 
+SYSCALL(pidfd_send_signal)
+{
+	bool nonblock;
+	struct ksiginfo si = from_me((int)b, SI_USER);
+	if ((u32)d)
+		return -EINVAL;
+	int pid = pidfd_pid((int)a, &nonblock);
+	int r = pid >= 0 && c ? info_from_user((void *)c, (int)b, pid == curproc()->pid, &si) : 0;
+	if (r || pid < 0)
+		return r ? r : pid;
+	struct process *p = process_find(pid);
+	if ((u32)si.signo > NSIG)
+		return -EINVAL;
+	return p ? send_to(p, NULL, &si) : -ESRCH;
+}
+
 SYSCALL(rt_tgsigqueueinfo)
 {
 	struct ksiginfo si;

@@ -319,3 +319,15 @@ void signal_force(int signo, int code, u64 addr, u64 trapno, u64 err)
 	signal_send_thread(t, &si);
 	t->flags |= TF_NEED_SIGNAL;
 }
+
+void signal_sets(struct process *p, u64 *ignored, u64 *caught)
+{
+	*ignored = *caught = 0;
+	for (int i = 1; p->sighand && i <= NSIG; i++) {
+		u64 handler = p->sighand->act[i - 1].handler;
+		if (handler == SIG_IGN)
+			*ignored |= SIGBIT(i);
+		else if (handler != SIG_DFL)
+			*caught |= SIGBIT(i);
+	}
+}

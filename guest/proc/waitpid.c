@@ -122,6 +122,7 @@ SYSCALL(waitid)
 	struct outcome o = { 0 };
 	struct wanted w = { (int)a, (int)b, options };
 	u8 info[128];
+	bool again = false;
 	if ((options & ~(WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | WNOTHREAD | WCLONE | WALL)) ||
 	    !(options & (WEXITED | WSTOPPED | WCONTINUED)))
 		return -EINVAL;
@@ -129,12 +130,23 @@ SYSCALL(waitid)
 	case P_ALL: break;
 	case P_PID: if (w.id <= 0) return -EINVAL; break;
 	case P_PGID: if (w.id < 0) return -EINVAL; if (!w.id) w.id = curproc()->pgid; break;
-	case P_PIDFD: return (int)b < 0 ? -EINVAL : -EBADF; /* there are none */
+	case P_PIDFD: {
+		bool nonblock = false;
+		if (w.id < 0)
+			return -EINVAL;
+		w.type = P_PID;
+		w.id = pidfd_pid((int)b, &nonblock);
+		if (w.id <= 0)
+			return w.id ? w.id : -ECHILD;
+		again = nonblock && !(options & WNOHANG);
+		w.options |= nonblock ? WNOHANG : 0;
+		break;
+	}
 	default: return -EINVAL;
 	}
 	int r = wait_for(&w, &o);
-	if (r < 0)
-		return r;
+	if (r < 0 || (!r && again))
+		return r ? r : -EAGAIN;
 	if (e && r && copy_to_user((void *)e, &o.ru, sizeof(o.ru)))
 		return -EFAULT;
 	if (c) {

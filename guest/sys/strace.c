@@ -102,6 +102,11 @@ static const char *by_number(const char *table, u64 number)
 	return NULL;
 }
 
+const char *syscall_name(u64 nr)
+{
+	return by_number(names, nr);
+}
+
 static const char *spec_of(const char *name)
 {
 	size_t n = strlen(name);
@@ -279,7 +284,7 @@ static void put_argument(struct line *l, char kind, u64 v, u64 next, bool over, 
 static void put_call(struct line *l, const struct regs *r, bool over, long ret)
 {
 	const u64 v[7] = { r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9 };
-	const char *name = by_number(names, r->orig_rax);
+	const char *name = syscall_name(r->orig_rax);
 	if (!name) {
 		put(l, "syscall_%lu", (unsigned long)r->orig_rax);
 		name = "";
@@ -338,7 +343,7 @@ void strace_leave(const struct regs *r, u64 nr, long ret)
 {
 	struct line l = { 0 };
 	if (pending_tid != current()->tid) {
-		const char *name = by_number(names, nr);
+		const char *name = syscall_name(nr);
 		put(&l, "[%d] <... %s resumed>", current()->tid, name ? name : "?");
 	} else if (r->orig_rax == ~0ULL) { /* other registers are there now */
 		l = pending;

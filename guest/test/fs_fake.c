@@ -304,6 +304,7 @@ int signal_send_thread(struct thread *t, const struct ksiginfo *si)
 }
 
 int signal_send_process(struct process *p, const struct ksiginfo *si) { return signal_send_thread(&thread, si); }
+void signal_sets(struct process *p, u64 *ignored, u64 *caught) { *ignored = *caught = 0; }
 void signal_send_group(int pgid, int signo) { fake_signal = signo; }
 int pgrp_session(int pgid) { return pgid == 1 ? 1 : -ESRCH; }
 int job_background(int foreground, int sig) { return 0; }

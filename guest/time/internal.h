@@ -42,5 +42,6 @@ u64 next_period(u64 at, u64 interval, u64 now, u64 *missed);
 void posix_timer_delivered(struct process *p, struct ksiginfo *si);
 void posix_timers_free(struct process *p);
 void itimers_free(struct process *p);
+void cpu_limit_arm(struct process *p); /* after RLIMIT_CPU changed, or was inherited */
 void thread_timers_free(struct thread *t);
 #endif

@@ -13,6 +13,8 @@ struct itimer {
 	u64 expiry, interval;   /* expiry 0: not armed */
 };
 
+#define CPU_LIMIT 3 /* after the three that programs set */
+
 static const u8 itimer_signo[3] = { SIGALRM, SIGVTALRM, SIGPROF };
 
 static u64 itimer_now(const struct itimer *it)
@@ -33,9 +35,22 @@ static void itimer_arm(struct itimer *it, u64 expiry)
 		timer_cancel(&it->real);
 }
 
+/* RLIMIT_CPU: SIGXCPU each second from the soft limit on, SIGKILL at the hard one. */
+static void limit_fire(struct itimer *it)
+{
+	const struct rlimit_k *l = &it->p->rlim[0];
+	u64 secs = itimer_now(it) / NSEC;
+	bool end = secs >= l->max;
+	struct ksiginfo si = { .signo = end ? SIGKILL : SIGXCPU, .code = SI_KERNEL };
+	itimer_arm(it, end ? 0 : MIN(secs + 1, l->max) * NSEC);
+	signal_send_process(it->p, &si);
+}
+
 static void itimer_fire(struct itimer *it)
 {
 	u64 missed;
+	if (it->which == CPU_LIMIT)
+		return limit_fire(it);
 	struct ksiginfo si = { .signo = itimer_signo[it->which], .code = SI_KERNEL };
 	itimer_arm(it, it->interval ? next_period(it->expiry, it->interval, itimer_now(it), &missed) : 0);
 	signal_send_process(it->p, &si);
@@ -44,9 +59,8 @@ static void itimer_fire(struct itimer *it)
 static void real_due(struct ktimer *kt) { itimer_fire(container_of(kt, struct itimer, real)); }
 static void cpu_due(struct cputimer *c) { itimer_fire(container_of(c, struct itimer, cpu)); }
 
-static struct itimer *itimer_get(int which, bool make)
+static struct itimer *itimer_get(struct process *p, int which, bool make)
 {
-	struct process *p = curproc();
 	if (p->itimer[which])
 		return container_of(p->itimer[which], struct itimer, real);
 	struct itimer *it = make ? kzalloc(sizeof(*it)) : NULL;
@@ -60,9 +74,17 @@ static struct itimer *itimer_get(int which, bool make)
 	return it;
 }
 
+void cpu_limit_arm(struct process *p)
+{
+	u64 secs = MAX(p->rlim[0].cur, 1UL); /* Linux takes 0 for 1 */
+	struct itimer *it = itimer_get(p, CPU_LIMIT, secs < KTIME_MAX / NSEC);
+	if (it)
+		itimer_arm(it, secs < KTIME_MAX / NSEC ? secs * NSEC : 0);
+}
+
 void itimers_free(struct process *p)
 {
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i <= CPU_LIMIT; i++) {
 		if (!p->itimer[i])
 			continue;
 		struct itimer *it = container_of(p->itimer[i], struct itimer, real);
@@ -89,7 +111,7 @@ SYSCALL(getitimer)
 {
 	if (a > 2)
 		return -EINVAL;
-	struct itimer *it = itimer_get(a, false);
+	struct itimer *it = itimer_get(curproc(), a, false);
 	struct kitimerval v = { ns_to_tv(it ? it->interval : 0), ns_to_tv(itimer_left(it)) };
 	return copy_to_user((void *)b, &v, sizeof(v));
 }
@@ -101,7 +123,7 @@ static bool tv_bad(const struct ktv *tv)
 
 static long itimer_set(int which, u64 value, u64 interval)
 {
-	struct itimer *it = itimer_get(which, value);
+	struct itimer *it = itimer_get(curproc(), which, value);
 	if (!it)
 		return value ? -ENOMEM : 0;
 	u64 now = itimer_now(it);
@@ -119,7 +141,7 @@ SYSCALL(setitimer)
 		return -EFAULT;
 	if (tv_bad(&v.interval) || tv_bad(&v.value))
 		return -EINVAL;
-	struct itimer *it = itimer_get(a, false);
+	struct itimer *it = itimer_get(curproc(), a, false);
 	old = (struct kitimerval){ ns_to_tv(it ? it->interval : 0), ns_to_tv(itimer_left(it)) };
 	long r = itimer_set(a, tv_to_ns(&v.value), tv_to_ns(&v.interval));
 	if (!r && c && copy_to_user((void *)c, &old, sizeof(old)))
@@ -129,7 +151,7 @@ SYSCALL(setitimer)
 
 SYSCALL(alarm)
 {
-	u64 left = itimer_left(itimer_get(0, false));
+	u64 left = itimer_left(itimer_get(curproc(), 0, false));
 	u32 secs = left / NSEC;
 	if (left % NSEC >= NSEC / 2 || (left && !secs))
 		secs++;
