@@ -124,6 +124,9 @@ func (r *resolver) resolve(ctx context.Context, q dnsmessage.Question, now time.
 	if !r.policy.answers(name) {
 		return dnsmessage.RCodeNameError, nil // REFUSED would be truer, but musl waits for another answer then
 	}
+	if code, records, ok := reserved(q.Type, name); ok {
+		return code, records
+	}
 	ctx, cancel := context.WithTimeout(ctx, lookupLimit)
 	defer cancel()
 	if q.Type != dnsmessage.TypeA && q.Type != dnsmessage.TypeAAAA {
@@ -145,6 +148,23 @@ func (r *resolver) resolve(ctx context.Context, q dnsmessage.Question, now time.
 		r.policy.learn(name, found.addrs, now)
 	}
 	return found.code, records
+}
+
+// reserved answers for the names that no server is to be asked for (RFC 6761, RFC 7686).
+func reserved(typ dnsmessage.Type, name string) (dnsmessage.RCode, []dnsmessage.ResourceBody, bool) {
+	switch name[strings.LastIndexByte(name, '.')+1:] {
+	case "localhost":
+		switch typ {
+		case dnsmessage.TypeA:
+			return 0, []dnsmessage.ResourceBody{&dnsmessage.AResource{A: [4]byte{127, 0, 0, 1}}}, true
+		case dnsmessage.TypeAAAA:
+			return 0, []dnsmessage.ResourceBody{&dnsmessage.AAAAResource{AAAA: [16]byte{15: 1}}}, true
+		}
+		return 0, nil, true
+	case "invalid", "onion":
+		return dnsmessage.RCodeNameError, nil, true
+	}
+	return 0, nil, false
 }
 
 // build makes a message.

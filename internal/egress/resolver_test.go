@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -235,11 +236,26 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// TestHosts: names of this machine's /etc/hosts need no server.
-func TestHosts(t *testing.T) {
+// TestUnasked: names of this machine's /etc/hosts need no server, nor do those that are nobody's.
+func TestUnasked(t *testing.T) {
 	r, u := testResolver(t)
-	if got := text(t, r.answer(t.Context(), query(t, 1, "localhost.", dnsmessage.TypeA, 0), true, time.Now())); got != "RCodeSuccess 127.0.0.1" {
-		t.Error(got)
+	if l := inHosts(t.Context(), "localhost"); !slices.Contains(l, netip.MustParseAddr("127.0.0.1")) {
+		t.Errorf("/etc/hosts: localhost is %v", l)
+	}
+	for _, x := range []struct {
+		name string
+		typ  dnsmessage.Type
+		want string
+	}{
+		{"localhost.", dnsmessage.TypeA, "RCodeSuccess 127.0.0.1"},
+		{"a.localhost.", dnsmessage.TypeAAAA, "RCodeSuccess ::1"},
+		{"localhost.", dnsmessage.TypeMX, "RCodeSuccess"},
+		{"x.invalid.", dnsmessage.TypeA, "RCodeNameError"},
+		{"x.onion.", dnsmessage.TypeA, "RCodeNameError"},
+	} {
+		if got := text(t, r.answer(t.Context(), query(t, 1, x.name, x.typ, 0), true, time.Now())); got != x.want {
+			t.Errorf("%s %v: %s", x.name, x.typ, got)
+		}
 	}
 	if n := u.asked.Load(); n != 0 {
 		t.Errorf("a server was asked %d times", n)
