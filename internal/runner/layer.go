@@ -17,7 +17,7 @@ import (
 )
 
 // layerMax bounds what is copied into a layer for one run: more is left to be asked for, and mapped.
-const layerMax = 64 << 20
+const layerMax = 128 << 20
 
 // layer is an image above the folder with what surely is needed, each at its own place: the program, its loader and libraries, and
 // the folders that lead there and to the working directory. From huge pages of memory they come faster than by question and

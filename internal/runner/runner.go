@@ -142,7 +142,6 @@ func (s *setup) image(to *tender.StartOptions) error {
 	if err != nil {
 		return err
 	}
-	s.opened = append(s.opened, f)
 	s.layer(to, f, size)
 	return nil
 }
@@ -165,7 +164,6 @@ func (s *setup) folder(to *tender.StartOptions) error {
 		return err
 	}
 	if f != nil {
-		s.opened = append(s.opened, f)
 		if g.elf != nil {
 			to.Boot.Program = g.real // a script hears its name as it was given
 		}
@@ -180,14 +178,20 @@ func (s *setup) folder(to *tender.StartOptions) error {
 	return nil
 }
 
-// layer adds a layer above those there are.
+// layer adds a layer above those there are. It takes over f.
 func (s *setup) layer(to *tender.StartOptions, f *os.File, size int64) {
+	held := f
 	if size > smallLayer {
 		ref := new(layermem.Cache).Get(image.Layer{File: f, Size: size})
 		s.opened = append(s.opened, ref)
-		f = ref.Layer.File
+		held = ref.Layer.File
 	}
-	to.Layers = append(to.Layers, monitor.Layer{File: f, Size: size})
+	if held == f {
+		s.opened = append(s.opened, f)
+	} else {
+		f.Close() // one copy is enough
+	}
+	to.Layers = append(to.Layers, monitor.Layer{File: held, Size: size})
 }
 
 // environment puts variables together; later ones win.
