@@ -366,27 +366,34 @@ long pipe_size(struct file *f, bool set, u64 n)
 	return cap;
 }
 
+int pipe_pair(struct file **r, struct file **w, u32 flags)
+{
+	struct pipe *p = pipe_create();
+
+	*r = p ? file_alloc(&pipe_fops, O_RDONLY | flags, p) : NULL;
+	*w = *r ? file_alloc(&pipe_fops, O_WRONLY | flags, p) : NULL;
+	if (!*w) {
+		kfree(*r);
+		kfree(p);
+		return -ENOMEM;
+	}
+	(*r)->ino = (*w)->ino = &p->i;
+	inode_get(&p->i);
+	attach(p, *r);
+	attach(p, *w);
+	return 0;
+}
+
 static long make_pipe(int *ufds, u32 flags)
 {
-	struct pipe *p;
 	struct file *r, *w;
 	int fds[2];
 	bool cloexec = flags & O_CLOEXEC;
 
 	if (flags & ~(u32)(O_CLOEXEC | O_NONBLOCK))
 		return -EINVAL;
-	p = pipe_create();
-	r = p ? file_alloc(&pipe_fops, O_RDONLY | (flags & O_NONBLOCK), p) : NULL;
-	w = r ? file_alloc(&pipe_fops, O_WRONLY | (flags & O_NONBLOCK), p) : NULL;
-	if (!w) {
-		kfree(r);
-		kfree(p);
+	if (pipe_pair(&r, &w, flags & O_NONBLOCK))
 		return -ENOMEM;
-	}
-	r->ino = w->ino = &p->i;
-	inode_get(&p->i);
-	attach(p, r);
-	attach(p, w);
 	fds[0] = fd_install(r, 0, cloexec);
 	if (fds[0] < 0) {
 		file_put(r);

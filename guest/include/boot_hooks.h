@@ -6,6 +6,10 @@
 /* proc/process.c: make process 1 with mm_boot, empty descriptor table, fsctx and one thread that starts in
  * fn(NULL) on its kernel stack, and run the scheduler. Does not return. */
 _Noreturn void process_start_init(void (*fn)(void *));
+/* proc/spawn.c: process 1 under UFS_BOOT_SPAWN: starts the program for each request and waits for its orphans. */
+_Noreturn void spawn_init(void);
+/* platform/boot.c: n strings of the boot block, one after the other from off: a vector that ends in NULL; NULL: no memory. */
+char **boot_strings(u32 off, u32 n);
 /* proc/exit.c: at the point of no return of exec: end the process's other threads; current becomes its leader (tid = pid). */
 void exec_other_threads_end(void);
 /* proc/clone.c: exec succeeded: wake a parent that waits in vfork. */

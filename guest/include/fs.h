@@ -89,6 +89,9 @@ struct file *file_alloc(const struct file_ops *ops, u32 flags, void *priv); /* r
 void file_get(struct file *f);
 void file_put(struct file *f);
 
+/* fs/pipe.c: both ends of a new pipe, each with one reference; flags: O_NONBLOCK of both. 0 or -ENOMEM. */
+int pipe_pair(struct file **r, struct file **w, u32 flags);
+
 /* Descriptors (fs/fdtable.c). */
 struct fdtable *fdtable_create(void);
 struct fdtable *fdtable_copy(struct fdtable *t);

@@ -180,8 +180,11 @@ static void dispatch(const struct ufs_msg *m)
 	case UFS_MSG_ERROR:
 		if (m->conn < UFS_CONN_FIRST)
 			console_message(m, &s);
-		else if (!flow_message(m, &s))
+		else if (!flow_message(m, &s) && !job_message(m, &s))
 			tcp_message(m, &s);
+		break;
+	case UFS_MSG_SPAWN:
+		job_spawn(m->conn, &s);
 		break;
 	case UFS_MSG_OPEN:
 		tcp_open(m->conn, m->arg);

@@ -48,12 +48,12 @@ static void memory_init(void)
 	mm_boot_adopt(UFS_TABLES_PA);
 }
 
-static char **string_vector(u32 off, u32 n)
+char **boot_strings(u32 off, u32 n)
 {
 	char **v = kmalloc((n + 1) * sizeof(char *));
 	char *s = (char *)BOOT + off;
 	if (!v)
-		panic("no memory for %u boot strings", n);
+		return NULL;
 	for (u32 i = 0; i < n; i++) {
 		v[i] = s;
 		s += strlen(s) + 1;
@@ -65,9 +65,15 @@ static char **string_vector(u32 off, u32 n)
 /* Becomes process 1: runs on its kernel stack and returns into the program. */
 static void first_thread(void *arg)
 {
-	char **argv = string_vector(BOOT->argv, BOOT->argc), **envp = string_vector(BOOT->envp, BOOT->envc);
-	const char *program = (const char *)BOOT + BOOT->program;
 	console_open_std(curproc()->files);
+	if (BOOT->flags & UFS_BOOT_SPAWN) {
+		CTL->tsc_exec = rdtsc();
+		spawn_init();
+	}
+	char **argv = boot_strings(BOOT->argv, BOOT->argc), **envp = boot_strings(BOOT->envp, BOOT->envc);
+	const char *program = (const char *)BOOT + BOOT->program;
+	if (!argv || !envp)
+		panic("no memory for the program's arguments");
 	CTL->tsc_exec = rdtsc();
 	long r = exec_program(program, argv, BOOT->argc, envp, BOOT->envc);
 	if (r) {

@@ -106,7 +106,7 @@ static int process_fill(struct process *p, u64 flags)
 	return 0;
 }
 
-static void process_undo(struct process *p)
+void process_undo(struct process *p)
 {
 	itimers_free(p);
 	if (p->mm)

@@ -48,6 +48,12 @@ void process_kill(struct process *p, int wait_status);
 bool child_autoreap(struct process *parent);
 void child_notify(struct process *p, int code, int status); /* SIGCHLD and wake-up of the parent */
 
+/* clone.c: of a process that never ran */
+void process_undo(struct process *p);
+
+/* waitpid.c: a zombie was waited for by its parent */
+void process_reap(struct process *p, struct process *parent);
+
 /* stop.c */
 void process_stop(struct process *p, int signo);
 void process_continue(struct process *p);

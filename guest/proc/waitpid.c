@@ -28,9 +28,8 @@ static bool eligible(const struct process *p, const struct wanted *w)
 	return (w->options & WALL) || (p->exit_signal != SIGCHLD) == !!(w->options & WCLONE);
 }
 
-static void reap(struct process *p)
+void process_reap(struct process *p, struct process *me)
 {
-	struct process *me = curproc();
 	me->cpu_ns_children += p->cpu_ns_dead + p->cpu_ns_children;
 	me->maxrss_children = MAX(me->maxrss_children, MAX(p->maxrss, p->maxrss_children));
 	process_free(p);
@@ -62,7 +61,7 @@ static bool look_at(struct process *p, u32 options, struct outcome *o)
 	o->uid = p->uid;
 	rusage_of(p, &o->ru);
 	if (p->zombie && !keep)
-		reap(p);
+		process_reap(p, curproc());
 	return true;
 }
 
