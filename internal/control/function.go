@@ -70,9 +70,12 @@ func (f *Function) spec() node.Spec {
 	if p, err := strconv.Atoi(r.Env["PORT"]); err == nil {
 		port = p
 	}
+	if r.Contract == ContractStdio {
+		port = 0
+	}
 	return node.Spec{
 		Function: f.Name, Revision: RevisionName(f.Name, r.Number), Image: r.Image, Memory: r.Memory, Timeout: r.Timeout,
-		Concurrency: r.Concurrency, Env: r.Env, Port: port, Fresh: r.Isolation == IsolationFresh, Egress: r.Egress, Scale: f.Scale,
+		Concurrency: r.Concurrency, Env: r.Env, Port: port, Stdio: r.Contract == ContractStdio, Fresh: r.Isolation == IsolationFresh, Egress: r.Egress, Scale: f.Scale,
 	}
 }
 

@@ -67,11 +67,11 @@ func check(name string, c Config, s node.Scale) error {
 		return err
 	}
 	switch c.Contract {
-	case ContractHTTP:
-	case ContractLambda, ContractStdio:
-		return invalid("contract %s is not supported in this version: use http, a program that serves HTTP on $PORT", c.Contract)
+	case ContractHTTP, ContractStdio:
+	case ContractLambda:
+		return invalid("contract %s is not supported in this version: use http, a program that serves HTTP on $PORT, or stdio, one that is run for each request", c.Contract)
 	default:
-		return invalid("contract %q: use http", clip(c.Contract))
+		return invalid("contract %q: use http or stdio", clip(c.Contract))
 	}
 	switch c.Isolation {
 	case IsolationReuse:

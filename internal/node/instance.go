@@ -26,7 +26,7 @@ type instance struct {
 
 	// Set before the instance is ready.
 	guest     Guest
-	transport *http.Transport
+	transport transport
 	boot      bootParts
 
 	state       state
@@ -38,6 +38,12 @@ type instance struct {
 	watched     bool      // a watch is on
 	watchAgain  bool      // and began too early for somebody who left since
 	ending      bool      // the node ends it: its end is no crash
+}
+
+// transport passes requests to a program: over HTTP, or by running it.
+type transport interface {
+	http.RoundTripper
+	CloseIdleConnections()
 }
 
 // bootParts is what making an instance consisted of.

@@ -322,7 +322,11 @@ func (p *pool) bootOnce(i *instance) (Tender, error) {
 		}
 		return t, err
 	}
-	i.transport = newTransport(guest.Dial, p.spec.Concurrency)
+	if p.spec.Stdio {
+		i.transport = &stdio{spawn: guest.Spawn}
+	} else {
+		i.transport = newTransport(guest.Dial, p.spec.Concurrency)
+	}
 	i.boot.total = time.Since(start)
 	return t, nil
 }

@@ -25,6 +25,7 @@ type TenderConfig struct {
 	Env      []string // K=V, whole
 	Port     int
 	Egress   []string // rules: where programs may connect to
+	Spawn    bool     // the program is run once for each request: Guest.Spawn, not Dial
 	// OnLine is called for each line that an instance prints; it never blocks.
 	OnLine func(instance, stream, text string, at time.Time)
 }
@@ -43,11 +44,21 @@ type Guest interface {
 	// WaitListen waits until the program listens. An *ExitError says that it ended instead.
 	WaitListen(ctx context.Context) (BootTiming, error)
 	Dial(ctx context.Context) (net.Conn, error)
+	// Spawn runs the program once more. Preconditions: TenderConfig.Spawn.
+	Spawn(ctx context.Context, env []string) (Job, error)
 	Signal(signo int)
 	Kill(reason string)
 	Done() <-chan struct{}
 	Exit() Exit // Preconditions: Done is closed
 	Usage(ctx context.Context) (Usage, error)
+}
+
+// Job is one run of a program: its standard input and output. CloseWrite ends the input; Close before the program's end kills it.
+type Job interface {
+	net.Conn
+	CloseWrite() error
+	// Wait returns the exit status, 128+N for signal N. Preconditions: all output was read.
+	Wait(ctx context.Context) (int, error)
 }
 
 // BootTiming is what a boot consisted of.

@@ -17,9 +17,10 @@ type Spec struct {
 	Timeout     time.Duration
 	Concurrency int // invocations at once in one instance
 	Env         map[string]string
-	Port        int      // where the program listens
-	Fresh       bool     // a new instance for every invocation
 	Egress      []string // rules: where the program may connect to
+	Port        int      // where the program listens
+	Stdio       bool     // the program is run once a request, see stdio.go; Port is 0
+	Fresh       bool     // a new instance for every invocation
 	Scale       Scale
 }
 
@@ -32,8 +33,7 @@ type Scale struct {
 // sameProgram reports whether o runs the same instances: only bounds may differ.
 func (s Spec) sameProgram(o Spec) bool {
 	return s.Function == o.Function && s.Revision == o.Revision && s.Image == o.Image && s.Memory == o.Memory &&
-		s.Timeout == o.Timeout && s.Concurrency == o.Concurrency && s.Port == o.Port && s.Fresh == o.Fresh && maps.Equal(s.Env, o.Env) &&
-		slices.Equal(s.Egress, o.Egress)
+		s.Timeout == o.Timeout && s.Concurrency == o.Concurrency && s.Port == o.Port && s.Stdio == o.Stdio && s.Fresh == o.Fresh && maps.Equal(s.Env, o.Env) && slices.Equal(s.Egress, o.Egress)
 }
 
 // Defaults of Options.

@@ -50,7 +50,7 @@ func (h *tenderHolder) get(ctx context.Context) (Tender, error) {
 	t, err := h.pool.n.runtime.StartTender(ctx, TenderConfig{
 		Name:     spec.Revision,
 		Layers:   layers,
-		Manifest: manifest, Memory: spec.Memory, Port: spec.Port, Egress: spec.Egress,
+		Manifest: manifest, Memory: spec.Memory, Port: spec.Port, Spawn: spec.Stdio, Egress: spec.Egress,
 		Env:    environ(manifest, spec),
 		OnLine: h.pool.n.output(spec.Function),
 	})
@@ -117,7 +117,9 @@ func environ(m image.Manifest, spec Spec) []string {
 			vars[k] = v
 		}
 	}
-	vars["PORT"] = strconv.Itoa(spec.Port)
+	if spec.Port != 0 {
+		vars["PORT"] = strconv.Itoa(spec.Port)
+	}
 	vars["K_SERVICE"] = spec.Function
 	vars["K_CONFIGURATION"] = spec.Function
 	vars["K_REVISION"] = spec.Revision

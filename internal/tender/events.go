@@ -54,6 +54,8 @@ func (t *Tender) event(m wire.Message) error {
 			i.mu.Unlock()
 			return nil
 		})
+	case *wire.Ended:
+		return t.on(m.Instance, func(i *Instance) error { i.onEnded(m); return nil })
 	case *wire.Output:
 		return t.on(m.Instance, func(i *Instance) error {
 			i.lines[m.Stream-1].add(m.Data, time.Unix(0, m.Time))

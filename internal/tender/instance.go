@@ -43,6 +43,8 @@ type Instance struct {
 	listening map[int]Timing
 	changed   chan struct{} // closed and replaced when listening changes
 	exit      Exit
+	jobs      map[uint32]*Job
+	token     uint32 // of the last job
 }
 
 // Boot makes an instance and returns when its guest runs, which is before its program listens.

@@ -27,6 +27,8 @@ type Runtime struct {
 	OnStart func(c node.TenderConfig) error
 	// OnAccept, if set, sees each stream first, and takes it away with false.
 	OnAccept func(net.Conn) bool
+	// OnSpawn is the program of contract stdio.
+	OnSpawn func(ctx context.Context, env []string) (node.Job, error)
 	// IgnoreTerm lets instances survive Signal(15).
 	IgnoreTerm bool
 
@@ -192,6 +194,11 @@ func (g *Guest) Dial(ctx context.Context) (net.Conn, error) {
 	a.Close()
 	b.Close()
 	return nil, err
+}
+
+// Spawn runs the program that OnSpawn stands for.
+func (g *Guest) Spawn(ctx context.Context, env []string) (node.Job, error) {
+	return g.t.r.OnSpawn(ctx, env)
 }
 
 // End ends the instance; its streams break first, as with a real one.

@@ -7,6 +7,7 @@ package plain
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -167,6 +168,11 @@ type guest struct {
 	killed string
 	exit   node.Exit
 	done   chan struct{}
+}
+
+// Spawn: plain processes serve HTTP only.
+func (g *guest) Spawn(context.Context, []string) (node.Job, error) {
+	return nil, errors.New("contract stdio: not with plain processes")
 }
 
 func (g *guest) lines(stream string, from io.Reader) {

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"unifaas.dev/abi"
 	"unifaas.dev/internal/egress"
 	"unifaas.dev/internal/layermem"
 	"unifaas.dev/internal/monitor"
@@ -51,11 +52,15 @@ func (r *Runtime) StartTender(ctx context.Context, c node.TenderConfig) (node.Te
 			r.Close()
 		}
 	}
+	var flags uint32
+	if c.Spawn {
+		flags |= abi.BootSpawn
+	}
 	t, err := tender.Start(ctx, tender.StartOptions{
 		Name: c.Name, Monitor: r.Monitor, Exe: r.Exe, Libos: r.Libos, Memory: c.Memory, Shells: true,
 		Boot: monitor.Boot{
 			Program: c.Manifest.Program, Args: c.Manifest.Args, Env: c.Env, Cwd: c.Manifest.Cwd, UID: c.Manifest.UID, GID: c.Manifest.GID,
-			MaxFiles: maxFiles, OverlayMax: uint64(c.Memory) / 2,
+			MaxFiles: maxFiles, OverlayMax: uint64(c.Memory) / 2, Flags: flags,
 		},
 		Prepare: func(o *tender.StartOptions) error {
 			for _, l := range c.Layers {
@@ -142,6 +147,24 @@ func (g *guest) WaitListen(ctx context.Context) (node.BootTiming, error) {
 }
 
 func (g *guest) Dial(ctx context.Context) (net.Conn, error) { return g.Instance.Dial(ctx, g.p.port) }
+
+func (g *guest) Spawn(ctx context.Context, env []string) (node.Job, error) {
+	j, err := g.Instance.Spawn(ctx, env)
+	if err != nil {
+		return nil, g.p.translate(err)
+	}
+	return &job{j, g.p}, nil
+}
+
+type job struct {
+	*tender.Job
+	p *process
+}
+
+func (j *job) Wait(ctx context.Context) (int, error) {
+	status, err := j.Job.Wait(ctx)
+	return status, j.p.translate(err)
+}
 
 func (g *guest) Exit() node.Exit { return g.p.exit(g.Instance.Exit()) }
 

@@ -77,16 +77,21 @@ func (in *instance) streamMessage(typ uint16, conn, arg uint32, payload []byte) 
 	case abi.MsgEOF:
 		return in.table.eof(s)
 	case abi.MsgReset:
+		if s.job != nil && !s.job.over {
+			in.jobRefused(s.job.token)
+		}
 		return in.table.guestReset(s)
 	case abi.MsgAccepted:
 		return nil
+	case abi.MsgEnded:
+		return in.jobEnded(s, arg)
 	}
 	return violated("message of type %d on stream %d", typ, conn)
 }
 
 // listen follows the program's listening sockets and tells the node.
 func (in *instance) listen(on bool, arg uint32) error {
-	if arg < 1 || arg > 0xffff {
+	if arg > 0xffff || arg == spawnPort && !in.spawns {
 		return violated("listens on port %d", arg)
 	}
 	port := uint16(arg)

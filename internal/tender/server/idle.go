@@ -99,7 +99,9 @@ func (in *instance) look(wait time.Duration) error {
 		case id < wakeID:
 			in.console.event(id)
 		default:
-			in.table.event(id, events[i].Events)
+			if err := in.table.event(id, events[i].Events); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -26,6 +26,7 @@ type instance struct {
 	id      uint32
 	host    *Server
 	stdio   [3]int
+	spawns  bool          // the program is started by Spawn, see job.go
 	running atomic.Bool   // the vCPU thread is in Run, or about to be
 	entries atomic.Uint64 // entries into the guest
 

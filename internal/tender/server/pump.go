@@ -9,24 +9,28 @@ import (
 )
 
 // event is what epoll says of a stream's socket.
-func (t *table) event(id, events uint32) {
+func (t *table) event(id, events uint32) error {
 	s := t.streams[id]
 	if s == nil {
-		return
+		return nil
 	}
 	if s.out != nil && s.out.udp {
 		t.dgramEvent(s, events)
-		return
+		return nil
 	}
 	if events&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
 		s.readable = true
 		s.hup = s.hup || events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0
 		t.wantRead(s)
 	}
+	if events&unix.EPOLLHUP != 0 && s.job != nil {
+		return t.reset(s, unix.ECONNRESET) // nobody waits for the program any more
+	}
 	if events&(unix.EPOLLOUT|unix.EPOLLHUP|unix.EPOLLERR) != 0 && s.blocked {
 		t.unblock(s)
 		t.wantFlush(s)
 	}
+	return nil
 }
 
 func (t *table) wantRead(s *stream) {
@@ -117,6 +121,10 @@ func (t *table) write(s *stream) error {
 			}
 			return t.reset(s, e)
 		}
+	}
+	if s.job != nil && s.job.over {
+		t.remove(s)
+		return nil
 	}
 	if s.guestEnd && !s.shut && !s.gone {
 		s.shut = true

@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"unifaas.dev/abi"
 	"unifaas.dev/internal/monitor"
 	"unifaas.dev/internal/tender/wire"
 )
@@ -82,7 +83,7 @@ func (s *Server) dispatch(m wire.Message, fds []int) (done bool, err error) {
 		return false, s.load(m, fds)
 	case *wire.Start:
 		return false, s.start(m, fds)
-	case *wire.Dial:
+	case *wire.Dial, *wire.Spawn:
 		want = 1
 	case *wire.FileReply:
 		return false, s.fileReply(m, fds)
@@ -100,6 +101,8 @@ func (s *Server) dispatch(m wire.Message, fds []int) (done bool, err error) {
 		s.dial(m, fds[0])
 	case *wire.Connected:
 		s.connected(m, fds)
+	case *wire.Spawn:
+		s.spawn(m, fds[0])
 	case *wire.Kill:
 		s.kill(m.Instance, m.Reason)
 	case *wire.Signal:
@@ -209,7 +212,7 @@ func (s *Server) start(m *wire.Start, fds []int) error {
 	cfg := s.config
 	cfg.Boot.Hostname = m.Hostname
 	cfg.Boot.Env = mergeEnv(cfg.Boot.Env, m.Env)
-	in := &instance{id: m.Instance, host: s, stdio: stdio, epfd: -1, evfd: -1}
+	in := &instance{id: m.Instance, spawns: cfg.Boot.Flags&abi.BootSpawn != 0, host: s, stdio: stdio, epfd: -1, evfd: -1}
 	s.instances[m.Instance] = in
 	s.wg.Add(1)
 	go in.run(cfg)

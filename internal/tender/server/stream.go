@@ -25,6 +25,7 @@ type stream struct {
 	port uint16
 	fd   int       // -1: not connected
 	out  *outbound // nil: inbound
+	job  *job      // nil: a connection
 
 	// socket -> guest
 	credit   uint32 // bytes the guest still takes
@@ -66,6 +67,7 @@ type table struct {
 	listening map[uint16]bool
 	waiting   map[uint16][]int // sockets for ports that nobody listens on yet
 	nwaiting  int
+	jobs      []waitingJob
 
 	ready []*stream // may have something to read, and the guest has credit
 	flush []*stream // have something to write, and their socket may take it
@@ -92,10 +94,10 @@ func (t *table) dial(port uint16, fd int) error {
 		t.nwaiting++
 		return nil
 	}
-	return t.open(port, fd)
+	return t.open(port, fd, nil)
 }
 
-func (t *table) open(port uint16, fd int) error {
+func (t *table) open(port uint16, fd int, j *job) error {
 	if err := unix.SetNonblock(fd, true); err != nil {
 		unix.Close(fd)
 		return nil
@@ -108,7 +110,7 @@ func (t *table) open(port uint16, fd int) error {
 		return nil
 	}
 	// The first request is usually there already: read it with the OPEN rather than after a wait.
-	s := &stream{id: id, port: port, fd: fd, credit: abi.ConnWindow, window: abi.ConnWindow, oweOpen: true, readable: true}
+	s := &stream{id: id, port: port, fd: fd, job: j, credit: abi.ConnWindow, window: abi.ConnWindow, oweOpen: true, readable: true}
 	t.streams[id] = s
 	t.opened++
 	if err := t.settle(s); err != nil {
@@ -153,11 +155,14 @@ func (t *table) listen(port uint16) error {
 		return violated("listens on more than %d ports", maxPorts)
 	}
 	t.listening[port] = true
+	if port == spawnPort {
+		return t.startJobs()
+	}
 	fds := t.waiting[port]
 	delete(t.waiting, port)
 	t.nwaiting -= len(fds)
 	for i, fd := range fds {
-		if err := t.open(port, fd); err != nil {
+		if err := t.open(port, fd, nil); err != nil {
 			for _, rest := range fds[i+1:] {
 				unix.Close(rest)
 			}
@@ -229,10 +234,13 @@ func (t *table) settle(s *stream) error {
 	for !s.silent {
 		var typ uint16
 		var arg uint32
+		var payload []byte
 		var flag *bool
 		switch {
 		case s.oweOpen && s.out != nil:
 			typ, arg, flag = abi.MsgConnected, uint32(s.out.errno), &s.oweOpen
+		case s.oweOpen && s.job != nil:
+			typ, payload, flag = abi.MsgSpawn, s.job.env, &s.oweOpen
 		case s.oweOpen:
 			typ, arg, flag = abi.MsgOpen, uint32(s.port), &s.oweOpen
 		case s.oweReset:
@@ -254,7 +262,7 @@ func (t *table) settle(s *stream) error {
 			}
 			return nil
 		}
-		ok, err := t.put(typ, s.id, arg, nil)
+		ok, err := t.put(typ, s.id, arg, payload)
 		if err != nil {
 			return err
 		}
@@ -297,5 +305,9 @@ func (t *table) closeAll() {
 		}
 	}
 	t.waiting, t.nwaiting = map[uint16][]int{}, 0
+	for _, j := range t.jobs {
+		unix.Close(j.fd)
+	}
+	t.jobs = nil
 	t.ready, t.flush, t.owing = nil, nil, nil
 }

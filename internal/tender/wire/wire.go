@@ -35,6 +35,7 @@ const (
 	TypeSignal
 	TypeStats
 	TypeStop
+	TypeSpawn
 )
 
 // Events.
@@ -125,6 +126,10 @@ func newMessage(typ byte) Message {
 		return new(Exited)
 	case TypeStatsReply:
 		return new(StatsReply)
+	case TypeSpawn:
+		return new(Spawn)
+	case TypeEnded:
+		return new(Ended)
 	case TypeFileReply:
 		return new(FileReply)
 	case TypeFileRequest:
