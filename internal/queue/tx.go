@@ -67,7 +67,7 @@ func check(m Msg, used uint64) error {
 			return corrupt("tx", "message of type %d with %d bytes of payload", m.Type, m.Len)
 		}
 		return nil
-	case abi.MsgEOF, abi.MsgReset, abi.MsgCredit, abi.MsgListen, abi.MsgUnlisten, abi.MsgAccepted:
+	case abi.MsgEOF, abi.MsgReset, abi.MsgCredit, abi.MsgListen, abi.MsgUnlisten, abi.MsgAccepted, abi.MsgEnded:
 		if m.Len != 0 {
 			return corrupt("tx", "message of type %d with %d bytes of payload", m.Type, m.Len)
 		}

@@ -3,7 +3,7 @@
 package wire
 
 // TypeEnded is an event, see Ended.
-const TypeEnded = 96
+const TypeEnded = 80
 
 // Spawn starts the program once more for one request, in an instance whose Boot has abi.BootSpawn. Its descriptor, one end of a
 // SOCK_STREAM pair, is the program's standard input and output; closing the other end ends the program.

@@ -26,6 +26,8 @@ var samples = []Message{
 	&Stop{},
 	&FileRequest{Instance: 7, Tag: 8, Op: 6, Path: "usr/lib", Inode: 9, From: 10, Len: 11},
 	&FileReply{Instance: 7, Tag: 8, Errno: 2, Data: []byte("data")},
+	&Spawn{Instance: 7, Token: 9, Env: []string{"A=b"}},
+	&Ended{Instance: 7, Token: 9, Status: 256},
 	&Connect{Instance: 7, Token: 8, UDP: true, IPv6: true, Port: 53, Addr: [16]byte{0x20, 1, 15: 9}},
 	&Abort{Instance: 7, Token: 8},
 	&Connected{Instance: 7, Token: 8, Errno: 111},
