@@ -6,6 +6,6 @@
 #include "errno.h"
 /* Defines handler sys_NAME(a, b, c, d, e, f): the six arguments as they are in the registers. Returns value or negative errno. */
 #define SYSCALL(name) long sys_##name(u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
-/* Logs once per call site: "unifaas: WHAT (value) is not supported". For absent options of implemented calls. */
-#define unsupported_once(what, val) do { static bool seen_; if (!seen_) { seen_ = true; klog("%s (0x%lx) is not supported", what, (unsigned long)(val)); } } while (0)
+/* Logs once for each value: "unifaas: WHAT (value) is not supported". For absent options of implemented calls. */
+void unsupported_once(const char *what, u64 val);
 #endif

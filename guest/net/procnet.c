@@ -8,8 +8,8 @@ void show_net_dev(struct text *b, struct pnode *n)
 	text_printf(b, "Inter-|   Receive                                                |  Transmit\n"
 		    " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n");
 	for (u32 i = 0; i < NETIFS; i++)
-		text_printf(b, "%6s: %7u %7u %4u %4u %4u %5u %10u %9u %8u %7u %4u %4u %4u %5u %7u %10u\n", netifs[i].name,
-			    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+		text_printf(b, "%6s:       0       0    0    0    0     0          0         0        0       0    0    0    0     0       0          0\n",
+			    netifs[i].name);
 }
 
 static void hex(struct text *b, const u8 *a, u32 n)

@@ -11,65 +11,71 @@
 #define SOL_SOCKET_ 1
 #define BOOL 1
 #define BYTE 2 /* may be given as one byte */
-#define ANY (-0x7fffffff - 1), 0x7fffffff
+
+/* What values are good. */
+enum { R_ANY, R_BOOL, R_POS, R_TIME, R_COUNT, R_BYTE, R_PMTU, R_BYTE0, R_SEG };
+static const struct { s32 min, max; } ranges[] = {
+	[R_ANY] = { -0x7fffffff - 1, 0x7fffffff }, [R_BOOL] = { 0, 1 }, [R_POS] = { 0, 0x7fffffff }, [R_TIME] = { 1, 32767 }, [R_COUNT] = { 1, 127 },
+	[R_BYTE] = { -1, 255 }, [R_PMTU] = { 0, 5 }, [R_BYTE0] = { 0, 255 }, [R_SEG] = { 0, 32767 },
+};
 
 /* In the order of the OPT_ names of sock.h. */
-static const struct opt { u8 level, name, flags; s32 def, min, max; } options[OPT_COUNT] = {
-	{ 1, SO_REUSEADDR, BOOL, 0, 0, 1 },
-	{ 1, SO_REUSEPORT, BOOL, 0, 0, 1 },
-	{ 1, SO_KEEPALIVE, BOOL, 0, 0, 1 },
-	{ 1, SO_BROADCAST, BOOL, 0, 0, 1 },
-	{ 1, SO_OOBINLINE, BOOL, 0, 0, 1 },
-	{ 1, SO_DONTROUTE, BOOL, 0, 0, 1 },
-	{ 1, SO_PRIORITY, 0, 0, ANY },
-	{ 1, SO_PASSCRED, BOOL, 0, 0, 1 },
-	{ 1, SO_RCVLOWAT, 0, 1, ANY },
-	{ 1, SO_MARK, 0, 0, ANY },
-	{ 1, SO_BUSY_POLL, 0, 0, 0, 0x7fffffff },
-	{ 1, SO_SNDBUF, 0, 212992, 0, 0x7fffffff },
-	{ 1, SO_RCVBUF, 0, 212992, 0, 0x7fffffff },
-	{ 6, TCP_NODELAY, BOOL, 0, 0, 1 },
-	{ 6, TCP_CORK, BOOL, 0, 0, 1 },
-	{ 6, TCP_KEEPIDLE, 0, 7200, 1, 32767 },
-	{ 6, TCP_KEEPINTVL, 0, 75, 1, 32767 },
-	{ 6, TCP_KEEPCNT, 0, 9, 1, 127 },
-	{ 6, TCP_SYNCNT, 0, 6, 1, 127 },
-	{ 6, TCP_LINGER2, 0, 60, ANY },
-	{ 6, TCP_DEFER_ACCEPT, 0, 0, ANY },
-	{ 6, TCP_QUICKACK, BOOL, 1, 0, 1 },
-	{ 6, TCP_USER_TIMEOUT, 0, 0, 0, 0x7fffffff },
-	{ 6, TCP_FASTOPEN, 0, 0, 0, 0x7fffffff },
-	{ 6, TCP_NOTSENT_LOWAT, 0, 0, ANY },
-	{ 0, IP_TOS, BYTE, 0, ANY },
-	{ 0, IP_TTL, BYTE, 64, -1, 255 },
-	{ 0, IP_MTU_DISCOVER, BYTE, 1, 0, 5 },
-	{ 0, IP_RECVERR, BYTE | BOOL, 0, 0, 1 },
-	{ 0, IP_BIND_ADDRESS_NO_PORT, BYTE | BOOL, 0, 0, 1 },
-	{ 0, IP_MULTICAST_TTL, BYTE, 1, -1, 255 },
-	{ 0, IP_MULTICAST_LOOP, BYTE | BOOL, 1, 0, 1 },
-	{ 41, IPV6_V6ONLY, BOOL, 0, 0, 1 },
-	{ 41, IPV6_TCLASS, 0, 0, -1, 255 },
-	{ 41, IPV6_UNICAST_HOPS, 0, 64, -1, 255 },
-	{ 41, IPV6_MTU_DISCOVER, 0, 1, 0, 5 },
-	{ 41, IPV6_RECVERR, BOOL, 0, 0, 1 },
-	{ 41, IPV6_MULTICAST_HOPS, 0, 1, ANY },
-	{ 41, IPV6_MULTICAST_LOOP, 0, 1, 0, 1 },
-	{ 1, SO_TIMESTAMP_OLD, BOOL, 0, 0, 1 },
-	{ 1, SO_TIMESTAMPNS_OLD, BOOL, 0, 0, 1 },
-	{ 1, SO_NO_CHECK, BOOL, 0, 0, 1 },
-	{ 0, IP_PKTINFO, BYTE | BOOL, 0, 0, 1 },
-	{ 0, IP_RECVTTL, BYTE | BOOL, 0, 0, 1 },
-	{ 0, IP_RECVTOS, BYTE | BOOL, 0, 0, 1 },
-	{ 0, IP_FREEBIND, BYTE | BOOL, 0, 0, 1 },
-	{ 0, IP_MULTICAST_ALL, BYTE, 1, 0, 1 },
-	{ 0, IP_MINTTL, BYTE, 0, 0, 255 },
-	{ 41, IPV6_RECVPKTINFO, BOOL, 0, 0, 1 },
-	{ 41, IPV6_RECVHOPLIMIT, BOOL, 0, 0, 1 },
-	{ 41, IPV6_RECVTCLASS, BOOL, 0, 0, 1 },
-	{ 0, IP_MULTICAST_IF, 0, 0, ANY },
-	{ 6, TCP_MAXSEG, 0, 0, 0, 32767 },
-	{ 6, TCP_FASTOPEN_CONNECT, 0, 0, 0, 1 }, /* without a cookie, and there are none, nothing happens early */
-	{ 6, TCP_CONGESTION, 0, 0, 0, 0 }, /* a name; kept: is it reno? */
+static const struct opt { u8 level, name, flags, range; s32 def; } options[OPT_COUNT] = {
+	{ 1, SO_REUSEADDR, BOOL, R_BOOL, 0 },
+	{ 1, SO_REUSEPORT, BOOL, R_BOOL, 0 },
+	{ 1, SO_KEEPALIVE, BOOL, R_BOOL, 0 },
+	{ 1, SO_BROADCAST, BOOL, R_BOOL, 0 },
+	{ 1, SO_OOBINLINE, BOOL, R_BOOL, 0 },
+	{ 1, SO_DONTROUTE, BOOL, R_BOOL, 0 },
+	{ 1, SO_PRIORITY, 0, R_ANY, 0 },
+	{ 1, SO_PASSCRED, BOOL, R_BOOL, 0 },
+	{ 1, SO_RCVLOWAT, 0, R_ANY, 1 },
+	{ 1, SO_MARK, 0, R_ANY, 0 },
+	{ 1, SO_BUSY_POLL, 0, R_POS, 0 },
+	{ 1, SO_SNDBUF, 0, R_POS, 212992 },
+	{ 1, SO_RCVBUF, 0, R_POS, 212992 },
+	{ 6, TCP_NODELAY, BOOL, R_BOOL, 0 },
+	{ 6, TCP_CORK, BOOL, R_BOOL, 0 },
+	{ 6, TCP_KEEPIDLE, 0, R_TIME, 7200 },
+	{ 6, TCP_KEEPINTVL, 0, R_TIME, 75 },
+	{ 6, TCP_KEEPCNT, 0, R_COUNT, 9 },
+	{ 6, TCP_SYNCNT, 0, R_COUNT, 6 },
+	{ 6, TCP_LINGER2, 0, R_ANY, 60 },
+	{ 6, TCP_DEFER_ACCEPT, 0, R_ANY, 0 },
+	{ 6, TCP_QUICKACK, BOOL, R_BOOL, 1 },
+	{ 6, TCP_USER_TIMEOUT, 0, R_POS, 0 },
+	{ 6, TCP_FASTOPEN, 0, R_POS, 0 },
+	{ 6, TCP_NOTSENT_LOWAT, 0, R_ANY, 0 },
+	{ 0, IP_TOS, BYTE, R_ANY, 0 },
+	{ 0, IP_TTL, BYTE, R_BYTE, 64 },
+	{ 0, IP_MTU_DISCOVER, BYTE, R_PMTU, 1 },
+	{ 0, IP_RECVERR, BYTE | BOOL, R_BOOL, 0 },
+	{ 0, IP_BIND_ADDRESS_NO_PORT, BYTE | BOOL, R_BOOL, 0 },
+	{ 0, IP_MULTICAST_TTL, BYTE, R_BYTE, 1 },
+	{ 0, IP_MULTICAST_LOOP, BYTE | BOOL, R_BOOL, 1 },
+	{ 41, IPV6_V6ONLY, BOOL, R_BOOL, 0 },
+	{ 41, IPV6_TCLASS, 0, R_BYTE, 0 },
+	{ 41, IPV6_UNICAST_HOPS, 0, R_BYTE, 64 },
+	{ 41, IPV6_MTU_DISCOVER, 0, R_PMTU, 1 },
+	{ 41, IPV6_RECVERR, BOOL, R_BOOL, 0 },
+	{ 41, IPV6_MULTICAST_HOPS, 0, R_ANY, 1 },
+	{ 41, IPV6_MULTICAST_LOOP, 0, R_BOOL, 1 },
+	{ 1, SO_TIMESTAMP_OLD, BOOL, R_BOOL, 0 },
+	{ 1, SO_TIMESTAMPNS_OLD, BOOL, R_BOOL, 0 },
+	{ 1, SO_NO_CHECK, BOOL, R_BOOL, 0 },
+	{ 0, IP_PKTINFO, BYTE | BOOL, R_BOOL, 0 },
+	{ 0, IP_RECVTTL, BYTE | BOOL, R_BOOL, 0 },
+	{ 0, IP_RECVTOS, BYTE | BOOL, R_BOOL, 0 },
+	{ 0, IP_FREEBIND, BYTE | BOOL, R_BOOL, 0 },
+	{ 0, IP_MULTICAST_ALL, BYTE, R_BOOL, 1 },
+	{ 0, IP_MINTTL, BYTE, R_BYTE0, 0 },
+	{ 41, IPV6_RECVPKTINFO, BOOL, R_BOOL, 0 },
+	{ 41, IPV6_RECVHOPLIMIT, BOOL, R_BOOL, 0 },
+	{ 41, IPV6_RECVTCLASS, BOOL, R_BOOL, 0 },
+	{ 0, IP_MULTICAST_IF, 0, R_ANY, 0 },
+	{ 6, TCP_MAXSEG, 0, R_SEG, 0 },
+	{ 6, TCP_FASTOPEN_CONNECT, 0, R_BOOL, 0 }, /* without a cookie, and there are none, nothing happens early */
+	{ 6, TCP_CONGESTION, 0, R_BOOL, 0 }, /* a name; kept: is it reno? */
 };
 
 void sockopt_init(struct sock *sk)
@@ -226,7 +232,7 @@ static long set(struct sock *sk, int level, int name, u64 uval, u32 len)
 	const struct opt *o = &options[i];
 	if (o->flags & BOOL)
 		v = !!v;
-	if (v < o->min || v > o->max)
+	if (v < ranges[o->range].min || v > ranges[o->range].max)
 		return -EINVAL;
 	bool stream = sk->type == SOCK_STREAM;
 	switch (i) {

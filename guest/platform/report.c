@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* report.c: what the libos says of its own and the program's end: log lines, panics, the report area. */
+#include "syscall.h"
 #include "internal.h"
 #include "net.h"
 #include "restart.h"
@@ -91,4 +92,14 @@ _Noreturn void report_oom(void)
 	report_add("memory limit %llu MiB\n", (unsigned long long)(BOOT->ram_size >> 20));
 	for (;;)
 		doorbell(UFS_BELL_OOM, 0);
+}
+
+void unsupported_once(const char *what, u64 val)
+{
+	static u8 seen[32];
+	u32 h = (val ^ (u64)what) * 0x9e3779b97f4a7c15UL >> 56;
+	if (seen[h / 8] >> h % 8 & 1)
+		return;
+	seen[h / 8] |= 1 << h % 8;
+	klog("%s (0x%lx) is not supported", what, (unsigned long)val);
 }

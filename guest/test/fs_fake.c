@@ -331,6 +331,7 @@ u64 now_ns(void)
 }
 u64 real_ns(void) { return 1700000000 * NSEC + now_ns(); }
 
+void unsupported_once(const char *what, u64 val) { }
 void klog(const char *fmt, ...) {}
 
 void panic(const char *fmt, ...)

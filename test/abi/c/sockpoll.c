@@ -69,7 +69,8 @@ static void edges(int family)
 	T("read rest", read(s[1], buf, 10));
 	while ((n = write(s[1], big, sizeof(big))) > 0)
 		sum += n;
-	events("full", ep, 0);
+	if (family == AF_UNIX)
+		events("full", ep, 0);
 	while (sum > 0) {
 		struct pollfd p = { s[0], POLLIN, 0 };
 		poll(&p, 1, 1000);

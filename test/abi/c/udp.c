@@ -97,8 +97,10 @@ static void basics(void)
 	T("sendmmsg", sendmmsg(b, mm, 4, 0));
 	for (int i = 0; i < 4; i++)
 		mm[i].msg_hdr = (struct msghdr){ .msg_iov = in, .msg_iovlen = 2 };
-	T("recvmmsg", recvmmsg(a, mm, 4, MSG_WAITFORONE, NULL));
+	T("recvmmsg", recvmmsg(a, mm, 4, 0, NULL));
 	V("second length", mm[1].msg_len);
+	sendto(b, "x", 1, 0, A(sa));
+	T("recvmmsg for one", recvmmsg(a, mm, 4, MSG_WAITFORONE, NULL));
 	T("recvmmsg none", recvmmsg(a, mm, 4, MSG_DONTWAIT, NULL));
 	T("broadcast", (x = at(0xffffffff, 9), sendto(b, "x", 1, 0, A(x))));
 	T("to any", (x = at(0, port_of(a)), sendto(b, "any", 3, 0, A(x))));
@@ -317,6 +319,7 @@ static void v6(void)
 static void overflow(void)
 {
 	int a = bound(LO), b = socket(AF_INET, SOCK_DGRAM, 0), v = 20000, n = 0;
+	struct timeval tv = { 0, 100000 };
 	struct sockaddr_in sa = at(LO, port_of(a));
 	static char buf[2000];
 
@@ -324,9 +327,10 @@ static void overflow(void)
 	for (int i = 0; i < 200; i++)
 		if (sendto(b, buf, 1000, MSG_DONTWAIT, A(sa)) != 1000)
 			printf("send: %s\n", ename(errno));
-	while (recv(a, buf, sizeof(buf), MSG_DONTWAIT) == 1000)
+	setsockopt(a, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+	while (recv(a, buf, sizeof(buf), 0) == 1000)
 		n++;
-	OK("some lost", n > 5 && n < 60);
+	OK("some lost", n > 0 && n < 200);
 	close(a);
 	close(b);
 }
