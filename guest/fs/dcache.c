@@ -2,7 +2,7 @@
 /* dcache.c: one hash table for the directory entries of all in-memory file systems, and the limit on cached ones. */
 #include "tmpfs.h"
 
-#define CACHED_MAX 4096
+#define CACHED_MAX 4096UL
 
 static struct tent **table;
 static u32 buckets, count, cached;
@@ -127,7 +127,9 @@ void tent_remove(struct tent *e)
 /* Oldest first; one that is in use or has entries below goes to the front and gets another turn. */
 void tent_trim(void)
 {
-	for (u32 tries = 0; cached > CACHED_MAX && tries < 64; tries++) {
+	u32 max = MIN(CACHED_MAX, page_total_bytes() >> 14); /* a node takes up to 1 KiB */
+
+	for (u32 tries = 0; cached > max && tries < 64; tries++) {
 		struct tent *e = list_entry(lru.prev, struct tent, lru);
 		struct tnode *t = e->node;
 

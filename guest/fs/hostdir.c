@@ -169,7 +169,7 @@ static int add_answer(struct listing *l, const u8 *data, u32 len, u64 *next)
 		return -EIO;
 	memcpy(next, data, at);
 	l->bytes += len;
-	if (l->bytes > page_total_bytes() / 4)
+	if (l->bytes > page_total_bytes() / 4 || page_free_bytes() < page_total_bytes() / 8)
 		return -ENOMEM;
 	c = kmalloc(sizeof(*c) + len);
 	if (!c)
