@@ -10,9 +10,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,6 +20,8 @@ import (
 
 	"unifaas.dev/internal/client"
 	"unifaas.dev/internal/gateway/api"
+	"unifaas.dev/internal/image"
+	"unifaas.dev/internal/image/build"
 )
 
 // Node is a running node.
@@ -144,14 +146,22 @@ func (n *Node) clean() {
 	}
 }
 
-// Deploy makes a function of a program. What q does not say gets its default.
-func (n *Node) Deploy(ctx context.Context, name, program string, q api.DeployRequest) error {
-	f, err := os.Open(program)
+// Deploy makes a function of a source, anything that images are made of. What q does not say gets its default.
+func (n *Node) Deploy(ctx context.Context, name, source string, q api.DeployRequest) error {
+	dir, err := os.MkdirTemp("", "unifaas-image-")
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	img, err := n.Client.Upload(ctx, name, filepath.Base(program), f)
+	defer os.RemoveAll(dir)
+	store, err := image.OpenStore(dir)
+	if err != nil {
+		return err
+	}
+	m, err := build.Image(ctx, store, source, "", build.Options{})
+	if err != nil {
+		return err
+	}
+	img, err := n.Client.Push(ctx, store, m, name, func(_ int64, r io.Reader) io.ReadCloser { return io.NopCloser(r) })
 	if err != nil {
 		return err
 	}
