@@ -17,7 +17,7 @@ static struct inode *target(int dfd, u64 upath, int flags)
 	if (!f || (f->flags & O_PATH))
 		return ERR_PTR(-EBADF);
 	if (!f->ino)
-		return ERR_PTR(-EINVAL);
+		return ERR_PTR(-EOPNOTSUPP);
 	inode_get(f->ino);
 	return f->ino;
 }
@@ -229,9 +229,11 @@ SYSCALL(ftruncate)
 {
 	struct file *file = fd_peek((int)a);
 
+	if ((s64)b < 0)
+		return -EINVAL;
 	if (!file || (file->flags & O_PATH))
 		return -EBADF;
-	if ((s64)b < 0 || !file_writable(file) || !file->ino || !S_ISREG(file->ino->mode))
+	if (!file_writable(file) || !file->ino || !S_ISREG(file->ino->mode))
 		return -EINVAL;
 	return set_size(file->ino, b);
 }
@@ -245,7 +247,7 @@ SYSCALL(fallocate)
 		return -EBADF;
 	if ((s64)c < 0 || (s64)d <= 0)
 		return -EINVAL;
-	if ((b & FALLOC_FL_PUNCH_HOLE) && !(b & FALLOC_FL_KEEP_SIZE))
+	if ((b & ~0x7fUL) || ((b & FALLOC_FL_PUNCH_HOLE) && !(b & FALLOC_FL_KEEP_SIZE)))
 		return -EOPNOTSUPP;
 	if (!file_writable(file))
 		return -EBADF;

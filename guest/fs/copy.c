@@ -99,7 +99,8 @@ SYSCALL(sendfile)
 	if (c && get_user(pos, c))
 		goto done;
 	r = !in->ops->seek && c ? -ESPIPE : -EINVAL;
-	if ((c && !in->ops->seek) || (s64)pos < 0 || (out->flags & O_APPEND) || !in->ino || !S_ISREG(in->ino->mode))
+	if ((c && !in->ops->seek) || (s64)pos < 0 || (out->flags & O_APPEND) || !in->ino ||
+	    !(S_ISREG(in->ino->mode) || (S_ISCHR(in->ino->mode) && in->ops->seek)))
 		goto done;
 	r = move_all(in, c ? &pos : &in->pos, out, &out->pos, d);
 	if (c && r > 0 && put_user(pos, c))
@@ -204,25 +205,29 @@ SYSCALL(copy_file_range)
 {
 	struct file *in, *out;
 	u64 ipos, opos, len = MIN(e, MAX_RW_COUNT);
-	long r = get_pair((int)a, (int)c, &in, &out);
+	long r = -EBADF;
 
-	if (r)
-		return r;
+	in = fd_get((int)a);
+	out = fd_get((int)c);
+	if (!in || !out)
+		goto done;
 	r = -EINVAL;
 	if (f)
 		goto done;
-	if (out->flags & O_APPEND) {
-		r = -EBADF;
-		goto done;
-	}
 	if (!in->ino || !out->ino || !S_ISREG(in->ino->mode) || !S_ISREG(out->ino->mode)) {
 		r = (in->ino && S_ISDIR(in->ino->mode)) || (out->ino && S_ISDIR(out->ino->mode)) ? -EISDIR : -EINVAL;
 		goto done;
 	}
+	r = -EBADF;
+	if (!file_readable(in) || !file_writable(out) || (out->flags & O_APPEND))
+		goto done;
 	ipos = in->pos;
 	opos = out->pos;
 	r = -EFAULT;
 	if ((b && get_user(ipos, b)) || (d && get_user(opos, d)))
+		goto done;
+	r = -EXDEV;
+	if (in->ino->dev != out->ino->dev)
 		goto done;
 	r = -EOVERFLOW;
 	if ((s64)ipos < 0 || (s64)opos < 0 || (s64)(ipos + len) < 0 || (s64)(opos + len) < 0)

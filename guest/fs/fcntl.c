@@ -77,7 +77,7 @@ static long control(int fd, struct file *f, u32 cmd, u64 arg)
 
 SYSCALL(fcntl)
 {
-	struct file *file = fd_get((int)a);
+	struct file *file = fd_get_any((int)a);
 	long r;
 
 	if (!file)
@@ -118,9 +118,8 @@ static long control_io(int fd, struct file *f, u32 cmd, u64 arg)
 	if (f->ops->ioctl)
 		return f->ops->ioctl(f, cmd, arg);
 	if (f->ino && S_ISREG(f->ino->mode)) {
-		u64 left = f->ino->size > f->pos ? f->ino->size - f->pos : 0;
 		switch (cmd) {
-		case FIONREAD: return put_user((int)MIN(left, 0x7fffffffUL), arg);
+		case FIONREAD: return put_user((int)(f->ino->size - f->pos), arg);
 		case FIGETBSZ: return put_user((int)PAGE_SIZE, arg);
 		case FIOQSIZE: return put_user(f->ino->size, arg);
 		}

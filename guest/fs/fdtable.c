@@ -90,7 +90,16 @@ void fdtable_cloexec(struct fdtable *t)
 struct file *fd_get(int fd)
 {
 	struct file *f = fd_peek(fd);
-	if (likely(f))
+	if (unlikely(!f || (f->flags & O_PATH)))
+		return NULL;
+	f->refs++;
+	return f;
+}
+
+struct file *fd_get_any(int fd)
+{
+	struct file *f = fd_peek(fd);
+	if (f)
 		f->refs++;
 	return f;
 }
@@ -196,7 +205,7 @@ SYSCALL(close) { return fd_close(curproc()->files, (int)a); }
 
 SYSCALL(dup)
 {
-	struct file *file = fd_get((int)a);
+	struct file *file = fd_get_any((int)a);
 	int fd;
 
 	if (!file)

@@ -124,7 +124,7 @@ SYSCALL(chdir)
 
 SYSCALL(fchdir)
 {
-	struct file *file = fd_get((int)a);
+	struct file *file = fd_get_any((int)a);
 	long r;
 
 	if (!file)

@@ -127,8 +127,9 @@ static struct identity act_as(struct identity as)
 static long access_at(int dfd, const char *path, int mode, int flags)
 {
 	struct process *p = curproc();
-	struct identity was;
+	struct identity was, as;
 	struct inode *ino;
+	bool swap;
 	int r;
 
 	if ((mode & ~7) || (flags & ~(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)))
@@ -140,8 +141,10 @@ static long access_at(int dfd, const char *path, int mode, int flags)
 			return 0;
 	}
 	was = (struct identity){ p->fsuid, p->fsgid, p->cap_eff };
-	if (!(flags & AT_EACCESS)) /* nothing below blocks */
-		act_as((struct identity){ p->uid, p->gid, p->uid ? 0 : p->cap_perm });
+	as = flags & AT_EACCESS ? was : (struct identity){ p->uid, p->gid, p->uid ? 0 : p->cap_perm };
+	swap = memcmp(&as, &was, sizeof(as)); /* seldom: a look-up may block, and other threads then run as this */
+	if (swap)
+		act_as(as);
 	ino = walk_inode(dfd, path, (flags & AT_SYMLINK_NOFOLLOW ? 0 : W_FOLLOW) | (flags & AT_EMPTY_PATH ? W_EMPTY : 0));
 	if (IS_ERR(ino)) {
 		r = PTR_ERR(ino);
@@ -151,7 +154,8 @@ static long access_at(int dfd, const char *path, int mode, int flags)
 			r = ino->dev == DEV_SYSFS ? -EROFS : -EACCES;
 		inode_put(ino);
 	}
-	act_as(was);
+	if (swap)
+		act_as(was);
 	return r;
 }
 

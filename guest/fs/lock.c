@@ -249,16 +249,16 @@ SYSCALL(flock)
 	struct lock w = { .kind = FLOCK, .end = TO_END, .pid = -1, .owner = file };
 	long r = 0;
 
-	if (!file)
-		return -EBADF;
-	w.ino = file->ino;
 	switch ((int)b & ~LOCK_NB) {
 	case LOCK_SH: w.type = F_RDLCK; break;
 	case LOCK_EX: w.type = F_WRLCK; break;
 	case LOCK_UN: w.type = F_UNLCK; break;
 	default: r = -EINVAL;
 	}
-	if (!r && ((file->flags & O_PATH) || !file->ino))
+	if (!file)
+		return r ? r : -EBADF;
+	w.ino = file->ino;
+	if (!r && !file->ino)
 		r = -EBADF;
 	if (!r && w.type != F_UNLCK && conflict(&w)) {
 		if (b & LOCK_NB) {

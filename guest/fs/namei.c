@@ -24,7 +24,7 @@ static int new_name(struct walk **w, int dfd, const char *upath, bool dir)
 		r = IS_ERR(ino) ? (int)PTR_ERR(ino) : -EEXIST;
 		if (!IS_ERR(ino))
 			inode_put(ino);
-		if (r == -ENOENT)
+		if (r == -ENOENT && (*w)->dir->dev != DEV_PROC) /* there a missing name cannot even be looked up for making it */
 			r = (*w)->slash && !dir ? -ENOENT : may_change((*w)->dir);
 	} else {
 		r = -EEXIST;
@@ -288,7 +288,7 @@ static bool path_is_empty(u64 upath)
 	return !get_user(c, upath) && !c;
 }
 
-SYSCALL(readlink) { return path_is_empty(a) ? -ENOENT : readlink_at(AT_FDCWD, a, b, (int)c); }
+SYSCALL(readlink) { return (int)c > 0 && path_is_empty(a) ? -ENOENT : readlink_at(AT_FDCWD, a, b, (int)c); }
 SYSCALL(readlinkat)
 {
 	long r = readlink_at(IN_USER(a), b, c, (int)d);

@@ -120,7 +120,7 @@ static int create_last(struct walk *w, u32 mode)
 	int r;
 
 	if (!dir->ops->create)
-		return dir->dev == DEV_SYSFS ? -EROFS : -EACCES;
+		return dir->dev == DEV_SYSFS ? -EROFS : dir->dev == DEV_PROC ? -ENOENT : -EACCES;
 	r = inode_may(dir, MAY_WRITE | MAY_EXEC);
 	if (r)
 		return r;
@@ -140,8 +140,6 @@ static struct file *open_tmpfile(struct walk *w, u32 flags, u32 mode)
 	struct inode *ino = w->ino, *made;
 	int r;
 
-	if (!(flags & O_ACCMODE))
-		return ERR_PTR(-EINVAL);
 	if (!ino || !S_ISDIR(ino->mode))
 		return ERR_PTR(-ENOTDIR);
 	r = inode_may(ino, MAY_WRITE | MAY_EXEC);
@@ -225,18 +223,18 @@ struct file *file_open_kernel(const char *path, u32 flags, u32 mode)
 
 static long open_user(int dfd, const char *upath, u64 flags, u32 mode, u64 resolve)
 {
-	struct walk *w = walk_get();
+	struct walk *w;
 	struct file *f;
 	long r;
 
+	if (!(flags & O_PATH) && (flags & (O_CREAT | O_DIRECTORY)) == (O_CREAT | O_DIRECTORY))
+		return -EINVAL;
+	if (!(flags & O_PATH) && (flags & __O_TMPFILE) && ((flags & O_TMPFILE) != O_TMPFILE || !(flags & O_ACCMODE)))
+		return -EINVAL;
+	w = walk_get();
 	if (!w)
 		return -ENOMEM;
 	r = strncpy_from_user(w->work, upath, PATH_MAX);
-
-	if (r >= 0 && (flags & (O_CREAT | O_DIRECTORY)) == (O_CREAT | O_DIRECTORY) && !(flags & O_PATH))
-		r = -EINVAL;
-	if (r >= 0 && (flags & __O_TMPFILE) && (flags & O_TMPFILE) != O_TMPFILE)
-		r = -EINVAL;
 	if (r >= 0)
 		r = fd_room(); /* before a file is made */
 	if (r < 0) {

@@ -55,7 +55,7 @@ static struct file *positioned(int fd, s64 pos)
 	f = fd_get(fd);
 	if (!f)
 		return ERR_PTR(-EBADF);
-	if (f->ops->seek)
+	if (f->ops->seek && f->ino)
 		return f;
 	pos = f->flags & O_PATH ? -EBADF : -ESPIPE;
 	file_put(f);
@@ -93,7 +93,9 @@ static long vectored(struct file *f, const struct iovec *uiov, u64 n, u64 *pos, 
 	struct iter it;
 	long r = -EINVAL;
 
-	if (n > IOV_MAX)
+	if (!(write ? file_writable(f) : file_readable(f)))
+		r = -EBADF;
+	if (r == -EBADF || n > IOV_MAX || !(write ? (void *)f->ops->write : (void *)f->ops->read))
 		goto out;
 	if (n > IOV_FAST && !(iov = kmalloc(n * sizeof(*iov)))) {
 		r = -ENOMEM;
@@ -152,6 +154,10 @@ static long with_flags(u64 fd, u64 iov, u64 n, u64 pos, u64 rwf, bool write)
 
 	if (!file || IS_ERR(file))
 		return file ? PTR_ERR(file) : -EBADF;
+	if (!(write ? file_writable(file) : file_readable(file))) {
+		file_put(file);
+		return -EBADF;
+	}
 	if (rwf & ~(u64)(RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND)) {
 		file_put(file);
 		return -EOPNOTSUPP;
@@ -183,7 +189,7 @@ SYSCALL(vmsplice)
 	if (!file)
 		return -EBADF;
 	write = file_writable(file);
-	r = d & ~15UL ? -EINVAL : !file_is_pipe(file) ? -EBADF : c > IOV_MAX ? -EINVAL : 0;
+	r = d & ~15UL ? -EINVAL : !c ? 0 : !file_is_pipe(file) ? -EBADF : c > IOV_MAX ? -EINVAL : 0;
 	if (!r && c && copy_from_user(&first, (void *)b, sizeof(first))) /* before the wait */
 		r = -EFAULT;
 	if (!r && c && write)
@@ -207,6 +213,8 @@ SYSCALL(lseek)
 
 	if (!file || (file->flags & O_PATH))
 		return -EBADF;
+	if ((u32)c > 4)
+		return -EINVAL;
 	if (!file->ops->seek)
 		return -ESPIPE;
 	return file->ops->seek(file, b, (int)c);
@@ -219,7 +227,7 @@ static long synced(int fd)
 
 	if (!file || (file->flags & O_PATH))
 		return -EBADF;
-	return file->ino && (S_ISREG(file->ino->mode) || S_ISDIR(file->ino->mode)) ? 0 : -EINVAL;
+	return file->ino && (S_ISREG(file->ino->mode) || S_ISDIR(file->ino->mode)) && file->ino->dev != DEV_PROC ? 0 : -EINVAL;
 }
 
 SYSCALL(fsync) { return synced((int)a); }
@@ -240,7 +248,7 @@ SYSCALL(sync_file_range)
 		return -EBADF;
 	if ((d & ~7UL) || (s64)b < 0 || (s64)c < 0 || (s64)(b + c) < 0)
 		return -EINVAL;
-	return file->ops->seek && file->ino ? 0 : -ESPIPE;
+	return file->ino && (S_ISREG(file->ino->mode) || S_ISDIR(file->ino->mode)) ? 0 : -ESPIPE;
 }
 
 SYSCALL(readahead)

@@ -181,7 +181,7 @@ static long run(struct xcall *c, u64 what, int by, xop op, u64 uname, u64 u, u64
 			return -EBADF;
 		ino = f->ino;
 		if (!ino)
-			return op == list ? 0 : -EOPNOTSUPP;
+			return op == list ? 0 : op == get ? -ENODATA : -EPERM;
 		inode_get(ino);
 	} else {
 		ino = walk_inode(AT_FDCWD, (const char *)what, by == BY_PATH ? W_FOLLOW : 0);

@@ -98,7 +98,8 @@ struct fdtable *fdtable_copy(struct fdtable *t);
 void fdtable_get(struct fdtable *t);
 void fdtable_put(struct fdtable *t);
 void fdtable_cloexec(struct fdtable *t);              /* at exec */
-struct file *fd_get(int fd);                          /* referenced; NULL: EBADF */
+struct file *fd_get(int fd);                          /* referenced; NULL: EBADF, also for what was opened with O_PATH */
+struct file *fd_get_any(int fd);                      /* that too: for calls that only pass it on */
 struct file *fd_get_from(struct fdtable *t, int fd);  /* of another process */
 /* Is there a descriptor left? 0 or -EMFILE. */
 int fd_room(void);

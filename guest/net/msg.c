@@ -37,7 +37,7 @@ static int take_rights(struct smsg *m, u64 udata, u64 len)
 	for (u32 i = 0; i < n; i++) {
 		if (get_user(fd, udata + 4 * i))
 			return -EFAULT;
-		if (!(s->f[i] = fd_get(fd)))
+		if (!(s->f[i] = fd_get_any(fd)))
 			return -EBADF;
 	}
 	return 0;

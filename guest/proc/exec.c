@@ -336,7 +336,7 @@ SYSCALL(execveat)
 		r = -ENOSYS;
 	}
 	if (r == 0 && (e & AT_EMPTY_PATH)) {
-		struct file *f = fd_get((int)a);
+		struct file *f = fd_get_any((int)a);
 		if (!f) {
 			r = -EBADF;
 		} else {
