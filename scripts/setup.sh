@@ -41,6 +41,10 @@ for p in netbase media-types tzdata; do
 done
 if [ "$want" = test ]; then
 	need_file "/var/lib/dpkg/info/python3-numpy.list" python3-numpy
+	# What test/runtimes compares.
+	for c in g++ git make perl node:nodejs find:findutils bash flock:util-linux; do
+		need_cmd "${c%%:*}" "${c##*:}"
+	done
 	need_cmd awk mawk
 	need_cmd npm npm
 	need_cmd fsck.erofs erofs-utils

@@ -292,6 +292,8 @@ static void put_call(struct line *l, const struct regs *r, bool over, long ret)
 	const char *spec = spec_of(name);
 	put(l, "%s(", name);
 	for (int i = 0; spec[i]; i++) {
+		if (i && spec[i - 1] == 'O' && spec[i] == 'o' && !(v[i - 1] & 0x400040))
+			break; /* a mode only where a file is made */
 		if (i)
 			put(l, ", ");
 		put_argument(l, spec[i], v[i], v[i + 1], over, ret);
