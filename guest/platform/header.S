@@ -51,16 +51,18 @@ tss:	.long	0
 	.quad	0
 	.word	0, 0x68
 
+	/* Zeros until kvm.c fills them, so they need not be in the file. */
+	.bss
 	.balign	4096
 	.globl	idt
-idt:	.fill	512, 8, 0
+idt:	.skip	4096
 
 	/* The frame lies at the top of the stack; the CPU aligns RSP to 16 before it pushes. */
 	.balign	64
-	.fill	504, 1, 0		/* exc_frame = 16k + 8, so that its end is aligned */
+	.skip	504			/* exc_frame = 16k + 8, so that its end is aligned */
 	.globl	exc_frame
 exc_frame:
-	.fill	72, 1, 0
+	.skip	72
 	.balign	16
 	.globl	exc_stack_top
 exc_stack_top:
