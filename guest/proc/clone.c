@@ -209,7 +209,7 @@ static long do_clone(const struct clone *c)
 	if (r)
 		return r;
 	struct process *me = curproc(), *p = me;
-	if (thread_count >= THREADS_MAX || process_count >= THREADS_MAX || (thread_count >= me->rlim[6].cur && me->uid && !(me->cap_eff & (CAP(21) | CAP(24)))))
+	if (thread_count >= threads_max() || (!(c->flags & CLONE_THREAD) && process_count >= procs_max()) || (thread_count >= me->rlim[6].cur && me->uid && !(me->cap_eff & (CAP(21) | CAP(24)))))
 		return -EAGAIN;
 	/* A thread made while all threads are being ended would live on. */
 	if ((current()->flags & TF_EXITING) || (c->flags & CLONE_THREAD && me->exec_waiter))

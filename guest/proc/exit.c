@@ -145,6 +145,7 @@ static void release_stopped(struct process *p)
 static void process_finish(struct process *p)
 {
 	p->exiting = true;
+	sem_undo_all(p);
 	itimers_free(p);
 	posix_timers_free(p);
 	fdtable_put(p->files);

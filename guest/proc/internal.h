@@ -41,6 +41,9 @@ void threads_reap(void);
 struct groups *groups_dup(const struct groups *g);
 extern u32 thread_count, process_count;      /* zombies count as processes */
 
+void sem_undo_all(struct process *p);       /* sys/sysvsem.c: at its end */
+u32 procs_max(void), threads_max(void);      /* in the instance: from the boot block, or as memory allows */
+
 /* exit.c */
 struct vfork_wait { struct thread *t; bool done; };
 void vfork_release(struct process *p);

@@ -185,6 +185,19 @@ void threads_reap(void)
 
 /* ---- processes ---- */
 
+/* A process needs about a MiB with what it writes, a thread 64 KiB: at the limit there is memory left to end them in order. */
+u32 procs_max(void)
+{
+	u64 n = BOOT->max_procs ? BOOT->max_procs : MAX(page_total_bytes() >> 20, 32UL);
+	return MIN(n, THREADS_MAX);
+}
+
+u32 threads_max(void)
+{
+	u64 n = BOOT->max_procs ? BOOT->max_procs : MAX(page_total_bytes() >> 16, 256UL);
+	return MIN(n, THREADS_MAX);
+}
+
 struct groups *groups_dup(const struct groups *g)
 {
 	if (!g)
@@ -201,7 +214,7 @@ static void first_process(struct process *p)
 		p->rlim[i] = (struct rlimit_k){ RLIM_INF, RLIM_INF };
 	p->rlim[3].cur = 8 << 20;                                              /* STACK */
 	p->rlim[4].cur = 0;                                                    /* CORE */
-	p->rlim[6] = (struct rlimit_k){ THREADS_MAX, THREADS_MAX };            /* NPROC */
+	p->rlim[6] = (struct rlimit_k){ threads_max(), threads_max() };        /* NPROC */
 	p->rlim[7] = (struct rlimit_k){ BOOT->max_files, BOOT->max_files };    /* NOFILE */
 	p->rlim[8] = (struct rlimit_k){ 8 << 20, 8 << 20 };                    /* MEMLOCK */
 	p->rlim[11] = (struct rlimit_k){ 4096, 4096 };                         /* SIGPENDING */
