@@ -110,14 +110,21 @@ static long set_cwd(struct inode *ino, const char *path)
 	return 0;
 }
 
+static char *find_path(struct inode *ino, char *buf);
+
 SYSCALL(chdir)
 {
+	char *buf = NULL, *path;
 	struct walk *w;
 	long r = walk_user(&w, AT_FDCWD, (const char *)a, W_FOLLOW | W_DIRECTORY);
 
 	if (r)
 		return r;
-	r = w->ino ? set_cwd(w->ino, w->abs) : -ENOTDIR;
+	path = w->abs;
+	if (!strncmp(path, PATH_LOST, strlen(PATH_LOST)) && w->ino && (buf = kmalloc(PATH_MAX)))
+		path = find_path(w->ino, buf);
+	r = w->ino ? set_cwd(w->ino, path ? path : w->abs) : -ENOTDIR;
+	kfree(buf);
 	walk_put(w);
 	return r;
 }
@@ -230,7 +237,7 @@ SYSCALL(getcwd)
 		}
 		path = find_path(cx->cwd_ino, buf);
 	}
-	r = -ENOENT;
+	r = cx->cwd_ino->nlink ? -ENAMETOOLONG : -ENOENT;
 	if (!path)
 		goto out;
 	r = strlen(path) + 1;

@@ -34,12 +34,20 @@ void walk_put(struct walk *w)
 		kfree(w);
 }
 
+static void abs_set(struct walk *w, const char *path)
+{
+	w->abslen = strlcpy(w->abs, path && *path ? path : "/", PATH_MAX);
+}
+
+/* Directories may be nested deeper than a path is long: from there on it is not known. */
 static int abs_push(struct walk *w, const char *name, u32 len)
 {
 	u32 n = w->abslen;
 
-	if (n + 1 + len >= PATH_MAX)
-		return -ENAMETOOLONG;
+	if (n + 1 + len >= PATH_MAX) {
+		abs_set(w, PATH_LOST);
+		n = w->abslen;
+	}
 	if (n > 1)
 		w->abs[n++] = '/';
 	memcpy(w->abs + n, name, len);
@@ -52,15 +60,12 @@ static void abs_pop(struct walk *w)
 {
 	u32 n = w->abslen;
 
+	if (!strcmp(w->abs, PATH_LOST))
+		return;
 	while (n > 1 && w->abs[n - 1] != '/')
 		n--;
 	w->abslen = n > 1 ? n - 1 : 1;
 	w->abs[w->abslen] = 0;
-}
-
-static void abs_set(struct walk *w, const char *path)
-{
-	w->abslen = strlcpy(w->abs, path && *path ? path : "/", PATH_MAX);
 }
 
 static struct inode *step_up(struct inode *cur)

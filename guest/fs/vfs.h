@@ -97,6 +97,7 @@ long file_size_limit(u64 off, u64 n);
 #define W_MISSING 4    /* the last component need not exist (O_CREAT: it may not end in a slash either) */
 #define W_EMPTY 8      /* an empty path names the descriptor itself */
 #define W_DIRECTORY 16 /* the result must be a directory */
+#define PATH_LOST "/..." /* how walk.abs starts below directories that no path reaches */
 enum walk_last { LAST_NORM, LAST_DOT, LAST_DOTDOT, LAST_ROOT, LAST_MAGIC };
 struct walk {
 	struct inode *dir;     /* directory of the last component, when last is LAST_NORM */

@@ -262,6 +262,27 @@ static void busy(void)
 	V("it ended", WEXITSTATUS(st));
 }
 
+/* Deeper than any path can say. */
+static void deep(void)
+{
+	int depth = 0, fd;
+
+	while (depth < 2500 && !mkdir("e", 0755) && !chdir("e"))
+		depth++;
+	V("depth", depth);
+	T("cwd", syscall(SYS_getcwd, buf, sizeof(buf)));
+	T("file", (fd = open("f", O_RDWR | O_CREAT, 0644)) >= 0);
+	T("write", write(fd, "x", 1));
+	close(fd);
+	T("stat", access("f", F_OK));
+	T("unlink", unlink("f"));
+	for (; depth > 0; depth--)
+		if (chdir("..") || rmdir("e"))
+			break;
+	V("back", depth);
+	OK("cwd again", syscall(SYS_getcwd, buf, sizeof(buf)) > 0 && !strcmp(buf, scratch_dir));
+}
+
 int main(int argc, char **argv)
 {
 	if (argc > 1) {
@@ -276,6 +297,7 @@ int main(int argc, char **argv)
 	splices();
 	moves();
 	mapped();
+	deep();
 	busy();
 	return 0;
 }
