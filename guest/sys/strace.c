@@ -10,6 +10,7 @@
 #include "net.h"
 #include "platform.h"
 #include "syscall.h"
+#include <asm/unistd.h>
 
 #define LINE_MAX 480
 #define STRING_MAX 64
@@ -30,23 +31,28 @@ static const char names[] =
  * M mapping flags, S signal, v strings, i two numbers the call writes, t seconds and nanoseconds, a socket address (its size follows),
  * b data the call reads into (its size follows), B data it takes, z status of a child, l pointer to a file size.
  */
+#define NUMBER(x) #x
+#define A_(nr, args) NUMBER(nr) "=" args "\0"
+#define A(name, args) A_(__NR_##name, args)
 static const char specs[] =
-	"read=dbu\0" "write=dBu\0" "pread64=dbux\0" "pwrite64=dBux\0" "open=sOo\0" "openat=DsOo\0" "close=d\0" "stat=sp\0" "lstat=sp\0" "fstat=dp\0"
-	"newfstatat=Dspx\0" "statx=Dsxxp\0" "lseek=ddd\0" "mmap=puPMdx\0" "mprotect=puP\0" "munmap=pu\0" "brk=p\0" "mremap=puuxp\0" "madvise=pud\0"
-	"access=so\0" "faccessat=Dso\0" "faccessat2=Dsox\0" "execve=svp\0" "execveat=Dsvpx\0" "chdir=s\0" "mkdir=so\0" "mkdirat=Dso\0" "rmdir=s\0"
-	"unlink=s\0" "unlinkat=Dsx\0" "rename=ss\0" "renameat=DsDs\0" "renameat2=DsDsx\0" "link=ss\0" "linkat=DsDsx\0" "symlink=ss\0" "symlinkat=sDs\0"
-	"readlink=sbu\0" "readlinkat=Dsbu\0" "chmod=so\0" "fchmod=do\0" "fchmodat=Dso\0" "chown=sdd\0" "fchownat=Dsddx\0" "truncate=su\0" "ftruncate=du\0"
-	"mknod=sox\0" "mknodat=Dsox\0" "statfs=sp\0" "creat=so\0" "utimensat=Dspx\0" "getxattr=sspu\0" "setxattr=sspux\0" "memfd_create=sx\0"
-	"getcwd=bu\0" "getdents64=dpu\0" "dup=d\0" "dup2=dd\0" "dup3=ddO\0" "pipe=i\0" "pipe2=iO\0" "fcntl=ddx\0" "ioctl=dxp\0" "flock=dd\0"
-	"socket=dxd\0" "socketpair=dxdi\0" "bind=dad\0" "connect=dad\0" "listen=dd\0" "accept=dpp\0" "accept4=dppx\0" "sendto=dBuxad\0"
-	"recvfrom=dbuxpp\0" "sendmsg=dpx\0" "recvmsg=dpx\0" "shutdown=dd\0" "setsockopt=dddpd\0" "getsockopt=dddpp\0" "getsockname=dpp\0"
-	"poll=pud\0" "ppoll=putp\0" "select=dpppp\0" "pselect6=dppptp\0" "epoll_ctl=dddp\0" "epoll_wait=dpdd\0" "epoll_pwait=dpddp\0" "epoll_create1=x\0"
-	"eventfd2=ux\0" "rt_sigaction=Sppu\0" "rt_sigprocmask=dppu\0" "kill=dS\0" "tkill=dS\0" "tgkill=ddS\0" "rt_sigreturn=\0" "pause=\0"
-	"futex=pxutpu\0" "nanosleep=tp\0" "clock_nanosleep=dxtp\0" "clock_gettime=dp\0" "clone=xpppp\0" "clone3=pu\0" "fork=\0" "vfork=\0" "exit=d\0"
-	"exit_group=d\0" "wait4=dzxp\0" "waitid=ddpxp\0" "getpid=\0" "gettid=\0" "getppid=\0" "getuid=\0" "geteuid=\0" "getgid=\0" "getegid=\0"
-	"sched_yield=\0" "setsid=\0" "umask=o\0" "prctl=dxxxx\0" "arch_prctl=xp\0" "prlimit64=ddpp\0" "getrandom=pux\0" "set_tid_address=p\0"
-	"set_robust_list=pu\0" "rseq=pudx\0" "uname=p\0" "sysinfo=p\0" "sendfile=ddlu\0" "splice=dlldux\0" "copy_file_range=dlldux\0" "fallocate=dxuu\0"
-	"fsync=d\0" "fdatasync=d\0" "readv=dpu\0" "writev=dpu\0" "setpgid=dd\0" "getpgid=d\0" "sigaltstack=pp\0" "umount2=sx\0" "mount=sssxp\0";
+	A(read, "dbu") A(write, "dBu") A(pread64, "dbux") A(pwrite64, "dBux") A(open, "sOo") A(openat, "DsOo") A(close, "d") A(stat, "sp") A(lstat, "sp")
+	A(fstat, "dp") A(newfstatat, "Dspx") A(statx, "Dsxxp") A(lseek, "ddd") A(mmap, "puPMdx") A(mprotect, "puP") A(munmap, "pu") A(brk, "p")
+	A(mremap, "puuxp") A(madvise, "pud") A(access, "so") A(faccessat, "Dso") A(faccessat2, "Dsox") A(execve, "svp") A(execveat, "Dsvpx") A(chdir, "s")
+	A(mkdir, "so") A(mkdirat, "Dso") A(rmdir, "s") A(unlink, "s") A(unlinkat, "Dsx") A(rename, "ss") A(renameat, "DsDs") A(renameat2, "DsDsx")
+	A(link, "ss") A(linkat, "DsDsx") A(symlink, "ss") A(symlinkat, "sDs") A(readlink, "sbu") A(readlinkat, "Dsbu") A(chmod, "so") A(fchmod, "do")
+	A(fchmodat, "Dso") A(chown, "sdd") A(fchownat, "Dsddx") A(truncate, "su") A(ftruncate, "du") A(mknod, "sox") A(mknodat, "Dsox") A(statfs, "sp")
+	A(creat, "so") A(utimensat, "Dspx") A(getxattr, "sspu") A(setxattr, "sspux") A(memfd_create, "sx") A(getcwd, "bu") A(getdents64, "dpu") A(dup, "d")
+	A(dup2, "dd") A(dup3, "ddO") A(pipe, "i") A(pipe2, "iO") A(fcntl, "ddx") A(ioctl, "dxp") A(flock, "dd") A(socket, "dxd") A(socketpair, "dxdi")
+	A(bind, "dad") A(connect, "dad") A(listen, "dd") A(accept, "dpp") A(accept4, "dppx") A(sendto, "dBuxad") A(recvfrom, "dbuxpp") A(sendmsg, "dpx")
+	A(recvmsg, "dpx") A(shutdown, "dd") A(setsockopt, "dddpd") A(getsockopt, "dddpp") A(getsockname, "dpp") A(poll, "pud") A(ppoll, "putp")
+	A(select, "dpppp") A(pselect6, "dppptp") A(epoll_ctl, "dddp") A(epoll_wait, "dpdd") A(epoll_pwait, "dpddp") A(epoll_create1, "x") A(eventfd2, "ux")
+	A(rt_sigaction, "Sppu") A(rt_sigprocmask, "dppu") A(kill, "dS") A(tkill, "dS") A(tgkill, "ddS") A(rt_sigreturn, "") A(pause, "") A(futex, "pxutpu")
+	A(nanosleep, "tp") A(clock_nanosleep, "dxtp") A(clock_gettime, "dp") A(clone, "xpppp") A(clone3, "pu") A(fork, "") A(vfork, "") A(exit, "d")
+	A(exit_group, "d") A(wait4, "dzxp") A(waitid, "ddpxp") A(getpid, "") A(gettid, "") A(getppid, "") A(getuid, "") A(geteuid, "") A(getgid, "")
+	A(getegid, "") A(sched_yield, "") A(setsid, "") A(umask, "o") A(prctl, "dxxxx") A(arch_prctl, "xp") A(prlimit64, "ddpp") A(getrandom, "pux")
+	A(set_tid_address, "p") A(set_robust_list, "pu") A(rseq, "pudx") A(uname, "p") A(sysinfo, "p") A(sendfile, "ddlu") A(splice, "dlldux")
+	A(copy_file_range, "dlldux") A(fallocate, "dxuu") A(fsync, "d") A(fdatasync, "d") A(readv, "dpu") A(writev, "dpu") A(setpgid, "dd") A(getpgid, "d")
+	A(sigaltstack, "pp") A(umount2, "sx") A(mount, "sssxp");
 
 static const char errnos[] =
 	"1=PERM\0" "2=NOENT\0" "3=SRCH\0" "4=INTR\0" "5=IO\0" "6=NXIO\0" "7=2BIG\0" "8=NOEXEC\0" "9=BADF\0" "10=CHILD\0" "11=AGAIN\0" "12=NOMEM\0" "13=ACCES\0"
@@ -105,15 +111,6 @@ static const char *by_number(const char *table, u64 number)
 const char *syscall_name(u64 nr)
 {
 	return by_number(names, nr);
-}
-
-static const char *spec_of(const char *name)
-{
-	size_t n = strlen(name);
-	for (const char *s = specs; *s; s += strlen(s) + 1)
-		if (!strncmp(s, name, n) && s[n] == '=')
-			return s + n + 1;
-	return "xxxxxx";
 }
 
 static void put_bits(struct line *l, const char *prefix, const char *table, u64 v, const char *none)
@@ -289,7 +286,9 @@ static void put_call(struct line *l, const struct regs *r, bool over, long ret)
 		put(l, "syscall_%lu", (unsigned long)r->orig_rax);
 		name = "";
 	}
-	const char *spec = spec_of(name);
+	const char *spec = by_number(specs, r->orig_rax);
+	if (!spec)
+		spec = "xxxxxx";
 	put(l, "%s(", name);
 	for (int i = 0; spec[i]; i++) {
 		if (i && spec[i - 1] == 'O' && spec[i] == 'o' && !(v[i - 1] & 0x400040))
