@@ -59,6 +59,9 @@ int user_cmpxchg32(u32 *p, u32 expect, u32 v, u32 *old)
 }
 
 void sem_undo_all(struct process *p) { }
+struct waitq pidfd_waitq = WAITQ_INIT(pidfd_waitq);
+long pidfd_new(struct process *p, bool nonblock) { return -ENOMEM; }
+int pidfd_pid(int fd, bool *nonblock) { return -EBADF; }
 u64 page_total_bytes(void) { return 1UL << 30; }
 void mm_get(struct mm *mm) { mm->refs++; }
 void mm_put(struct mm *mm)
@@ -208,6 +211,7 @@ void syscall_restart(struct regs *r)
 }
 
 void report_fatal(int signo, u64 addr, struct regs *r) { fatal_signo = signo; }
+void unsupported_once(const char *what, u64 val) { }
 void klog(const char *fmt, ...) {}
 _Noreturn void panic(const char *fmt, ...)
 {
