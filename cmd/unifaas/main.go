@@ -7,9 +7,5 @@ package main
 import "os"
 
 func main() {
-	// A tender starts for every cold function: it does not pay for setting up a command line.
-	if len(os.Args) > 1 && os.Args[1] == "tender" {
-		os.Exit(tenderMain())
-	}
 	os.Exit(execute(newRootCmd(), os.Stderr))
 }

@@ -22,7 +22,7 @@ func guestOverhead(ctx context.Context, o *Options, name, prog string) (Row, err
 		return Row{}, err
 	}
 	defer img.Close()
-	t, err := tender.Start(ctx, tender.StartOptions{Name: "bench", Monitor: "kvm", Exe: o.Exe, Libos: o.Libos, Layers: []monitor.Layer{{File: img, Size: size}}, Memory: memory,
+	t, err := tender.Start(ctx, tender.StartOptions{Name: "bench", Monitor: "kvm", Libos: o.Libos, Layers: []monitor.Layer{{File: img, Size: size}}, Memory: memory,
 		Boot: monitor.Boot{Program: m.Program, Args: m.Args, Env: append(m.Env, fmt.Sprintf("PORT=%d", port)), Cwd: m.Cwd, MaxFiles: 1024, OverlayMax: memory / 2}})
 	if err != nil {
 		return Row{}, err

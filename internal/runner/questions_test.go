@@ -32,7 +32,7 @@ func questions(t *testing.T, program string, args ...string) int64 {
 	s := setup{o: &Options{Memory: 64 << 20, Root: "/", Program: program, Args: append([]string{program}, args...), Libos: guest.Libos()}}
 	defer s.close()
 	var files counted
-	tn, err := tender.Start(t.Context(), tender.StartOptions{Name: "test", Monitor: "kvm", Exe: testkit.Unifaas(t), Libos: guest.Libos(), Memory: 64 << 20,
+	tn, err := tender.Start(t.Context(), tender.StartOptions{Name: "test", Monitor: "kvm", Libos: guest.Libos(), Memory: 64 << 20,
 		Prepare: func(to *tender.StartOptions) error {
 			err := s.prepare(to)
 			files.Files = to.Files

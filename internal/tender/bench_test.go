@@ -11,7 +11,7 @@ import (
 )
 
 func options(program string) tender.StartOptions {
-	return tender.StartOptions{Libos: make([]byte, 256<<10), Memory: 64 << 20, Boot: monitor.Boot{Program: program}}
+	return tender.StartOptions{Exe: self, Libos: make([]byte, 256<<10), Memory: 64 << 20, Boot: monitor.Boot{Program: program}}
 }
 
 func BenchmarkStart(b *testing.B) {

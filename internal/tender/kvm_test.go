@@ -39,7 +39,7 @@ func startKVM(t testing.TB, program string, change ...func(*tender.StartOptions)
 		t.Fatal(err)
 	}
 	defer f.Close()
-	o := tender.StartOptions{Monitor: "kvm", Libos: libos, Layers: []monitor.Layer{{File: f, Size: size}}, Memory: 64 << 20,
+	o := tender.StartOptions{Exe: self, Monitor: "kvm", Libos: libos, Layers: []monitor.Layer{{File: f, Size: size}}, Memory: 64 << 20,
 		Boot: monitor.Boot{Program: m.Program, Args: m.Args, Env: append(m.Env, "PORT=8080"), Cwd: "/", MaxFiles: 1024, OverlayMax: 16 << 20}}
 	for _, f := range change {
 		f(&o)

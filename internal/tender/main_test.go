@@ -37,6 +37,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+const self = "/proc/self/exe" // TestMain
+
 var programs = map[string]tendertest.Program{
 	"echo":  tendertest.Echo(8080),
 	"print": tendertest.Print(10000),
@@ -99,7 +101,7 @@ func (o *outputs) add(l tender.Output) {
 
 func start(t *testing.T, program string, change ...func(*tender.StartOptions)) *tender.Tender {
 	t.Helper()
-	o := tender.StartOptions{Monitor: "auto", Libos: []byte("libos"), Memory: 64 << 20, Boot: monitor.Boot{Program: program}}
+	o := tender.StartOptions{Exe: self, Monitor: "auto", Libos: []byte("libos"), Memory: 64 << 20, Boot: monitor.Boot{Program: program}}
 	for _, f := range change {
 		f(&o)
 	}

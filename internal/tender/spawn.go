@@ -14,6 +14,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"unifaas.dev/internal/tender/program"
 )
 
 // stderrSize bounds what a tender can leave on its standard error: a stack trace.
@@ -60,7 +62,12 @@ func (s *spawner) do(f func()) {
 // spawn starts the process with nothing but its end of a socket pair.
 func spawn(exe, name string) (*process, *net.UnixConn, error) {
 	if exe == "" {
-		exe = "/proc/self/exe"
+		f, err := program.File()
+		if err != nil {
+			return nil, nil, err
+		}
+		// Of this process, not of the child: there the number may be taken while its descriptors are put in place.
+		exe = fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), f.Fd())
 	}
 	ours, theirs, err := socketPair(unix.SOCK_SEQPACKET)
 	if err != nil {

@@ -36,7 +36,7 @@ const defaultPatience = 10 * time.Second
 type StartOptions struct {
 	Name    string          // shown by ps; may be empty
 	Monitor string          // auto, kvm, process
-	Exe     string          // program with the verb "tender"; empty: this one
+	Exe     string          // of the tender process, for tests; empty: the one that this program carries
 	Libos   []byte          // ELF file of the library OS
 	Layers  []monitor.Layer // of the image, lowest first. The files are only needed until Start returns
 	Memory  int64           // bytes of guest RAM

@@ -59,7 +59,7 @@ func TestOutput(t *testing.T) {
 }
 
 func TestLoadError(t *testing.T) {
-	_, err := tender.Start(t.Context(), tender.StartOptions{Monitor: "broken"})
+	_, err := tender.Start(t.Context(), tender.StartOptions{Exe: self, Monitor: "broken"})
 	if err == nil || err.Error() != "/dev/kvm is missing: load the kvm module" {
 		t.Errorf("got %v", err)
 	}

@@ -47,7 +47,7 @@ type Options struct {
 
 	Version string
 	Libos   []byte
-	Exe     string // of tenders; empty: this program
+	Exe     string // of tenders, for tests
 	// Probe says why the monitor does not work on this machine.
 	Probe func() error
 

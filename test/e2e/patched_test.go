@@ -29,7 +29,7 @@ func TestPatched(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer img.Close()
-			tn, err := tender.Start(ctx, tender.StartOptions{Name: "test", Monitor: "kvm", Exe: testkit.Unifaas(t), Libos: guest.Libos(), Layers: []monitor.Layer{{File: img, Size: size}},
+			tn, err := tender.Start(ctx, tender.StartOptions{Name: "test", Monitor: "kvm", Libos: guest.Libos(), Layers: []monitor.Layer{{File: img, Size: size}},
 				Memory: 64 << 20, Boot: monitor.Boot{Program: m.Program, Args: m.Args, Env: append(m.Env, "PORT=8080"), Cwd: m.Cwd, MaxFiles: 256, OverlayMax: 1 << 20}})
 			if err != nil {
 				t.Fatal(err)

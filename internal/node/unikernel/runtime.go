@@ -28,7 +28,7 @@ const maxFiles = 20000
 // Runtime starts tenders.
 type Runtime struct {
 	Monitor string // auto, kvm, process
-	Exe     string // this program; empty: found by itself
+	Exe     string // of tenders, for tests
 	Libos   []byte
 
 	layers layermem.Cache // one copy of a layer for all tenders

@@ -48,13 +48,12 @@ func (g *rig) log() string {
 func start(t *testing.T) *rig {
 	t.Helper()
 	testkit.NeedKVM(t)
-	exe := testkit.Unifaas(t)
 	g := &rig{dir: t.TempDir()}
 	var err error
 	if g.images, err = image.OpenStore(filepath.Join(g.dir, "images")); err != nil {
 		t.Fatal(err)
 	}
-	g.Node = node.New(&unikernel.Runtime{Monitor: "kvm", Exe: exe, Libos: guest.Libos()}, g.images, g, node.Options{})
+	g.Node = node.New(&unikernel.Runtime{Monitor: "kvm", Libos: guest.Libos()}, g.images, g, node.Options{})
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
@@ -143,7 +142,7 @@ func TestTenderKilled(t *testing.T) {
 func TestNoLibraryOS(t *testing.T) {
 	g := start(t)
 	g.Node.Close(context.Background())
-	g.Node = node.New(&unikernel.Runtime{Monitor: "kvm", Exe: testkit.Unifaas(t), Libos: []byte("nonsense")}, g.images, g, node.Options{})
+	g.Node = node.New(&unikernel.Runtime{Monitor: "kvm", Libos: []byte("nonsense")}, g.images, g, node.Options{})
 	g.deploy(t, filepath.Join(testkit.Root(t), "examples/c-hello/hello.c"), nil)
 	var start *node.StartError
 	if _, err := g.call("GET", "/", ""); !errors.As(err, &start) || strings.Contains(err.Error(), "\n") {

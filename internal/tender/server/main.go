@@ -14,6 +14,7 @@ const SocketFD = 3
 
 // Main is the tender process. Its standard error is a bounded memory file that the node reads when the tender is gone.
 func Main(open Open) int {
+	setName("unifaas-tender") // it was executed from memory, by a number
 	// The heap is small and mostly idle; what counts is that many tenders fit into a machine.
 	debug.SetGCPercent(50)
 	debug.SetMemoryLimit(64 << 20)

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// Command tender is the process that runs the instances of one function. It is a program of its own, not a verb, so that what it
+// consists of, and what the runtime sets up when it starts, is only what it needs; unifaas carries it and starts it from memory.
 package main
 
 import (
@@ -11,8 +13,7 @@ import (
 	"unifaas.dev/internal/tender/server"
 )
 
-// tenderMain is the hidden verb "tender": the process that package tender starts.
-func tenderMain() int { return server.Main(openMonitor) }
+func main() { os.Exit(server.Main(openMonitor)) }
 
 func openMonitor(name string, device *os.File) (monitor.Monitor, error) {
 	switch name {
