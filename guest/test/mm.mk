@@ -11,7 +11,7 @@ $(OUT)/lib_test: lib_test.c ../lib/string.c ../lib/printf.c
 	@mkdir -p $(@D)
 	@$(CC) $(TEST_CFLAGS) $(LIB_RENAME) $^ -o $@
 
-MM_SRC  := $(filter-out ../mm/syscalls.c,$(wildcard ../mm/*.c))
+MM_SRC  := $(filter-out ../mm/syscalls.c ../mm/sysvshm.c,$(wildcard ../mm/*.c))
 MM_OBJ  := $(MM_SRC:../mm/%.c=$(OUT)/mm/%.o) $(OUT)/mm/mm_host.o $(OUT)/mm/mm_fake.o
 MM_CFLAGS := $(TEST_CFLAGS) -include mm_env.h
 

@@ -123,6 +123,11 @@ void fsctx_put(struct fsctx *c)
 	if (!--c->refs)
 		kfree(c);
 }
+/* Without descriptors there are no pidfds. */
+int fd_close(struct fdtable *t, int fd) { return -EBADF; }
+struct waitq pidfd_waitq = WAITQ_INIT(pidfd_waitq);
+long pidfd_new(struct process *p, bool nonblock) { return -EMFILE; }
+int pidfd_pid(int fd, bool *nonblock) { return -EBADF; }
 void queue_poll(void) {}
 
 /* ---- the CPU ---- */
@@ -214,6 +219,7 @@ void syscall_restart(struct regs *r)
 void report_fatal(int signo, u64 addr, struct regs *r) { fatal_signo = signo; }
 void unsupported_once(const char *what, u64 val) { }
 void klog(const char *fmt, ...) {}
+void unsupported_once(const char *what, u64 val) {}
 _Noreturn void panic(const char *fmt, ...)
 {
 	host_say("panic: %s\n", fmt);
