@@ -20,6 +20,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -559,6 +560,17 @@ func TestUnaskedUpgrade(t *testing.T) {
 	}, node.Options{})
 	g.deploy("f", api.DeployRequest{})
 	if resp, text := g.do("GET", "/function/f", ""); resp.StatusCode != http.StatusBadGateway {
+		t.Errorf("got %s: %s", resp.Status, text)
+	}
+}
+
+// TestScarce: a node without descriptors says so, and that it is worth another try.
+func TestScarce(t *testing.T) {
+	g := start(t, func(http.ResponseWriter, *http.Request) {}, node.Options{})
+	g.run.OnDial = func() error { return os.NewSyscallError("socketpair", syscall.EMFILE) }
+	g.deploy("f", api.DeployRequest{})
+	resp, text := g.do("GET", "/function/f", "")
+	if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" || !strings.Contains(text, "too many open files") {
 		t.Errorf("got %s: %s", resp.Status, text)
 	}
 }

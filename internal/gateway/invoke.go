@@ -197,6 +197,7 @@ func (c *call) failed(w http.ResponseWriter, r *http.Request, err error) {
 		guest   *node.GuestError
 		exit    *node.ExitError
 		body    *node.RequestError
+		scarce  *node.ScarceError
 		large   *http.MaxBytesError
 	)
 	if c.streamed {
@@ -213,7 +214,7 @@ func (c *call) failed(w http.ResponseWriter, r *http.Request, err error) {
 		status, text = http.StatusNotFound, "is not deployed"
 	case errors.Is(err, node.ErrBusy):
 		status, retry = http.StatusTooManyRequests, true
-	case errors.Is(err, node.ErrWait), errors.Is(err, node.ErrClosing):
+	case errors.Is(err, node.ErrWait), errors.Is(err, node.ErrClosing), errors.As(err, &scarce):
 		status, retry = http.StatusServiceUnavailable, true
 	case errors.As(err, &timeout):
 		status = http.StatusGatewayTimeout

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"unifaas.dev/internal/units"
 )
 
@@ -24,6 +26,22 @@ type TimeoutError struct{ Limit time.Duration }
 
 func (e *TimeoutError) Error() string {
 	return "time limit " + units.FormatDuration(e.Limit) + " reached"
+}
+
+// ScarceError is a machine that has run out of descriptors or memory: neither the function's doing nor its instance's.
+type ScarceError struct{ Err error }
+
+func (e *ScarceError) Error() string { return "the node is short of resources: " + e.Err.Error() }
+func (e *ScarceError) Unwrap() error { return e.Err }
+
+// scarce reports whether an error of this process is about what the machine or its limits give out.
+func scarce(err error) bool {
+	for _, e := range []error{unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.ENOBUFS, unix.ETOOMANYREFS} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // StartError is an instance that could not be made.

@@ -76,6 +76,10 @@ func (v *Invocation) RoundTrip(req *http.Request) (*http.Response, error) {
 			v.measure(sent)
 			return resp, nil
 		}
+		if try.stream == nil && scarce(err) { // another instance has no better chance, and this one is well
+			v.failed = true
+			return nil, &ScarceError{err}
+		}
 		err = v.explain(caller, body, err)
 		if v.limit.Err() != nil || n == maxAttempts || body.touched.Load() || !try.unseen() {
 			return nil, err

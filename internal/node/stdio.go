@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptrace"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -50,14 +52,14 @@ func (t *stdio) RoundTrip(req *http.Request) (*http.Response, error) {
 	run := &jobRun{Job: j, ctx: ctx}
 	run.stop = context.AfterFunc(ctx, func() { j.Close() })
 	go run.send(req.Body)
-	head, err := io.ReadAll(io.LimitReader(run, bufferedOutput))
+	head, err := io.ReadAll(io.LimitReader(run, bufferedOutput+1))
 	if err != nil {
 		run.Close()
 		return nil, err
 	}
 	resp := &http.Response{StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Request: req}
 	resp.Header.Set("Content-Type", http.DetectContentType(head))
-	if len(head) == bufferedOutput {
+	if len(head) > bufferedOutput {
 		resp.ContentLength = -1
 		resp.Body = struct {
 			io.Reader
@@ -139,6 +141,17 @@ func (c *checked) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// mayBeVariable refuses header fields whose variable would pass for another one: callers choose them freely.
+func mayBeVariable(name string) bool {
+	switch name {
+	case "Method", "Path", "Query", "Host", "Contentlength": // of the request itself
+		return false
+	case "Proxy": // many programs take HTTP_PROXY, however it is spelled, as their proxy
+		return false
+	}
+	return !strings.ContainsAny(name, "_=\x00") // X_Real_Ip would be X-Real-Ip
+}
+
 // requestEnv is what the program learns of its request: the variables of the classic watchdog of OpenFaaS (Http_Method, Http_Path,
 // Http_Query, Http_<Header>) and those of CGI (RFC 3875) that are no headers.
 func requestEnv(req *http.Request) []string {
@@ -153,9 +166,9 @@ func requestEnv(req *http.Request) []string {
 		env = append(env, "CONTENT_LENGTH="+strconv.FormatInt(req.ContentLength, 10))
 	}
 	total := 0
-	for k, v := range req.Header {
-		kv := "Http_" + strings.ReplaceAll(k, "-", "_") + "=" + strings.Join(v, ", ")
-		if len(kv) > maxEnvHeader || total+len(kv) > maxEnvAll || strings.ContainsRune(kv, 0) || strings.ContainsRune(k, '=') {
+	for _, k := range slices.Sorted(maps.Keys(req.Header)) {
+		kv := "Http_" + strings.ReplaceAll(k, "-", "_") + "=" + strings.Join(req.Header[k], ", ")
+		if !mayBeVariable(k) || len(kv) > maxEnvHeader || total+len(kv) > maxEnvAll {
 			continue
 		}
 		total += len(kv) + 1

@@ -27,6 +27,8 @@ type Runtime struct {
 	OnStart func(c node.TenderConfig) error
 	// OnAccept, if set, sees each stream first, and takes it away with false.
 	OnAccept func(net.Conn) bool
+	// OnDial, if set, can fail a stream.
+	OnDial func() error
 	// OnSpawn is the program of contract stdio.
 	OnSpawn func(ctx context.Context, env []string) (node.Job, error)
 	// IgnoreTerm lets instances survive Signal(15).
@@ -170,6 +172,11 @@ func (g *Guest) WaitListen(ctx context.Context) (node.BootTiming, error) {
 
 // Dial opens a stream.
 func (g *Guest) Dial(ctx context.Context) (net.Conn, error) {
+	if g.t.r.OnDial != nil {
+		if err := g.t.r.OnDial(); err != nil {
+			return nil, err
+		}
+	}
 	a, b, err := socketPair()
 	if err != nil {
 		return nil, err
