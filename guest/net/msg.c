@@ -22,20 +22,24 @@ struct mmsghdr_k { struct msghdr_k hdr; u32 len, pad; };
 
 static int take_rights(struct smsg *m, u64 udata, u64 len)
 {
-	u32 n = len / 4;
+	u32 n = len / 4, before = m->scm ? m->scm->n : 0;
 	int fd;
-	if (m->scm)
-		return -EINVAL; /* Linux collects several; one is what programs send */
-	if (n > SCM_MAX_FD)
+	if (n > SCM_MAX_FD - before)
 		return -EINVAL;
 	if (!n)
 		return 0;
-	struct scm *s = scm_alloc(n);
+	struct scm *s = scm_alloc(before + n), *old = m->scm;
 	if (!s || IS_ERR(s))
 		return s ? (int)PTR_ERR(s) : -ENOMEM;
+	/* Several lists of one message arrive as one. */
+	for (u32 i = 0; i < before; i++) {
+		s->f[i] = old->f[i];
+		old->f[i] = NULL;
+	}
+	scm_free(old);
 	m->scm = s;
-	for (u32 i = 0; i < n; i++) {
-		if (get_user(fd, udata + 4 * i))
+	for (u32 i = before; i < before + n; i++) {
+		if (get_user(fd, udata + 4 * (i - before)))
 			return -EFAULT;
 		if (!(s->f[i] = fd_get_any(fd)))
 			return -EBADF;
