@@ -59,10 +59,6 @@ int user_cmpxchg32(u32 *p, u32 expect, u32 v, u32 *old)
 }
 
 void sem_undo_all(struct process *p) { }
-struct waitq pidfd_waitq = WAITQ_INIT(pidfd_waitq);
-int fd_close(struct fdtable *t, int fd) { return 0; }
-long pidfd_new(struct process *p, bool nonblock) { return -ENOMEM; }
-int pidfd_pid(int fd, bool *nonblock) { return -EBADF; }
 u64 page_total_bytes(void) { return 1UL << 30; }
 void mm_get(struct mm *mm) { mm->refs++; }
 void mm_put(struct mm *mm)
