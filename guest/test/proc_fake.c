@@ -215,7 +215,6 @@ void syscall_restart(struct regs *r)
 void report_fatal(int signo, u64 addr, struct regs *r) { fatal_signo = signo; }
 void unsupported_once(const char *what, u64 val) { }
 void klog(const char *fmt, ...) {}
-void unsupported_once(const char *what, u64 val) {}
 _Noreturn void panic(const char *fmt, ...)
 {
 	host_say("panic: %s\n", fmt);
