@@ -25,9 +25,10 @@ const (
 	// bufferedOutput is how much output waits for the program's exit status. With more the answer begins, as a success; a
 	// failure then breaks it off.
 	bufferedOutput = 1 << 20
-	// maxEnvHeader is the longest header field that a program gets as a variable, and maxEnvAll all of them.
+	// maxEnvHeader is the longest header field that a program gets as a variable. maxEnvAll bounds all variables of a request: those
+	// of its head come first, header fields as far as there is room.
 	maxEnvHeader = 16 << 10
-	maxEnvAll    = 48 << 10
+	maxEnvAll    = 60 << 10
 )
 
 // stdio is the contract of programs that are run once a request: the body is standard input, standard output is the answer.
@@ -40,7 +41,11 @@ func (t *stdio) CloseIdleConnections() {}
 // RoundTrip runs the program.
 func (t *stdio) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
-	j, err := t.spawn(ctx, requestEnv(req))
+	env, ok := requestEnv(req)
+	if !ok {
+		return tooLong(req), nil
+	}
+	j, err := t.spawn(ctx, env)
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +159,8 @@ func mayBeVariable(name string) bool {
 
 // requestEnv is what the program learns of its request: the variables of the classic watchdog of OpenFaaS (Http_Method, Http_Path,
 // Http_Query, Http_<Header>) and those of CGI (RFC 3875) that are no headers.
-func requestEnv(req *http.Request) []string {
+// false: path and query are longer than a program's environment may be.
+func requestEnv(req *http.Request) ([]string, bool) {
 	path := req.URL.EscapedPath()
 	env := []string{
 		"Http_Method=" + req.Method, "Http_Path=" + path, "Http_Query=" + req.URL.RawQuery, "Http_Host=" + req.Host,
@@ -166,9 +172,15 @@ func requestEnv(req *http.Request) []string {
 		env = append(env, "CONTENT_LENGTH="+strconv.FormatInt(req.ContentLength, 10))
 	}
 	total := 0
+	for _, kv := range env {
+		total += len(kv) + 1
+	}
+	if total > maxEnvAll {
+		return nil, false
+	}
 	for _, k := range slices.Sorted(maps.Keys(req.Header)) {
 		kv := "Http_" + strings.ReplaceAll(k, "-", "_") + "=" + strings.Join(req.Header[k], ", ")
-		if !mayBeVariable(k) || len(kv) > maxEnvHeader || total+len(kv) > maxEnvAll {
+		if !mayBeVariable(k) || len(kv) > maxEnvHeader || total+len(kv)+1 > maxEnvAll {
 			continue
 		}
 		total += len(kv) + 1
@@ -180,5 +192,11 @@ func requestEnv(req *http.Request) []string {
 			clean = append(clean, kv)
 		}
 	}
-	return clean
+	return clean, true
+}
+
+func tooLong(req *http.Request) *http.Response {
+	const text = "path and query are longer than the environment of a program can be\n"
+	return &http.Response{StatusCode: http.StatusRequestURITooLong, Status: "414 Request URI Too Long", Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: http.Header{"Content-Type": {"text/plain; charset=utf-8"}}, ContentLength: int64(len(text)), Body: io.NopCloser(strings.NewReader(text)), Request: req}
 }

@@ -93,6 +93,27 @@ func TestVariables(t *testing.T) {
 	}
 }
 
+// TestLongRequest: what a program has no room for is left out, the longest header fields first; a path that cannot be left out is refused.
+func TestLongRequest(t *testing.T) {
+	g, env := programRig(t, func(r io.Reader, w io.Writer) int { io.Copy(w, r); return 0 })
+	for length, status := range map[int]int{20_000: 200, 40_000: 414, 900_000: 414} {
+		long := strings.Repeat("h", 15<<10)
+		req := request(t, http.Header{"A": {long}, "B": {long}, "C": {long}, "Z": {"short"}})
+		req.URL.RawQuery = strings.Repeat("q", length)
+		resp, text, err := g.do(req)
+		if err != nil || resp.StatusCode != status || status == 200 && text != "body" {
+			t.Errorf("%d: %v, %q, %v", length, resp, text, err)
+		}
+		size := 0
+		for _, kv := range env() {
+			size += len(kv) + 1
+		}
+		if size > 60<<10 || !slices.Contains(env(), "Http_Z=short") {
+			t.Errorf("%d: %d bytes of variables", length, size)
+		}
+	}
+}
+
 // TestBuffered: up to and with the limit the exit status decides; beyond, the answer has begun and breaks off.
 func TestBuffered(t *testing.T) {
 	for size, whole := range map[int]bool{0: true, 1<<20 - 1: true, 1 << 20: true, 1<<20 + 1: false} {
