@@ -119,10 +119,13 @@ lint:
 bench: build examples
 	@scripts/bench.sh
 
-docs: docs/syscalls.md
+docs: docs/syscalls.md internal/calltrace/names.go
 
 docs/syscalls.md: $(wildcard guest/sys/*.def) FORCE
 	@$(GO) run ./test/tools/syscalldoc -o $@ guest/sys
+
+internal/calltrace/names.go: $(wildcard guest/sys/*.def) FORCE
+	@$(GO) run ./test/tools/syscalldoc -names -o $@ guest/sys
 
 clean:
 	rm -rf bin $(B) $(TENDER) guest/libos.elf guest/vdso/vdso.so

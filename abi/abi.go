@@ -112,6 +112,26 @@ const (
 	MsgFileReply = 22
 	MsgSpawn     = 23
 	MsgEnded     = 38
+	MsgTrace     = 39
+)
+
+// Kinds of MsgTrace, what its records take, and what they hold of arguments.
+const (
+	TraceCall       = 1
+	TraceUnfinished = 2
+	TraceResumed    = 3
+	TraceSignal     = 4
+	TraceAbsent     = 5
+	TraceMax        = 640
+	TraceCredit     = 512
+	TraceString     = 1
+	TraceStrings    = 2
+	TraceData       = 3
+	TraceAddress    = 4
+	Trace4          = 5
+	Trace8          = 6
+	Trace16         = 7
+	TraceAfter      = 8
 )
 
 // Streams.
@@ -286,12 +306,23 @@ type Boot struct {
 	Layers     uint32
 	MaxProcs   uint32
 	Layer      [LayersMax]Layer
+	Trace      uint32
+	TraceCalls uint32
 }
 
 // Layer is struct ufs_layer.
 type Layer struct {
 	Offset uint64
 	Size   uint64
+}
+
+// Trace is struct ufs_trace.
+type Trace struct {
+	TID uint32
+	Pad uint32
+	NR  uint64
+	Arg [6]uint64
+	Ret uint64
 }
 
 // Addr is struct ufs_addr.

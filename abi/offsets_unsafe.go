@@ -54,5 +54,6 @@ const (
 	BootBlockSize   = uint64(unsafe.Sizeof(Boot{}))
 	FileReqSize     = uint64(unsafe.Sizeof(FileReq{}))
 	MsgSize         = uint64(unsafe.Sizeof(Msg{}))
+	TraceSize       = uint64(unsafe.Sizeof(Trace{}))
 	AddrSize        = uint64(unsafe.Sizeof(Addr{}))
 )

@@ -140,6 +140,28 @@
 #define UFS_MSG_ENDED 38 /* guest -> monitor: the program of stream `conn` ended, arg = wait status; all it wrote was sent before */
 /* RESET of such a stream by the monitor kills the program's whole session. */
 
+/* A system call, for the log: the other side writes the line, since it has the names. Each takes UFS_TRACE_CREDIT of the credit of
+ * stream `conn`, which is UFS_CONN_STDERR. Arguments that ufs_boot.trace tells of are followed: after struct ufs_trace come pieces
+ * of number of the argument (byte), length (byte), bytes; a length of 64 is a string cut after 63 bytes, 254 the address of a
+ * string that cannot be read, in eight bytes, 255 without bytes more strings than eight. */
+#define UFS_MSG_TRACE 39 /* guest -> monitor: arg = UFS_TRACE_*, payload struct ufs_trace, then pieces */
+#define UFS_TRACE_CALL       1 /* a call and its result */
+#define UFS_TRACE_UNFINISHED 2 /* another thread goes on before it is over */
+#define UFS_TRACE_RESUMED    3 /* such a call is over */
+#define UFS_TRACE_SIGNAL     4 /* signal nr is delivered */
+#define UFS_TRACE_ABSENT     5 /* call nr is not implemented; sent once a number, whether calls are traced or not */
+#define UFS_TRACE_MAX    640 /* payload */
+#define UFS_TRACE_CREDIT 512
+/* ufs_boot.trace: what to follow, four bits an argument, first argument lowest; with AFTER once the call has not failed. */
+#define UFS_TRACE_STRING  1
+#define UFS_TRACE_STRINGS 2 /* pointers to strings, up to NULL */
+#define UFS_TRACE_DATA    3 /* at most 32 bytes: as many as the next argument says; with AFTER no more than the call returned */
+#define UFS_TRACE_ADDRESS 4 /* at most 63 bytes: as many as the next argument says */
+#define UFS_TRACE_4       5 /* so many bytes */
+#define UFS_TRACE_8       6
+#define UFS_TRACE_16      7
+#define UFS_TRACE_AFTER   8
+
 /* Streams 0, 1, 2 exist from the start: console. 0: monitor -> guest stdin; 1, 2: guest -> monitor. */
 #define UFS_CONN_STDIN  0
 #define UFS_CONN_STDOUT 1
@@ -296,6 +318,8 @@ struct ufs_boot {
 	ufs_u32 layers;     /* EROFS file systems in the image area, lowest first */
 	ufs_u32 max_procs;  /* processes and threads in all; 0: as many as memory allows */
 	struct ufs_layer layer[UFS_LAYERS_MAX];
+	ufs_u32 trace;      /* with UFS_BOOT_STRACE: offset of trace_calls u32, by number of the call: UFS_TRACE_STRING and so on */
+	ufs_u32 trace_calls;
 };
 
 /* Header of each message on a ring. */
@@ -305,6 +329,15 @@ struct ufs_msg {
 	ufs_u16 flags;      /* 0 */
 	ufs_u32 conn;
 	ufs_u32 arg;
+};
+
+/* UFS_MSG_TRACE. */
+struct ufs_trace {
+	ufs_u32 tid;
+	ufs_u32 pad;
+	ufs_u64 nr;
+	ufs_u64 arg[6];
+	ufs_u64 ret;        /* negative errno */
 };
 
 /* Where a stream goes to (UFS_MSG_CONNECT). */

@@ -21,6 +21,8 @@ struct waitq;
 extern struct waitq queue_room;
 /* Console streams (net/console.c). */
 void console_write_kernel(u32 conn, const char *s, size_t n);
+/* One record of a system call for the log; lost if the log takes no more now. */
+void console_trace(u32 kind, const void *record, u32 n);
 /* Sleeps until the log takes n bytes more, or its reader is gone. */
 void console_wait_room(u32 n);
 void net_init(void);

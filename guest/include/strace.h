@@ -9,5 +9,6 @@ void strace_leave(const struct regs *r, u64 nr, long ret);
 /* Another thread goes on, or the program ends, in the middle of a call: writes what is known of it. */
 void strace_flush(void);
 void strace_signal(int signo);
-const char *syscall_name(u64 nr); /* NULL: no such call is known */
+/* Says, traced or not, that there is no call nr. */
+void strace_absent(u64 nr);
 #endif

@@ -73,6 +73,13 @@ void console_write_kernel(u32 conn, const char *s, size_t n)
 	}
 }
 
+void console_trace(u32 kind, const void *record, u32 n)
+{
+	struct console *c = console(UFS_CONN_STDERR);
+	if (c->x.credit >= UFS_TRACE_CREDIT && !c->eof && queue_send(UFS_MSG_TRACE, UFS_CONN_STDERR, kind, record, n))
+		c->x.credit -= UFS_TRACE_CREDIT;
+}
+
 void console_wait_room(u32 n)
 {
 	struct console *c = console(UFS_CONN_STDERR);

@@ -43,9 +43,8 @@ static long absent(u64 nr)
 	static u64 seen[512 / 64];
 	u64 bit = nr & 511;
 	if (!(seen[bit / 64] & 1ULL << bit % 64)) {
-		const char *name = syscall_name(nr);
 		seen[bit / 64] |= 1ULL << bit % 64;
-		klog("system call %lu (%s) is not implemented", (unsigned long)nr, name ? name : "unknown");
+		strace_absent(nr);
 	}
 	return -ENOSYS;
 }

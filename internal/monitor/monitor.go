@@ -34,9 +34,10 @@ type Boot struct {
 	Cwd        string
 	Hostname   string
 	UID, GID   uint32
-	MaxFiles   uint32 // RLIMIT_NOFILE
-	OverlayMax uint64 // bytes
-	Flags      uint32 // abi.Boot*
+	MaxFiles   uint32   // RLIMIT_NOFILE
+	OverlayMax uint64   // bytes
+	Flags      uint32   // abi.Boot*
+	Trace      []uint32 // for abi.BootStrace: what to fetch for which call
 }
 
 // Monitor makes sandboxes of one kind.

@@ -72,6 +72,11 @@ func check(m Msg, used uint64) error {
 			return corrupt("tx", "message of type %d with %d bytes of payload", m.Type, m.Len)
 		}
 		return nil
+	case abi.MsgTrace:
+		if uint64(m.Len) < abi.TraceSize || m.Len > abi.TraceMax {
+			return corrupt("tx", "message of type %d with %d bytes of payload", m.Type, m.Len)
+		}
+		return nil
 	case abi.MsgConnect:
 		if uint64(m.Len) != abi.AddrSize {
 			return corrupt("tx", "message of type %d with %d bytes of payload", m.Type, m.Len)

@@ -67,6 +67,16 @@ func bootBlock(c *monitor.Config) ([]byte, error) {
 		}
 		*s.at = at
 	}
+	for len(b.Trace) > 0 && len(strs)%4 != 0 {
+		strs = append(strs, 0)
+	}
+	h.Trace, h.TraceCalls = base+uint32(len(strs)), uint32(len(b.Trace))
+	for _, v := range b.Trace {
+		strs = binary.LittleEndian.AppendUint32(strs, v)
+	}
+	if len(strs) > abi.BootSize-int(abi.BootBlockSize) {
+		return nil, fmt.Errorf("arguments and environment: more than %d KiB", abi.BootSize>>10)
+	}
 	h.Size = base + uint32(len(strs))
 	block, err := binary.Append(nil, binary.LittleEndian, &h)
 	if err != nil {

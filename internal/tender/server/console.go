@@ -38,6 +38,7 @@ type sink struct {
 	kind     fdKind
 	window   uint32
 	owed     uint32
+	extra    uint32 // credit that what is pending took beyond its length
 	pending  []byte
 	waiting  bool // for epoll to say that the descriptor takes more
 	later    bool // the node takes no events now: try again soon
@@ -106,20 +107,21 @@ func (c *console) sink(id uint32) (*sink, error) {
 	return &c.out[id-abi.ConnStdout], nil
 }
 
-// data takes console output of the guest.
-func (c *console) data(id uint32, p []byte) error {
+// data takes console output of the guest, for which it has used up cost bytes of credit, not less than there are.
+func (c *console) data(id uint32, p []byte, cost uint32) error {
 	s, err := c.sink(id)
 	if err != nil {
 		return err
 	}
-	if uint32(len(p)) > s.window {
-		return violated("%d bytes on console stream %d with credit for %d", len(p), id, s.window)
+	if cost > s.window {
+		return violated("%d bytes on console stream %d with credit for %d", cost, id, s.window)
 	}
-	s.window -= uint32(len(p))
+	s.window -= cost
 	if s.broken {
-		s.owed += uint32(len(p))
+		s.owed += cost
 		return nil
 	}
+	s.extra += cost - uint32(len(p))
 	s.pending = append(s.pending, p...)
 	return nil
 }
@@ -164,8 +166,10 @@ func (c *console) write(s *sink) error {
 		s.owed += uint32(n)
 		s.pending = s.pending[n:]
 	}
-	if len(s.pending) == 0 && cap(s.pending) > 0 {
+	if len(s.pending) == 0 {
 		s.pending = nil
+		s.owed += s.extra
+		s.extra = 0
 	}
 	if s.oweReset {
 		ok, err := c.put(abi.MsgReset, s.id, 0, nil)

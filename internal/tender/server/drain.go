@@ -4,6 +4,7 @@ package server
 
 import (
 	"unifaas.dev/abi"
+	"unifaas.dev/internal/calltrace"
 	"unifaas.dev/internal/tender/wire"
 )
 
@@ -42,7 +43,9 @@ func (in *instance) consoleMessage(typ uint16, conn, arg uint32, payload []byte)
 	}
 	switch typ {
 	case abi.MsgData:
-		return in.console.data(conn, payload)
+		return in.console.data(conn, payload, uint32(len(payload)))
+	case abi.MsgTrace:
+		return in.console.data(conn, calltrace.Line(arg, payload), abi.TraceCredit)
 	case abi.MsgCredit:
 		return in.console.grant(conn, arg)
 	case abi.MsgReset, abi.MsgEOF:

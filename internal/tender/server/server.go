@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"unifaas.dev/abi"
+	"unifaas.dev/internal/calltrace"
 	"unifaas.dev/internal/monitor"
 	"unifaas.dev/internal/tender/wire"
 )
@@ -212,6 +213,9 @@ func (s *Server) start(m *wire.Start, fds []int) error {
 	cfg := s.config
 	cfg.Boot.Hostname = m.Hostname
 	cfg.Boot.Env = mergeEnv(cfg.Boot.Env, m.Env)
+	if cfg.Boot.Flags&abi.BootStrace != 0 {
+		cfg.Boot.Trace = calltrace.Table()
+	}
 	in := &instance{id: m.Instance, spawns: cfg.Boot.Flags&abi.BootSpawn != 0, host: s, stdio: stdio, epfd: -1, evfd: -1}
 	s.instances[m.Instance] = in
 	s.wg.Add(1)

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"unifaas.dev/abi"
+	"unifaas.dev/internal/calltrace"
 	"unifaas.dev/internal/monitor"
 	"unifaas.dev/internal/queue"
 )
@@ -192,6 +193,11 @@ func (g *guest) message(m queue.Msg, p []byte) error {
 			return err
 		}
 		return g.put(abi.MsgCredit, m.Conn, uint32(len(p)), nil)
+	case abi.MsgTrace:
+		if _, err := os.Stderr.Write(calltrace.Line(m.Arg, p)); err != nil {
+			return err
+		}
+		return g.put(abi.MsgCredit, m.Conn, abi.TraceCredit, nil)
 	case abi.MsgCredit:
 		if m.Conn == abi.ConnStdin {
 			g.credit += int64(m.Arg)

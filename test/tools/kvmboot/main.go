@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"unifaas.dev/abi"
+	"unifaas.dev/internal/calltrace"
 	"unifaas.dev/internal/image"
 	"unifaas.dev/internal/layermem"
 	"unifaas.dev/internal/monitor"
@@ -93,6 +94,7 @@ func config(o options, libos, images string, args []string) (monitor.Config, err
 	c.Boot = monitor.Boot{Program: args[0], Args: args, Env: o.env, Cwd: o.cwd, Hostname: "unikernel", UID: uint32(o.uid), GID: uint32(o.gid), MaxFiles: 1024, OverlayMax: 64 << 20}
 	if o.strace {
 		c.Boot.Flags |= abi.BootStrace
+		c.Boot.Trace = calltrace.Table()
 	}
 	if o.root != "" {
 		c.Boot.Flags |= abi.BootFiles

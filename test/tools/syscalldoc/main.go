@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command syscalldoc makes docs/syscalls.md out of the library OS's table of system calls, guest/sys/*.def.
+// Command syscalldoc makes docs/syscalls.md and internal/calltrace/names.go out of the library OS's table of system calls, guest/sys/*.def.
 package main
 
 import (
@@ -18,19 +18,23 @@ import (
 
 func main() {
 	out := flag.String("o", "", "file to write (default standard output)")
+	names := flag.Bool("names", false, "write the Go file of names instead of the page")
 	flag.Parse()
-	if err := run(flag.Arg(0), *out); err != nil {
+	if err := run(flag.Arg(0), *out, *names); err != nil {
 		fmt.Fprintln(os.Stderr, "syscalldoc:", err)
 		os.Exit(1)
 	}
 }
 
-func run(dir, out string) error {
+func run(dir, out string, names bool) error {
 	calls, err := read(dir)
 	if err != nil {
 		return err
 	}
 	text := page(calls)
+	if names {
+		text = goNames(calls)
+	}
 	if out == "" {
 		_, err = os.Stdout.Write(text)
 		return err
@@ -85,6 +89,22 @@ func read(dir string) ([]call, error) {
 	}
 	slices.SortFunc(calls, func(a, b call) int { return cmp.Compare(a.nr, b.nr) })
 	return calls, nil
+}
+
+// goNames is a Go constant of words NUMBER=NAME.
+func goNames(calls []call) []byte {
+	var b bytes.Buffer
+	fmt.Fprint(&b, "// SPDX-License-Identifier: Apache-2.0\n\npackage calltrace\n\n// nameText is made from guest/sys/*.def by `make docs`; do not edit.\nconst nameText = `")
+	for i, c := range calls {
+		if i%8 == 0 {
+			b.WriteByte('\n')
+		} else {
+			b.WriteByte(' ')
+		}
+		fmt.Fprintf(&b, "%d=%s", c.nr, c.name)
+	}
+	b.WriteString("`\n")
+	return b.Bytes()
 }
 
 func page(calls []call) []byte {
