@@ -51,7 +51,7 @@ bool in_group(u32 gid)
 	for (u32 i = 0; p->groups && i < p->groups->n; i++)
 		if (p->groups->gid[i] == gid)
 			return true;
-	return p->fsgid == gid;
+	return (current()->flags & TF_AS_REAL ? p->gid : p->fsgid) == gid;
 }
 
 /* New files belong to the caller; in a set-group-id directory the group is the directory's. */
@@ -107,29 +107,15 @@ int inode_may(struct inode *ino, int mask)
 	struct thread *t = current();
 	if (!t || !t->proc) /* boot */
 		return 0;
+	if (t->flags & TF_AS_REAL)
+		return may(ino, mask, t->proc->uid, t->proc->uid ? 0 : t->proc->cap_perm);
 	return may(ino, mask, t->proc->fsuid, t->proc->cap_eff);
-}
-
-/* access() asks for the real user and group, which the walk to the file must see too. */
-struct identity { u32 uid, gid; u64 caps; };
-
-static struct identity act_as(struct identity as)
-{
-	struct process *p = curproc();
-	struct identity was = { p->fsuid, p->fsgid, p->cap_eff };
-
-	p->fsuid = as.uid;
-	p->fsgid = as.gid;
-	p->cap_eff = as.caps;
-	return was;
 }
 
 static long access_at(int dfd, const char *path, int mode, int flags)
 {
-	struct process *p = curproc();
-	struct identity was, as;
+	struct thread *t = current();
 	struct inode *ino;
-	bool swap;
 	int r;
 
 	if ((mode & ~7) || (flags & ~(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)))
@@ -140,11 +126,9 @@ static long access_at(int dfd, const char *path, int mode, int flags)
 		if (f && !f->ino && !get_user(c, path) && !c)
 			return 0;
 	}
-	was = (struct identity){ p->fsuid, p->fsgid, p->cap_eff };
-	as = flags & AT_EACCESS ? was : (struct identity){ p->uid, p->gid, p->uid ? 0 : p->cap_perm };
-	swap = memcmp(&as, &was, sizeof(as)); /* seldom: a look-up may block, and other threads then run as this */
-	if (swap)
-		act_as(as);
+	/* access() asks for the real user and group, which the walk to the file must see too. */
+	if (!(flags & AT_EACCESS))
+		t->flags |= TF_AS_REAL;
 	ino = walk_inode(dfd, path, (flags & AT_SYMLINK_NOFOLLOW ? 0 : W_FOLLOW) | (flags & AT_EMPTY_PATH ? W_EMPTY : 0));
 	if (IS_ERR(ino)) {
 		r = PTR_ERR(ino);
@@ -154,8 +138,7 @@ static long access_at(int dfd, const char *path, int mode, int flags)
 			r = ino->dev == DEV_SYSFS ? -EROFS : -EACCES;
 		inode_put(ino);
 	}
-	if (swap)
-		act_as(was);
+	t->flags &= ~TF_AS_REAL;
 	return r;
 }
 

@@ -69,6 +69,7 @@ struct thread {
 #define TF_EXITING 2
 #define TF_NEED_SIGNAL 4     /* look at pending signals on the way out */
 #define TF_KTHREAD 8
+#define TF_AS_REAL 16        /* in access(): may what the real user may */
 
 struct groups { u32 n; u32 gid[]; };
 struct process {

@@ -67,15 +67,15 @@ static int map_page(struct mm *mm, struct vma *v, u64 va, bool write, bool copy)
 	if (IS_ERR(page))
 		return error_of(page);
 	u64 *e = pt_make(mm, va, 0);
-	if (!e) {
+	if (!e || (vma_private(v) && pte_live(*e))) { /* live: another thread was here while we slept, and may have written */
 		drop(page);
-		return -ENOMEM;
+		return e ? -EAGAIN : -ENOMEM;
 	}
 	/* One that was read by copy is the mapping's own. */
 	bool own = vma_private(v) && !v->file->ino->ops->page;
 	if (copy && page_pa(page) >= UFS_IMAGE_GPA && (mine = anon_page())) {
 		page = memcpy(mine, page, PAGE_SIZE);
-		own = true;
+		own = !mm->fam; /* what a family sees in common it may not write */
 	}
 	pt_set(mm, e, va, 0, pt_leaf(v, page_pa(page), own || (!vma_private(v) && write)));
 	return 0;
@@ -95,6 +95,10 @@ static int copy_page(struct mm *mm, struct vma *v, u64 va)
 		src = file_page(mm, v, va, false);
 		if (IS_ERR(src))
 			return error_of(src);
+		if (pte_live(*e)) { /* as in map_page() */
+			drop(src);
+			return -EAGAIN;
+		}
 	}
 	void *page = anon_page();
 	if (page)
@@ -237,6 +241,10 @@ bool file_own_huge(struct mm *mm, struct vma *v, u64 va)
 		}
 		memcpy(block + off, page, PAGE_SIZE);
 		drop(page);
+	}
+	if (*e) { /* another thread, while we slept */
+		page_put(block);
+		return false;
 	}
 	pt_set(mm, e, va, 1, pt_leaf(v, virt_to_phys(block), true) | PTE_HUGE);
 	return true;

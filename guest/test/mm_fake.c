@@ -11,6 +11,7 @@
 struct percpu percpu;
 struct mm *fake_mm;
 unsigned fake_sleep;
+void (*fake_meanwhile)(void);
 
 static struct process fake_process;
 static struct thread fake_thread = { .proc = &fake_process };
@@ -43,6 +44,10 @@ static void maybe_sleep(void)
 	static unsigned n;
 	if (fake_sleep && ++n % fake_sleep == 0)
 		fake_mm->seq++;
+	void (*fn)(void) = fake_meanwhile;
+	fake_meanwhile = NULL;
+	if (fn)
+		fn();
 }
 
 static void *image_page(struct inode *ino, u64 off, bool write)

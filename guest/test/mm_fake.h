@@ -25,6 +25,7 @@ struct file *fake_memory(u64 size);
 struct file *fake_stream(u64 size);
 u64 fake_value(u64 page);                /* what a page of image or stream starts with */
 extern unsigned fake_sleep;              /* one page request in this many changes the mappings meanwhile; 0: none */
+extern void (*fake_meanwhile)(void);     /* done once while a page request sleeps: what another thread does */
 extern struct mm *fake_mm;               /* the current address space */
 
 void machine_start(u64 ram);

@@ -265,6 +265,38 @@ static void advice(unsigned long arg)
 	mm_put(child);
 }
 
+static void write_there(void)
+{
+	CHECK(user_write(AT, 77) == 0);
+}
+
+/* What one thread writes while another waits for the page stays, and a family sees what no member has written. */
+static void waited(unsigned long arg)
+{
+	struct mm *mm = fake_mm;
+	struct file *f[] = { fake_image(3, 8 * P), fake_stream(8 * P) };
+	for (int i = 0; i < 4; i++) {
+		u64 v;
+		CHECK(mm_map(mm, AT, 8 * P, RW, MAP_PRIVATE | MAP_FIXED, f[i / 2], 0) == (long)AT);
+		fake_meanwhile = write_there;
+		CHECK(i & 1 ? user_write(AT + 8, 78) == 0 : user_read(AT, &v) == 0);
+		READS(AT, 77);
+		check_all();
+	}
+	CHECK(mm_map(mm, AT, 8 * P, RW, MAP_PRIVATE | MAP_FIXED, f[0], 0) == (long)AT);
+	struct mm *child = mm_fork(mm);
+	user_switch(child);
+	READS(AT, fake_value(3));
+	CHECK(user_write(AT, 5) == 0 && user_write(AT + P, 6) == 0);
+	user_switch(mm);
+	READS(AT, fake_value(3));
+	READS(AT + P, fake_value(4));
+	check_all();
+	mm_put(child);
+	file_put(f[0]);
+	file_put(f[1]);
+}
+
 /* A program that touches one page here and there must not run out of memory before it has used it. */
 static void sparse(unsigned long arg)
 {
@@ -287,8 +319,8 @@ static void sparse(unsigned long arg)
 
 static void start(unsigned long test)
 {
-	static void (*const tests[])(unsigned long) = { arguments, anonymous, huge, files, growing, remaps, advice, sparse, sparse };
-	machine_start(test == 8 ? 16 << 20 : 128 << 20);
+	static void (*const tests[])(unsigned long) = { arguments, anonymous, huge, files, growing, remaps, advice, waited, sparse, sparse };
+	machine_start(test == 9 ? 16 << 20 : 128 << 20);
 	struct file *warm = fake_memory(P); /* so that every size of kmalloc has its slab */
 	file_put(warm);
 	mm_unmap(fake_mm, map_ok(AT, 1, RW), P);
@@ -311,7 +343,7 @@ static void start(unsigned long test)
 int main(void)
 {
 	int bad = 0;
-	for (unsigned long t = 0; t < 9; t++)
+	for (unsigned long t = 0; t < 10; t++)
 		bad |= host_run(start, t);
 	return bad ? 1 : 0;
 }

@@ -200,6 +200,21 @@ int main(void)
 	T("clone thread without vm", syscall(SYS_clone, CLONE_THREAD, 0, 0, 0, 0));
 	T("clone sighand without vm", syscall(SYS_clone, CLONE_SIGHAND | SIGCHLD, 0, 0, 0, 0));
 	prctl(PR_SET_PDEATHSIG, 0);
+	/* A page of a file that the child touches first, and both write. */
+	volatile char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE, open("/proc/self/exe", O_RDONLY), 0);
+	pipe(p);
+	if (!(pid = fork())) {
+		page[1] = page[0] + 1;
+		page[0] = 'c';
+		write(p[1], "", 1);
+		_exit(page[0] == 'c' && page[2] == 'L');
+	}
+	read(p[0], buf, 1);
+	V("page read in a child first", page[0] == 0x7f && page[1] == 'E');
+	page[2] = 'P';
+	waitpid(pid, &st, 0);
+	status("its writer", st);
+	V("page after the child", page[0] == 0x7f && page[2] == 'P');
 	struct rusage ru;
 	if (!(pid = fork()))
 		_exit(0);
