@@ -47,6 +47,7 @@ if [ "$want" = test ]; then
 	done
 	need_cmd awk mawk
 	need_cmd npm npm
+	need_cmd git git # a program that tests run, like make, tar, gzip
 	need_cmd fsck.erofs erofs-utils
 	need_cmd runc runc
 	need_cmd qemu-system-x86_64 qemu-system-x86

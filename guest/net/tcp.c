@@ -121,7 +121,8 @@ static struct sock *tcp_child(struct sock *ls, struct sock *from)
 void tcp_open(u32 conn, u32 port)
 {
 	struct sock *ls = port && port < 65536 ? find_listener(inet_guest, port, true) : NULL, *sk;
-	if (!ls || conn < UFS_CONN_FIRST || conn_find(conn) || backlog_full(ls) || !(sk = new_child(ls))) {
+	/* Not as many as the backlog holds: on Linux a client repeats its SYN until there is room. Here it waits in the queue. */
+	if (!ls || conn < UFS_CONN_FIRST || conn_find(conn) || ls->nback > BACKLOG_MAX || !(sk = new_child(ls))) {
 		queue_control(UFS_MSG_RESET, conn, 0);
 		return;
 	}

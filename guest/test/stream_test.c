@@ -163,21 +163,22 @@ static void request(void)
 	monitor_put(UFS_MSG_DATA, 20, 0, "late", 4);
 	queue_poll();
 	expect(UFS_MSG_RESET, 20, 0);
-	/* Nobody listens; full backlog (3 + 1); twice the same id. */
+	/* Nobody listens; a full backlog (3 + 1), which streams from outside wait in all the same; twice the same id. */
 	monitor_put(UFS_MSG_OPEN, 30, 81, NULL, 0);
 	monitor_put(UFS_MSG_OPEN, 30, 70000, NULL, 0);
 	queue_poll();
 	expect(UFS_MSG_RESET, 30, 0);
 	expect(UFS_MSG_RESET, 30, 0);
-	for (u32 i = 0; i < 5; i++)
+	for (u32 i = 0; i < 9; i++)
 		monitor_put(UFS_MSG_OPEN, 31 + i, 8080, NULL, 0);
+	monitor_put(UFS_MSG_OPEN, 39, 8080, NULL, 0);
 	queue_poll();
-	expect(UFS_MSG_RESET, 35, 0);
+	expect(UFS_MSG_RESET, 39, 0);
 	expect_nothing();
 	/* Closing the listener resets what waits. */
 	fake_close(ls);
 	expect(UFS_MSG_UNLISTEN, 0, 8080);
-	for (u32 i = 0; i < 4; i++)
+	for (u32 i = 0; i < 9; i++)
 		expect(UFS_MSG_RESET, 31 + i, 0);
 	expect_nothing();
 }
