@@ -20,8 +20,8 @@ B  := build
 
 # What the guest's code is compiled with. It shares an address space with the program at CPL3: no red zone (exceptions
 # land on the same stack), only general registers (the program's vector state stays in place), no stack protector (TLS is the program's).
-# No alignment: it costs 20 KiB and made no call measurably faster. -Oz but for the files that each system call, fault or message
-# goes through: -O2 everywhere is 50 KiB more.
+# No alignment: it costs 20 KiB and made no call measurably faster. -Oz but for what each system call, fault or message
+# goes through: -O2 everywhere is 50 KiB more. Of that, hot is what bench syscall and proc tell -Os and -O2 apart in.
 GUEST_CFLAGS := -std=gnu11 -ffreestanding -g -fPIE -fvisibility=hidden -mno-red-zone -mgeneral-regs-only \
 	-fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables -fno-strict-aliasing \
 	-falign-jumps=1 -falign-loops=1 -falign-labels=1 \
@@ -29,10 +29,14 @@ GUEST_CFLAGS := -std=gnu11 -ffreestanding -g -fPIE -fvisibility=hidden -mno-red-
 GUEST_DIRS := lib platform mm proc fs net time sys
 GUEST_SRC  := $(sort $(wildcard $(GUEST_DIRS:%=guest/%/*.c) $(GUEST_DIRS:%=guest/%/*.S)))
 GUEST_OBJ  := $(GUEST_SRC:guest/%=$(B)/guest/%.o)
-GUEST_HOT  := sys/dispatch proc/sched proc/futex mm/fault mm/page mm/pgtable mm/fork mm/family mm/uaccess mm/iter fs/rw fs/fdtable fs/pipe \
-	net/ring net/queue net/stream
-$(GUEST_SRC:guest/%=$(B)/guest/%.o): GUEST_OPT = -Oz -fno-jump-tables -falign-functions=1 -Wno-maybe-uninitialized
-$(GUEST_HOT:%=$(B)/guest/%.c.o): GUEST_OPT = -O2 -falign-functions=4
+GUEST_HOT  := sys/dispatch proc/sched mm/uaccess mm/iter mm/page fs/rw fs/fdtable net/ring
+GUEST_WARM := proc/futex mm/fault mm/pgtable mm/fork mm/family fs/pipe net/queue net/stream
+GUEST_COLD_OPT := -Oz -fno-jump-tables -falign-functions=1 -Wno-maybe-uninitialized
+GUEST_WARM_OPT := -Os -fno-jump-tables -falign-functions=4
+GUEST_HOT_OPT  := -O2 -falign-functions=4
+$(GUEST_SRC:guest/%=$(B)/guest/%.o): GUEST_OPT = $(GUEST_COLD_OPT)
+$(GUEST_WARM:%=$(B)/guest/%.c.o): GUEST_OPT = $(GUEST_WARM_OPT)
+$(GUEST_HOT:%=$(B)/guest/%.c.o): GUEST_OPT = $(GUEST_HOT_OPT)
 LIBOS_MAX  := 262144 # bytes of text + data that the library OS may have
 
 .PHONY: build libos examples bench-programs abi-programs e2e-programs setup demo test bench lint docs clean FORCE
@@ -59,7 +63,7 @@ libos: guest/libos.elf
 $(B)/guest/flags $(B)/guest/objects: FORCE
 	@mkdir -p $(@D)
 	@echo '$($(@F)_text)' | cmp -s - $@ || echo '$($(@F)_text)' > $@
-flags_text   := $(GUEST_CFLAGS) $(GUEST_HOT)
+flags_text   := $(GUEST_CFLAGS) $(GUEST_COLD_OPT) $(GUEST_WARM_OPT) $(GUEST_WARM) $(GUEST_HOT_OPT) $(GUEST_HOT)
 objects_text := $(GUEST_OBJ)
 
 $(B)/guest/%.c.o: guest/%.c $(B)/guest/flags
