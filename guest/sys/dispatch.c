@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dispatch.c: from a system call number to its handler. The table is in the .def files, one line a call. */
 #include "syscall.h"
+#include "nr.h"
 #include "exit_work.h"
 #include "net.h"
 #include "platform.h"
@@ -10,32 +11,10 @@
 
 typedef long (*handler)(u64, u64, u64, u64, u64, u64);
 
-#define FULL(name) long sys_##name(u64, u64, u64, u64, u64, u64);
-#define PARTIAL(name) FULL(name)
-#define ABSENT(name)
-#define PROBED(name)
-#define SYS(nr, name, state, note) state(name)
-#include "table.def"
-#undef SYS
-#undef FULL
-#undef PARTIAL
-#undef ABSENT
-#undef PROBED
-
-#define NR_MAX 470
+extern const s32 syscall_table[NR_MAX]; /* table.S */
 
 /* Absent, too, but programs try it and do without: not worth a line. */
-static long probed(u64 a, u64 b, u64 c, u64 d, u64 e, u64 f) { return -ENOSYS; }
-
-#define FULL(name) sys_##name
-#define PARTIAL(name) sys_##name
-#define ABSENT(name) NULL
-#define PROBED(name) probed
-#define SYS(nr, name, state, note) [nr] = state(name),
-static const handler table[NR_MAX] = {
-#include "table.def"
-};
-#undef SYS
+SYSCALL(probed) { return -ENOSYS; }
 
 /* ENOSYS, said once per number. */
 static long absent(u64 nr)
@@ -52,9 +31,9 @@ static long absent(u64 nr)
 static long run(struct regs *r)
 {
 	u64 nr = r->orig_rax;
-	if (unlikely(nr >= NR_MAX || !table[nr]))
+	if (unlikely(nr >= NR_MAX || !syscall_table[nr]))
 		return absent(nr);
-	return table[nr](r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9);
+	return ((handler)((const char *)syscall_table + syscall_table[nr]))(r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9);
 }
 
 /* The program's TF, DF, NT and AC are not for the libos, whose data need not be aligned, nor for the thread it goes on with. */
