@@ -66,6 +66,11 @@ func Serve(fd int, open Open) error {
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
+		if errors.Is(err, wire.ErrShort) {
+			if err = s.short(m); err == nil {
+				continue
+			}
+		}
 		if err != nil {
 			return err
 		}
@@ -121,6 +126,30 @@ func (s *Server) dispatch(m wire.Message, fds []int) (done bool, err error) {
 		return false, fmt.Errorf("%w: %T is no command", wire.ErrMalformed, m)
 	}
 	return false, nil
+}
+
+// short answers a command whose descriptors did not fit into this process. Guests bring that about by opening connections: it must cost
+// them connections, not everybody's instances. A Dial is answered already, as its stream has ended.
+func (s *Server) short(m wire.Message) error {
+	const why = "the tender has no descriptors left: raise the limit of open files"
+	switch m := m.(type) {
+	case *wire.Load:
+		s.out.send(&wire.Loaded{Error: why})
+	case *wire.Start:
+		s.out.send(&wire.Started{Instance: m.Instance, Error: why})
+	case *wire.Dial:
+	case *wire.Spawn:
+		s.with(m.Instance, func(in *instance) { in.jobRefused(m.Token) })
+	case *wire.Connected:
+		m.Errno = uint16(unix.ENOBUFS)
+		s.connected(m, nil)
+	case *wire.FileReply:
+		m.Errno, m.Data = uint16(unix.ENFILE), nil
+		return s.fileReply(m, nil)
+	default:
+		return fmt.Errorf("%w: %T with descriptors", wire.ErrMalformed, m)
+	}
+	return nil
 }
 
 // with calls f with a running instance and its mutex held; false if there is none.

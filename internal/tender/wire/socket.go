@@ -97,6 +97,9 @@ func ReadFull(fd int, p []byte) error {
 	return nil
 }
 
+// ErrShort comes with a message whose descriptors this process had no room for. All of them are gone.
+var ErrShort = errors.New("no room for descriptors")
+
 // Receive reads one message with blocking calls. io.EOF: the other side is gone. Whatever the error, no descriptor is left open.
 func Receive(fd int, buf []byte) (Message, []int, error) {
 	oob := make([]byte, unix.CmsgSpace(4*(MaxFDs+1)))
@@ -121,10 +124,20 @@ func Receive(fd int, buf []byte) (Message, []int, error) {
 // Parse makes a message of what recvmsg returned.
 func Parse(packet, oob []byte, flags int) (Message, []int, error) {
 	fds, err := rights(oob)
-	if err == nil && flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0 {
-		err = malformed("larger than %d bytes or %d descriptors", MaxInline, MaxFDs+1)
+	if err == nil && flags&unix.MSG_TRUNC != 0 {
+		err = malformed("larger than %d bytes", MaxInline)
 	}
 	var m Message
+	if err == nil && flags&unix.MSG_CTRUNC != 0 {
+		CloseAll(fds)
+		if len(fds) > MaxFDs {
+			return nil, nil, malformed("more than %d descriptors", MaxFDs+1)
+		}
+		if m, _, err = Unpack(packet, nil); err == nil {
+			err = ErrShort
+		}
+		return m, nil, err
+	}
 	if err == nil {
 		m, fds, err = Unpack(packet, fds)
 	}
