@@ -162,7 +162,8 @@
 #define UFS_TRACE_16      7
 #define UFS_TRACE_AFTER   8
 
-/* Streams 0, 1, 2 exist from the start: console. 0: monitor -> guest stdin; 1, 2: guest -> monitor. */
+/* Streams 0, 1, 2 exist from the start: console. 0: monitor -> guest stdin; 1, 2: guest -> monitor. The monitor's EOF of 0 and RESET of 1
+ * and 2 have in arg the errno that reading and writing failed with on the host; 0: the end, and nobody reads any more (EPIPE). */
 #define UFS_CONN_STDIN  0
 #define UFS_CONN_STDOUT 1
 #define UFS_CONN_STDERR 2

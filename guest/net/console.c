@@ -14,6 +14,7 @@ struct console {
 	struct xstream x;
 	struct waitq wq;
 	bool eof;                /* stdin: no more will come; stdout, stderr: the reader is gone */
+	u16 err;                 /* with eof: why, as the host told; 0: nothing went wrong */
 	bool ready;              /* initialised; klog may come before */
 };
 static struct console cons[3];
@@ -56,6 +57,7 @@ void console_message(const struct ufs_msg *m, const struct spans *s)
 	case UFS_MSG_EOF:
 	case UFS_MSG_RESET:
 		c->eof = true;
+		c->err = m->arg < 4096 ? m->arg : EIO;
 	}
 	waitq_wake(&c->wq, m->conn == UFS_CONN_STDIN ? POLL_IN | POLLHUP : POLL_OUT | (c->eof ? POLLERR : 0));
 }
@@ -118,7 +120,7 @@ static long console_read(struct file *f, struct iter *it, u64 *pos)
 		queue_poll();
 	while (!c->x.rx.len) {
 		if (c->eof)
-			return 0;
+			return -c->err;
 		if (f->flags & O_NONBLOCK)
 			return -EAGAIN;
 		int r = wait_on(&c->wq, c->x.rx.len || c->eof, ~0ULL);
@@ -138,7 +140,7 @@ static long console_write(struct file *f, struct iter *it, u64 *pos)
 	if (c->x.conn == UFS_CONN_STDIN)
 		return -EIO;
 	while (it->left) {
-		long n = c->eof ? -EPIPE : xs_send(&c->x, it);
+		long n = c->eof ? -(c->err ?: EPIPE) : xs_send(&c->x, it);
 		if (n == 0) {
 			queue_poll();
 			if (xs_writable(&c->x) || c->eof)

@@ -342,6 +342,11 @@ static void console(void)
 	sigpipes = 0;
 	EQ(fake_write(1, buf, 10), -EPIPE);
 	EQ(sigpipes, 1);
+	monitor_put(UFS_MSG_RESET, 2, ENOSPC, NULL, 0);
+	monitor_put(UFS_MSG_EOF, 0, EISDIR, NULL, 0);
+	EQ(fake_read(0, buf, 10), -EISDIR);
+	EQ(fake_write(2, buf, 10), -ENOSPC);
+	EQ(sigpipes, 1);
 	EQ(fake_ioctl(1, 0x5401, buf), -ENOTTY);
 	monitor_put(UFS_MSG_SIGNAL, 0, 15, NULL, 0);
 	queue_poll();

@@ -89,7 +89,19 @@ func Run(ctx context.Context, o Options) (int, error) {
 	if o.Timing {
 		timing(o.Stderr, s.took, t.SpawnTime(), e, time.Since(begin))
 	}
-	return e.Code(), nil
+	return lost(o.Stderr, e), nil
+}
+
+// lost is the exit status of a program, but for one that has ended well while its output did not arrive: it was told too late, or never.
+func lost(w io.Writer, e tender.Exit) int {
+	code := e.Code()
+	for i, stream := range []string{"output", "error"} {
+		if errno := e.Lost[i]; errno != 0 {
+			fmt.Fprintf(w, "unifaas: standard %s: %v: what the program wrote is not complete\n", stream, errno)
+			code = max(code, 1)
+		}
+	}
+	return code
 }
 
 func checkMemory(n int64) error {

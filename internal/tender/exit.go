@@ -3,6 +3,7 @@
 package tender
 
 import (
+	"syscall"
 	"time"
 
 	"unifaas.dev/internal/tender/wire"
@@ -29,6 +30,7 @@ type Exit struct {
 	Report   string // several lines, or nothing
 	Timing   Timing
 	Stats    Stats
+	Lost     [2]syscall.Errno // why standard output and error did not take all; 0: they did, or their reader had gone
 }
 
 // Code is the exit status a shell would show: 128+N for signal N, 137 for the memory limit, else 1.
@@ -103,5 +105,6 @@ func exitOf(id string, vm time.Duration, m *wire.Exited) Exit {
 	kinds := [...]string{wire.KindExit: Exited, wire.KindSignal: Signaled, wire.KindOOM: OOM, wire.KindPanic: Panicked,
 		wire.KindFault: Fault, wire.KindProtocol: Protocol, wire.KindKilled: Killed}
 	return Exit{Instance: id, Kind: kinds[m.Kind], Status: int(m.Status), Reason: m.Reason, Report: m.Report,
-		Timing: timingOf(vm, &m.Stamps), Stats: statsOf(&m.Counters)}
+		Timing: timingOf(vm, &m.Stamps), Stats: statsOf(&m.Counters),
+		Lost: [2]syscall.Errno{syscall.Errno(m.Lost[0]), syscall.Errno(m.Lost[1])}}
 }

@@ -3,6 +3,8 @@
 package server
 
 import (
+	"errors"
+
 	"golang.org/x/sys/unix"
 
 	"unifaas.dev/abi"
@@ -29,6 +31,7 @@ type source struct {
 	ready  bool // a read returns something
 	armed  bool // epoll will say when
 	oweEOF bool
+	errno  unix.Errno // with oweEOF: why nothing more comes; 0: it ended
 }
 
 // sink is standard output or error.
@@ -44,6 +47,7 @@ type sink struct {
 	later    bool // the node takes no events now: try again soon
 	broken   bool // nobody reads: what comes is dropped
 	oweReset bool
+	errno    unix.Errno // with broken: why; 0: nobody reads
 }
 
 type fdKind uint8
@@ -172,7 +176,7 @@ func (c *console) write(s *sink) error {
 		s.extra = 0
 	}
 	if s.oweReset {
-		ok, err := c.put(abi.MsgReset, s.id, 0, nil)
+		ok, err := c.put(abi.MsgReset, s.id, uint32(s.errno), nil)
 		if err != nil {
 			return err
 		}
@@ -229,6 +233,9 @@ func (c *console) writeOnce(s *sink) (n int, wait bool) {
 	}
 	// Nobody reads any more, or the disk is full: the program finds its stream broken.
 	s.broken, s.oweReset = true, true
+	if err != unix.EPIPE && err != unix.ECONNRESET {
+		s.errno = errnoOf(err)
+	}
 	return len(s.pending), false
 }
 
@@ -256,6 +263,9 @@ func (c *console) read() error {
 		}
 		if err != nil || n <= 0 {
 			in.fd, in.oweEOF = -1, true
+			if err != nil {
+				in.errno = errnoOf(err)
+			}
 			break
 		}
 		in.credit -= uint32(n)
@@ -264,11 +274,22 @@ func (c *console) read() error {
 		}
 	}
 	if in.oweEOF {
-		ok, err := c.put(abi.MsgEOF, abi.ConnStdin, 0, nil)
+		ok, err := c.put(abi.MsgEOF, abi.ConnStdin, uint32(in.errno), nil)
 		if err != nil {
 			return err
 		}
 		in.oweEOF = !ok
 	}
 	return nil
+}
+
+// lost is why standard output and error did not take all that the program wrote; 0: they did, or nobody wanted it.
+func (c *console) lost() [2]uint16 { return [2]uint16{uint16(c.out[0].errno), uint16(c.out[1].errno)} }
+
+func errnoOf(err error) unix.Errno {
+	var e unix.Errno
+	if !errors.As(err, &e) || e == 0 {
+		return unix.EIO
+	}
+	return e
 }

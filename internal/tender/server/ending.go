@@ -90,7 +90,7 @@ func (in *instance) finish() {
 	in.readStamps()
 	e := in.end
 	exited := &wire.Exited{Instance: in.id, Kind: e.kind, Status: e.status, Reason: e.reason, Report: e.report,
-		Stamps: in.stamps, Counters: in.counters()}
+		Stamps: in.stamps, Counters: in.counters(), Lost: in.console.lost()}
 	// Before the sockets close: whoever sees one end finds the reason already on its way.
 	in.host.out.send(exited)
 	in.mu.Unlock()

@@ -203,6 +203,8 @@ func (m *Exited) put(e *encoder) {
 	e.text(m.Report, MaxReport)
 	m.Stamps.put(e)
 	m.Counters.put(e)
+	e.u16(m.Lost[0])
+	e.u16(m.Lost[1])
 }
 
 func (m *Exited) get(d *decoder) {
@@ -213,6 +215,7 @@ func (m *Exited) get(d *decoder) {
 	m.Report = d.text(MaxReport)
 	m.Stamps.get(d)
 	m.Counters.get(d)
+	m.Lost = [2]uint16{d.u16(), d.u16()}
 	if m.Kind >= kindEnd && d.err == nil {
 		d.err = malformed("end of kind %d", m.Kind)
 	}

@@ -126,6 +126,7 @@ type Exited struct {
 	Report   string
 	Stamps   Stamps
 	Counters Counters
+	Lost     [2]uint16 // errno of what standard output and error did not take; 0: they did, or their reader had gone
 }
 
 // Counters are an instance's statistics. Those of the first group come from the guest.

@@ -36,7 +36,7 @@ var samples = []Message{
 	&Listening{Instance: 7, Port: 65535, Stamps: Stamps{1, 2, 3, 4, 5, 6, 7}},
 	&Unlistening{Instance: 7, Port: 1},
 	&Output{Instance: 7, Stream: 2, Time: 8, Data: []byte("line")},
-	&Exited{Instance: 7, Kind: KindKilled, Status: 9, Reason: "r", Report: "rep", Stamps: Stamps{1, 2, 3, 4, 5, 6, 7},
+	&Exited{Lost: [2]uint16{28, 5}, Instance: 7, Kind: KindKilled, Status: 9, Reason: "r", Report: "rep", Stamps: Stamps{1, 2, 3, 4, 5, 6, 7},
 		Counters: Counters{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}},
 	&StatsReply{Instance: 7, Token: 9, OK: true, Counters: Counters{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}},
 }
