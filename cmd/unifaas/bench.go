@@ -4,8 +4,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"strings"
@@ -36,6 +38,17 @@ Suites:
 			if o.Suite = args[0]; !bench.Known(o.Suite) {
 				return usagef("no suite %q: use one of %s", o.Suite, strings.Join(bench.Names(), ", "))
 			}
+			// Opened now: a suite takes minutes, and is not to be for nothing.
+			asJSON, err := openOutput(jsonFile)
+			if err != nil {
+				return err
+			}
+			defer asJSON.close()
+			asHTML, err := openOutput(htmlFile)
+			if err != nil {
+				return err
+			}
+			defer asHTML.close()
 			exe, err := os.Executable()
 			if err != nil {
 				return err
@@ -53,10 +66,10 @@ Suites:
 			if err != nil {
 				return err
 			}
-			if err := writeFile(jsonFile, func(w io.Writer) error { return json.NewEncoder(w).Encode(r) }); err != nil {
+			if err := asJSON.write(func(w io.Writer) error { return json.NewEncoder(w).Encode(r) }); err != nil {
 				return err
 			}
-			if err := writeFile(htmlFile, func(w io.Writer) error { return bench.HTML(w, r) }); err != nil {
+			if err := asHTML.write(func(w io.Writer) error { return bench.HTML(w, r) }); err != nil {
 				return err
 			}
 			return bench.Print(cmd.OutOrStdout(), r)
@@ -78,18 +91,50 @@ func progressLine(to *os.File) (show func(string, ...any), done func()) {
 	return func(format string, args ...any) { fmt.Fprintf(to, "\r\x1b[K"+format, args...) }, func() { fmt.Fprint(to, "\r\x1b[K") }
 }
 
-// writeFile writes a file that was asked for; an empty name is none.
-func writeFile(name string, write func(io.Writer) error) error {
+// output is a file that was asked for, or none. What it had stays until there is something to write.
+type output struct {
+	f    *os.File
+	made bool // it was not there before, and nothing is in it yet
+}
+
+func openOutput(name string) (*output, error) {
 	if name == "" {
+		return &output{}, nil
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	made := err == nil
+	if errors.Is(err, fs.ErrExist) {
+		f, err = os.OpenFile(name, os.O_WRONLY, 0)
+	}
+	return &output{f, made}, err
+}
+
+func (o *output) write(write func(io.Writer) error) error {
+	if o.f == nil {
 		return nil
 	}
-	f, err := os.Create(name)
-	if err != nil {
-		return err
+	o.made = false
+	fi, err := o.f.Stat()
+	if err == nil && fi.Mode().IsRegular() {
+		err = o.f.Truncate(0)
 	}
-	err = write(f)
-	if cerr := f.Close(); err == nil {
+	if err == nil {
+		err = write(o.f)
+	}
+	if cerr := o.f.Close(); err == nil {
 		err = cerr
 	}
+	o.f = nil
 	return err
+}
+
+// close is for the case that nothing was written.
+func (o *output) close() {
+	if o.f == nil {
+		return
+	}
+	o.f.Close()
+	if o.made {
+		os.Remove(o.f.Name())
+	}
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package api has the JSON of the node's own management interface, /unifaas/v1, for the two sides of it.
+// Package api has the JSON of the node's own management interface, /unifaas/v1, for the two sides of it. Keys are words joined by _; one whose
+// number has a unit ends with it.
 package api
 
 import "time"
@@ -48,11 +49,11 @@ type Info struct {
 // else it stays as it is.
 type DeployRequest struct {
 	Image       string            `json:"image,omitempty"`
-	ImageName   string            `json:"imageName,omitempty"` // shown instead of Image
+	ImageName   string            `json:"image_name,omitempty"` // shown instead of Image
 	Contract    string            `json:"contract,omitempty"`
 	Isolation   string            `json:"isolation,omitempty"`
 	Memory      *int64            `json:"memory,omitempty"`
-	TimeoutMS   *int64            `json:"timeoutMs,omitempty"`
+	TimeoutMS   *int64            `json:"timeout_ms,omitempty"`
 	Concurrency *int              `json:"concurrency,omitempty"`
 	Min         *int              `json:"min,omitempty"`
 	Max         *int              `json:"max,omitempty"`
@@ -111,7 +112,7 @@ type Revision struct {
 	Contract    string            `json:"contract"`
 	Isolation   string            `json:"isolation"`
 	Memory      int64             `json:"memory"`
-	TimeoutMS   int64             `json:"timeoutMs"`
+	TimeoutMS   int64             `json:"timeout_ms"`
 	Concurrency int               `json:"concurrency"`
 	Env         map[string]string `json:"env,omitempty"`
 	Egress      []string          `json:"egress"` // rules: where the program may connect to
@@ -127,7 +128,7 @@ type Instance struct {
 	Invocations int64     `json:"invocations"`
 	Created     time.Time `json:"created"`
 	BootUS      int64     `json:"boot_us"`
-	TenderPID   int       `json:"tenderPid"`
+	TenderPID   int       `json:"tender_pid"`
 	Memory      int64     `json:"memory"` // bytes of host memory behind it
 	CPUMS       int64     `json:"cpu_ms"`
 }
