@@ -40,8 +40,9 @@ struct thread {
 	struct list siblings;    /* process.threads */
 	struct list hash;        /* tid table */
 	int tid;
-	u64 slice_end;           /* ns: when another runnable thread gets the CPU */
+	u64 loses_after;         /* ns: when a thread that wakes may take the CPU from this one */
 	u64 cpu_ns, cpu_start;   /* CPU time used; start of the current stretch */
+	u64 vrun;                /* ns of CPU time, weighed: the least comes next */
 	int wake_result;         /* what thread_block() returns */
 	bool interruptible;
 	/* signals (proc/signal.c) */

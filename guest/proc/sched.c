@@ -17,12 +17,62 @@ static void publish(void)
 	CTL->runnable = percpu.nrun;
 }
 
+/*
+ * Who has had least of the CPU comes next: the queue is in order of vrun, CPU time weighed by the nice value. A thread that slept
+ * comes back with what it had, but at most CREDIT_NS ahead: it runs before those that always want the CPU and cannot
+ * starve them.
+ */
+#define CREDIT_NS 3000000ULL
+#define STRETCH_NS 1000000ULL /* of the CPU at a time before a thread that wakes may take it */
+#define NICE_IDLE 26          /* SCHED_IDLE: a 340th of the CPU */
+
+static u64 least = SLICE_NS;  /* vrun of the last one taken; never less than before */
+
+/* Each nice level is a quarter more, as in Linux. */
+static u64 weigh(const struct thread *t, u64 ns)
+{
+	int n = t->policy == 5 ? NICE_IDLE : t->proc->nice;
+	for (; n > 0; n--)
+		ns += ns / 4;
+	for (; n < 0; n++)
+		ns -= ns / 5;
+	return ns;
+}
+
+static void charge(struct thread *t, u64 now)
+{
+	t->cpu_ns += now - t->cpu_start;
+	t->vrun += weigh(t, now - t->cpu_start);
+	t->cpu_start = now;
+}
+
 static void enqueue(struct thread *t)
 {
+	struct list *at = percpu.runq.prev;
 	t->state = T_RUNNABLE;
-	list_add_tail(&t->run, &percpu.runq);
+	if (at != &percpu.runq && t->vrun < list_first(&percpu.runq, struct thread, run)->vrun)
+		at = &percpu.runq;
+	while (at != &percpu.runq && list_entry(at, struct thread, run)->vrun > t->vrun)
+		at = at->prev;
+	list_add(&t->run, at);
 	percpu.nrun++;
 	publish();
+}
+
+/* t was not in the queue and wants the CPU. */
+static void enqueue_woken(struct thread *t)
+{
+	struct thread *cur = current();
+	u64 now = 0;
+	if (cur->cpu_start != NOT_RUNNING) {
+		charge(cur, now = now_ns());
+		if (list_empty(&percpu.runq))
+			least = MAX(least, cur->vrun);
+	}
+	t->vrun = MAX(t->vrun, t->flags & TF_FRESH ? MAX(cur->vrun, least) : least - CREDIT_NS);
+	if (now > cur->loses_after && t->vrun < cur->vrun)
+		CTL->preempt = 1;
+	enqueue(t);
 }
 
 void sched_init(void)
@@ -49,7 +99,7 @@ void schedule(void)
 	u64 now = now_ns();
 	if (strace_on())
 		strace_flush();
-	prev->cpu_ns += now - prev->cpu_start;
+	charge(prev, now);
 	prev->cpu_start = NOT_RUNNING;
 	queue_poll();
 	if (unlikely(now >= timer_next()))
@@ -66,8 +116,11 @@ void schedule(void)
 	list_del(&next->run);
 	percpu.nrun--;
 	publish();
+	least = MAX(least, next->vrun);
+	if (CTL->preempt) /* timers and messages were looked at */
+		CTL->preempt = 0;
 	next->cpu_start = now;
-	next->slice_end = now + SLICE_NS;
+	next->loses_after = now + STRETCH_NS;
 	if (unlikely(!list_empty(&cputimers_parked)))
 		cputimers_resume(next);
 	if (next == prev)
@@ -85,7 +138,7 @@ void thread_wake_with(struct thread *t, int result)
 	if (t->state != T_BLOCKED)
 		return;
 	t->wake_result = result;
-	enqueue(t);
+	enqueue_woken(t);
 }
 
 void thread_wake(struct thread *t)
@@ -96,15 +149,26 @@ void thread_wake(struct thread *t)
 void thread_run(struct thread *t)
 {
 	if (t->state == T_STOPPED)
-		enqueue(t);
+		enqueue_woken(t);
+}
+
+static void requeue(bool behind)
+{
+	struct thread *t = current();
+	if (list_empty(&percpu.runq))
+		return;
+	charge(t, now_ns());
+	/* Behind at least one other, and as many as a slice is worth: it may wait for any of them. */
+	if (behind)
+		t->vrun = MAX(MIN(t->vrun + SLICE_NS, list_entry(percpu.runq.prev, struct thread, run)->vrun),
+			      MAX(t->vrun, list_first(&percpu.runq, struct thread, run)->vrun));
+	enqueue(t);
+	schedule();
 }
 
 void thread_requeue(void)
 {
-	if (list_empty(&percpu.runq))
-		return;
-	enqueue(current());
-	schedule();
+	requeue(true);
 }
 
 /* Preempted: unlike a thread inside a call, this one may be in the middle of a restartable sequence. */
@@ -115,7 +179,7 @@ void thread_yield(void)
 		t->rseq_event = true;
 		t->flags |= TF_NEED_SIGNAL;
 	}
-	thread_requeue();
+	requeue(false);
 }
 
 struct sleeper { struct ktimer kt; struct thread *t; };

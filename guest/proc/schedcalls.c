@@ -45,7 +45,7 @@ SYSCALL(getcpu)
 	return 0;
 }
 
-/* Real-time policies need a privilege that nobody has here; the others differ only in what is reported. */
+/* Real-time policies need a privilege that nobody has here; of the others SCHED_IDLE is the one that differs. */
 static long set_policy(int pid, int policy, int prio, bool keep)
 {
 	struct thread *t = find(pid);
@@ -158,7 +158,7 @@ SYSCALL(sched_rr_get_interval)
 	return find((int)a) ? copy_to_user((void *)b, &ts, sizeof(ts)) : -ESRCH;
 }
 
-/* ---- nice values: kept and reported, without effect ---- */
+/* ---- nice values: of a process, not of a thread ---- */
 
 enum { PRIO_PROCESS, PRIO_PGRP, PRIO_USER };
 

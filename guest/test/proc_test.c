@@ -38,6 +38,47 @@ static void test_yield(void)
 	CHECK_EQ(CTL->runnable, 0);
 }
 
+/* Wants the CPU for four time slices. */
+static void hog(u64 c)
+{
+	if (c == 'i')
+		current()->policy = 5; /* SCHED_IDLE */
+	for (int i = 0; i < 4; i++) {
+		note(c);
+		fake_advance(10000000);
+		timers_run();
+		thread_yield();
+	}
+}
+
+static void short_sleeper(u64 ms)
+{
+	sleep_ms(ms);
+	note('s');
+	CALL(sched_yield);
+	note('S');
+}
+
+static void test_fair(void)
+{
+	/* Who slept comes before those who had the CPU, and after them once it gives way. */
+	fake_clone(THREAD, hog, 'a', NULL);
+	fake_clone(THREAD, hog, 'b', NULL);
+	fake_clone(THREAD, short_sleeper, 15, NULL);
+	sleep_ms(100);
+	CHECK(traced("ababsabSab"));
+	/* but cannot keep the CPU for that */
+	fake_clone(THREAD, hog, 'a', NULL);
+	sleep_ms(15);
+	fake_clone(THREAD, hog, 'b', NULL);
+	sleep_ms(100);
+	CHECK(traced("aaababbb"));
+	fake_clone(THREAD, hog, 'i', NULL);
+	fake_clone(THREAD, hog, 'a', NULL);
+	sleep_ms(100);
+	CHECK(traced("iaaaaiii"));
+}
+
 static struct thread *sleeper_thread;
 static int sleeper_result;
 static void sleeper(u64 deadline)
@@ -60,6 +101,15 @@ static void test_block(void)
 	thread_wake(sleeper_thread);
 	sleep_ms(1);
 	CHECK_EQ(sleeper_result, 0);
+	CHECK(traced("w"));
+	/* one that wakes gets the CPU at once from one that had it for long */
+	fake_clone(THREAD, sleeper, ~0ULL, NULL);
+	sleep_ms(20);
+	fake_advance(20000000);
+	thread_wake(sleeper_thread);
+	CHECK_EQ(CTL->preempt, 1);
+	sleep_ms(1);
+	CHECK_EQ(CTL->preempt, 0);
 	CHECK(traced("w"));
 	/* a signal for a sleeper */
 	fake_clone(THREAD, sleeper, ~0ULL, NULL);
@@ -420,6 +470,7 @@ static void all(void *arg)
 {
 	sleep_ms(1);
 	test_yield();
+	test_fair();
 	test_block();
 	test_cpu_time();
 	test_waitq();
