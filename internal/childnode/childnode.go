@@ -105,6 +105,20 @@ func (n *Node) lastWords() string {
 	return strings.TrimPrefix(l[len(l)-1], "unifaas: ")
 }
 
+// Stderr is all that the node has said.
+func (n *Node) Stderr() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.stderr.String()
+}
+
+// Dump ends the node with SIGQUIT, on which it says what each goroutine does.
+func (n *Node) Dump() string {
+	n.cmd.Process.Signal(syscall.SIGQUIT)
+	<-n.done
+	return n.Stderr()
+}
+
 // PID is that of the node's process.
 func (n *Node) PID() int { return n.cmd.Process.Pid }
 

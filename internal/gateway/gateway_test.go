@@ -435,6 +435,49 @@ func TestStreaming(t *testing.T) {
 	}
 }
 
+// TestUnreadBody: what a function leaves of a body is never taken for the caller's next request.
+func TestUnreadBody(t *testing.T) {
+	g := start(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.URL.Path) }, node.Options{})
+	g.deploy("f", api.DeployRequest{})
+	smuggled := "GET /function/f/smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+	for _, size := range []int{1000, 70000, 300000, 5 << 20} {
+		for _, chunked := range []bool{false, true} {
+			body := strings.Repeat(smuggled, size/len(smuggled))
+			head := fmt.Sprintf("Content-Length: %d\r\n\r\n", len(body))
+			if chunked {
+				head, body = "Transfer-Encoding: chunked\r\n\r\n", fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body)
+			}
+			conn, err := net.Dial("tcp", strings.TrimPrefix(g.url, "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var sent sync.WaitGroup
+			sent.Go(func() { // one who writes all of it, whatever comes back, and then asks again
+				io.WriteString(conn, "POST /function/f/first HTTP/1.1\r\nHost: x\r\n"+head+body+"GET /function/f/second HTTP/1.1\r\nHost: x\r\n\r\n")
+			})
+			conn.SetReadDeadline(time.Now().Add(time.Minute))
+			in := bufio.NewReader(conn)
+			for _, want := range []string{"/first", "/second"} {
+				resp, err := http.ReadResponse(in, nil)
+				if err != nil {
+					t.Errorf("%d bytes, chunked %v, %s: %v", size, chunked, want, err)
+					break
+				}
+				got, err := io.ReadAll(resp.Body)
+				resp.Body.Close()
+				if err == nil && string(got) != want {
+					t.Errorf("%d bytes, chunked %v: answer %d %q, want %s or to be told that the connection ends", size, chunked, resp.StatusCode, got, want)
+				}
+				if resp.Close {
+					break
+				}
+			}
+			conn.Close()
+			sent.Wait()
+		}
+	}
+}
+
 func TestLargeBodies(t *testing.T) {
 	g := start(t, func(w http.ResponseWriter, r *http.Request) {
 		http.NewResponseController(w).EnableFullDuplex()

@@ -36,8 +36,8 @@ type call struct {
 	id       string
 	start    string // unix ns
 	inv      *node.Invocation
-	streamed bool // the body comes while the function runs
-	answered bool // the head of an answer came
+	streamed *streamed // the body, if it comes while the function runs
+	answered bool      // the head of an answer came
 	late     atomic.Bool
 }
 
@@ -84,7 +84,7 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request) {
 		BufferPool:     buffers,
 		ErrorLog:       silent,
 	}
-	proxy.ServeHTTP(w, r)
+	proxy.ServeHTTP(w, c.r)
 	done = true
 }
 
@@ -130,18 +130,35 @@ func (c *call) readBody() bool {
 		c.r.Body = io.NopCloser(bytes.NewReader(body))
 		c.r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 	default:
-		c.streamed = true
-		c.r.Body = http.MaxBytesReader(c.w, c.r.Body, maxBody)
+		// In a copy: net/http looks at the body of its own request to see whether some of it is left on the connection, and
+		// would take the rest for the caller's next request.
+		c.r = c.r.WithContext(c.r.Context())
+		c.streamed = &streamed{ReadCloser: http.MaxBytesReader(c.w, c.r.Body, maxBody)}
+		c.r.Body = c.streamed
 		http.NewResponseController(c.w).EnableFullDuplex()
 	}
 	return true
+}
+
+// streamed is a body that knows whether all of it has been read.
+type streamed struct {
+	io.ReadCloser
+	whole atomic.Bool
+}
+
+func (s *streamed) Read(p []byte) (int, error) {
+	n, err := s.ReadCloser.Read(p)
+	if err == io.EOF {
+		s.whole.Store(true)
+	}
+	return n, err
 }
 
 // limit interrupts what hangs on the caller when the time limit passes: a body that does not come, an answer not taken.
 func (c *call) limit() {
 	c.late.Store(true)
 	rc := http.NewResponseController(c.w)
-	if c.streamed {
+	if c.streamed != nil {
 		rc.SetReadDeadline(time.Now())
 	}
 	rc.SetWriteDeadline(time.Now().Add(time.Second))
@@ -170,6 +187,9 @@ func (c *call) rewrite(p *httputil.ProxyRequest) {
 func (c *call) answer(resp *http.Response) error {
 	c.answered = true
 	c.head(resp.Header)
+	if c.streamed != nil && !c.streamed.whole.Load() && resp.StatusCode != http.StatusSwitchingProtocols {
+		resp.Header.Set("Connection", "close") // what is left may be too much to be read only to be forgotten: the caller should know
+	}
 	t := c.inv.Timing()
 	resp.Header.Set(api.HeaderInstance, t.Instance)
 	if c.r.Header.Get(api.HeaderTiming) != "" {
@@ -200,7 +220,7 @@ func (c *call) failed(w http.ResponseWriter, r *http.Request, err error) {
 		scarce  *node.ScarceError
 		large   *http.MaxBytesError
 	)
-	if c.streamed {
+	if c.streamed != nil {
 		// Nothing more is read from the caller. Closing the body waits for a read that is under way.
 		http.NewResponseController(w).SetReadDeadline(time.Now())
 		w.Header().Set("Connection", "close")

@@ -143,7 +143,7 @@ func (g *Gateway) instances(ctx context.Context, function string) []api.Instance
 	for _, s := range g.control.Instances(ctx, function, true) {
 		list = append(list, api.Instance{
 			ID: s.ID, Function: s.Function, Revision: s.Revision, State: s.State, Inflight: s.Inflight, Invocations: s.Invocations,
-			Created: s.Created, BootUS: s.Boot.Microseconds(), TenderPID: s.Tender, Memory: s.Usage.Memory, CPUMS: s.Usage.CPU.Milliseconds(),
+			Created: s.Created, BootUS: s.Boot.Microseconds(), TenderPID: s.Tender, Memory: s.Usage.Memory, Guest: s.Usage.Guest, Libos: s.Usage.Libos, CPUMS: s.Usage.CPU.Milliseconds(),
 		})
 	}
 	return list

@@ -71,6 +71,8 @@ type BootTiming struct {
 // Usage is what an instance uses.
 type Usage struct {
 	Memory int64         // bytes of host memory behind it
+	Guest  int64         // bytes of guest RAM handed out, 0 where there is no guest
+	Libos  int64         // of these, the library OS's own
 	CPU    time.Duration // since it was made
 }
 

@@ -129,7 +129,9 @@ type Instance struct {
 	Created     time.Time `json:"created"`
 	BootUS      int64     `json:"boot_us"`
 	TenderPID   int       `json:"tender_pid"`
-	Memory      int64     `json:"memory"` // bytes of host memory behind it
+	Memory      int64     `json:"memory"`       // bytes of host memory behind it
+	Guest       int64     `json:"guest_memory"` // bytes of guest RAM handed out
+	Libos       int64     `json:"libos_memory"` // of these, the library OS's own
 	CPUMS       int64     `json:"cpu_ms"`
 }
 

@@ -170,5 +170,5 @@ func (g *guest) Exit() node.Exit { return g.p.exit(g.Instance.Exit()) }
 
 func (g *guest) Usage(ctx context.Context) (node.Usage, error) {
 	s, err := g.Stats(ctx)
-	return node.Usage{Memory: s.Memory, CPU: time.Duration(s.CPU)}, err
+	return node.Usage{Memory: s.Memory, Guest: int64(s.RAMUsed), Libos: int64(s.RAMLibos), CPU: time.Duration(s.CPU)}, err
 }
