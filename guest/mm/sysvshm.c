@@ -47,7 +47,7 @@ static struct shm *find(int id)
 {
 	for (u32 i = 0; i < segments.n; i++) {
 		struct shm *s = (struct shm *)segments.v[i];
-		if (s && (s->ipc.perm.mode & SHM_DEST) && !attached(s))
+		if (s && (s->ipc.perm.mode & SHM_DEST) && s->file->refs == 1) /* mappings hold it too */
 			destroy(s);
 	}
 	return (struct shm *)ipc_find(&segments, id);

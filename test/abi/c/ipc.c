@@ -60,6 +60,21 @@ static void shm(void)
 	T("shmdt", shmdt((void *)p));
 	T("shmdt again", shmdt((void *)p));
 	T("gone", shmctl(id, IPC_STAT, &ds));
+
+	/* Many that were removed and are attached still; then none is left. */
+	static int ids[1500];
+	static void *at[1500];
+	int good = 0, left = 0;
+	for (int i = 0; i < 1500; i++) {
+		ids[i] = shmget(IPC_PRIVATE, 4096, 0600);
+		at[i] = shmat(ids[i], NULL, 0);
+		good += at[i] != (void *)-1 && !shmctl(ids[i], IPC_RMID, NULL);
+	}
+	for (int i = 0; i < 1500; i++)
+		good += !shmdt(at[i]);
+	for (int i = 0; i < 1500; i++)
+		left += !shmctl(ids[i], IPC_STAT, &ds);
+	printf("many %d, left %d\n", good, left);
 }
 
 static void sem(void)
