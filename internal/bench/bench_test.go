@@ -82,6 +82,32 @@ func TestUnknownSuite(t *testing.T) {
 	}
 }
 
+// figures are rows that a suite must have on a machine with everything, as root.
+func figures() map[string][]string {
+	all := map[string][]string{}
+	add := func(suite, metric string, systems []string, cases ...string) {
+		for _, c := range cases {
+			for _, s := range systems {
+				all[suite] = append(all[suite], c+" "+s+" "+metric)
+			}
+		}
+	}
+	two, three := []string{KVM, Process}, []string{KVM, Process, Runc}
+	add("start", "boot", three, httpCases()...)
+	add("start", "cold", []string{Process}, httpCases()...)
+	for _, c := range httpCases() {
+		add("warm", "latency", two, c+"/1", c+"/16")
+		add("warm", "throughput", two, c+"/1", c+"/16")
+	}
+	add("syscall", "latency", two, "getpid", "read", "write", "futex", "pipe_pingpong", "mmap_touch", "clock_gettime")
+	add("proc", "latency", two, "fork", "fork_exec_wait", "thread_create", "context_switch")
+	add("compute", "latency", two, "sha256", "sort", "matmul", "json")
+	add("footprint", "libos_bytes", []string{KVM}, "c-hello")
+	add("footprint", "guest_overhead_bytes", []string{KVM}, "c-hello")
+	add("footprint", "image_overhead", []string{KVM}, "c-hello", "go-hello", "thumbnail", "python-hello", "python-numpy", "node-hello", "node-json", "shell")
+	return all
+}
+
 // TestSuites runs every suite as small as it goes: it works, no time is judged.
 func TestSuites(t *testing.T) {
 	if testing.Short() {
@@ -98,8 +124,10 @@ func TestSuites(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !slices.ContainsFunc(r.Rows, func(r Row) bool { return r.System == KVM && r.Skipped == "" }) {
-				t.Errorf("no figure of %s: %+v", KVM, r.Rows)
+			for _, want := range figures()[name] {
+				if !slices.ContainsFunc(r.Rows, func(r Row) bool { return r.Skipped == "" && r.Case+" "+r.System+" "+r.Metric == want }) {
+					t.Errorf("no figure of %s: %+v", want, r.Rows)
+				}
 			}
 			for _, row := range r.Rows {
 				if row.Skipped == "" && (row.P50 <= 0 || row.P99 <= 0 || row.N < 1 || row.Unit == "") {

@@ -7,8 +7,10 @@ import (
 	"context"
 	"debug/elf"
 	"fmt"
+	"os"
 
 	"unifaas.dev/internal/image"
+	"unifaas.dev/internal/image/build"
 )
 
 // runFootprint measures bytes, which do not vary.
@@ -28,8 +30,8 @@ func runFootprint(ctx context.Context, o *Options) ([]Row, error) {
 		return nil, err
 	}
 	rows = append(rows, guest)
-	for _, c := range []string{name, "go-hello"} {
-		over, err := imageOverhead(o, c)
+	for _, c := range []string{name, "go-hello", "thumbnail", "python-hello", "python-numpy", "node-hello", "node-json", "shell"} {
+		over, err := imageOverhead(ctx, o, c)
 		if err != nil {
 			return nil, err
 		}
@@ -44,17 +46,25 @@ func runFootprint(ctx context.Context, o *Options) ([]Row, error) {
 }
 
 // imageOverhead is what an image has beyond the bytes of its files, in percent of them.
-func imageOverhead(o *Options, name string) (Row, error) {
-	prog, err := o.find(name)
+func imageOverhead(ctx context.Context, o *Options, name string) (Row, error) {
+	source, err := o.find(name)
+	if err != nil {
+		return skipped(name, KVM, "image_overhead", errorLine(err)), nil
+	}
+	dir, err := os.MkdirTemp("", "unifaas-bench-")
 	if err != nil {
 		return Row{}, err
 	}
-	f, size, m, err := image.FromELF(prog)
+	defer os.RemoveAll(dir)
+	store, err := image.OpenStore(dir)
 	if err != nil {
 		return Row{}, err
 	}
-	f.Close()
-	over := 100 * float64(size-m.FilesSize()) / float64(m.FilesSize())
+	m, err := build.Image(ctx, store, source, "", build.Options{})
+	if err != nil {
+		return skipped(name, KVM, "image_overhead", errorLine(err)), nil
+	}
+	over := 100 * float64(m.Size()-m.FilesSize()) / float64(m.FilesSize())
 	return Row{Case: name, System: KVM, Metric: "image_overhead", Unit: "%", P50: over, P99: over, N: 1}, nil
 }
 

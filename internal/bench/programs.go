@@ -12,13 +12,19 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"unifaas.dev/internal/image/build"
 )
 
-// find looks for a program that make builds.
+// find looks for a program that make builds, or for a folder that an image is made of.
 func (o *Options) find(name string) (string, error) {
 	for _, d := range o.Programs {
 		p := filepath.Join(d, name)
-		if fi, err := os.Stat(p); err == nil && fi.Mode().IsRegular() {
+		fi, err := os.Stat(p)
+		if err == nil && fi.IsDir() {
+			fi, err = os.Stat(filepath.Join(p, build.ConfigFile))
+		}
+		if err == nil && fi.Mode().IsRegular() {
 			return filepath.Abs(p)
 		}
 	}
@@ -28,7 +34,7 @@ func (o *Options) find(name string) (string, error) {
 // Folders are where the programs are, seen from the command's own place.
 func Folders(exe string) []string {
 	dir := filepath.Dir(exe)
-	return []string{filepath.Join(dir, "../build/bench"), filepath.Join(dir, "../build/examples"), filepath.Join(dir, "bench")}
+	return []string{filepath.Join(dir, "../build/bench"), filepath.Join(dir, "../build/examples"), filepath.Join(dir, "bench"), filepath.Join(dir, "../examples")}
 }
 
 // line is what a benchmark program prints for each case.

@@ -13,6 +13,10 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"unifaas.dev/internal/image"
+	"unifaas.dev/internal/image/build"
+	"unifaas.dev/internal/node/plain"
 )
 
 // bundle is an OCI bundle: the root folder that an image of the program has, for runc.
@@ -21,7 +25,7 @@ type bundle struct {
 }
 
 // newBundle needs root: runc is compared the way container platforms use it.
-func newBundle(program string) (*bundle, error) {
+func newBundle(ctx context.Context, source string) (*bundle, error) {
 	if _, err := exec.LookPath("runc"); err != nil {
 		return nil, fmt.Errorf("runc is not installed")
 	}
@@ -37,26 +41,22 @@ func newBundle(program string) (*bundle, error) {
 		return nil, err
 	}
 	b := &bundle{dir: dir, port: port, id: filepath.Base(dir)}
-	if err := b.write(program); err != nil {
+	if err := b.write(ctx, source); err != nil {
 		b.remove()
 		return nil, err
 	}
 	return b, nil
 }
 
-func (b *bundle) write(program string) error {
+func (b *bundle) write(ctx context.Context, source string) error {
 	root := filepath.Join(b.dir, "rootfs")
 	for _, d := range []string{"dev", "etc", "proc", "root", "run", "sys", "tmp", "var/tmp"} {
 		if err := os.MkdirAll(filepath.Join(root, d), 0o755); err != nil {
 			return err
 		}
 	}
-	code, err := os.ReadFile(program)
+	img, err := b.extract(ctx, source, root)
 	if err != nil {
-		return err
-	}
-	name := filepath.Base(program)
-	if err := os.WriteFile(filepath.Join(root, name), code, 0o755); err != nil {
 		return err
 	}
 	type m = map[string]any
@@ -67,7 +67,7 @@ func (b *bundle) write(program string) error {
 	config := m{
 		"ociVersion": "1.0.2",
 		"process": m{
-			"cwd": "/", "args": []string{"/" + name}, "env": []string{"PATH=/bin", "PORT=" + b.port}, "user": m{"uid": 0, "gid": 0}, "noNewPrivileges": true,
+			"cwd": img.Cwd, "args": append([]string{img.Program}, img.Args[1:]...), "env": append(img.Env, "PORT="+b.port), "user": m{"uid": 0, "gid": 0}, "noNewPrivileges": true,
 			"capabilities": m{"bounding": []string{"CAP_KILL"}, "effective": []string{"CAP_KILL"}, "permitted": []string{"CAP_KILL"}},
 		},
 		"root":     m{"path": "rootfs", "readonly": true},
@@ -89,6 +89,26 @@ func (b *bundle) write(program string) error {
 		return err
 	}
 	return os.WriteFile(filepath.Join(b.dir, "config.json"), text, 0o644)
+}
+
+// extract makes the image and puts its files into a folder.
+func (b *bundle) extract(ctx context.Context, source, root string) (image.Manifest, error) {
+	dir := filepath.Join(b.dir, "images")
+	defer os.RemoveAll(dir)
+	store, err := image.OpenStore(dir)
+	if err != nil {
+		return image.Manifest{}, err
+	}
+	m, err := build.Image(ctx, store, source, "", build.Options{})
+	if err != nil {
+		return image.Manifest{}, err
+	}
+	layers, _, err := store.Open(m.Digest)
+	if err != nil {
+		return image.Manifest{}, err
+	}
+	defer image.CloseLayers(layers)
+	return m, plain.Extract(root, layers)
 }
 
 // boot starts the container, waits for its port and calls it: the time to the first byte. The container is gone afterwards.

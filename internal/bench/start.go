@@ -12,12 +12,6 @@ import (
 	"unifaas.dev/internal/gateway/api"
 )
 
-// later are cases of the plan whose programs do not run yet.
-var later = map[string]string{
-	"python-hello": "dynamically linked programs do not run in this version",
-	"node-hello":   "dynamically linked programs do not run in this version",
-}
-
 // httpCases are the cases of the suites that call functions.
 func httpCases() []string { return []string{"c-hello", "go-hello", "python-hello", "node-hello"} }
 
@@ -66,12 +60,6 @@ func runStart(ctx context.Context, o *Options) ([]Row, error) {
 	defer p.stop()
 	var rows []Row
 	for _, name := range httpCases() {
-		if why := later[name]; why != "" {
-			for _, s := range []string{KVM, Process, Runc} {
-				rows = append(rows, skipped(name, s, "boot", why))
-			}
-			continue
-		}
 		rs, err := startCase(ctx, o, p, name, rounds)
 		if err != nil {
 			return nil, err
@@ -89,7 +77,7 @@ func startCase(ctx context.Context, o *Options, p *pair, name string, rounds int
 	if err := p.deploy(ctx, name, prog); err != nil {
 		return nil, err
 	}
-	b, noRunc := newBundle(prog)
+	b, noRunc := newBundle(ctx, prog)
 	if noRunc == nil {
 		defer b.remove()
 	}
@@ -134,6 +122,8 @@ func startCase(ctx context.Context, o *Options, p *pair, name string, rounds int
 	}
 	// For a plain process there is nothing colder than its start.
 	rows = append(rows, all[Process].row(name, Process, "cold", "us"), skipped(name, KVM, "cold", "snapshots are not in this version"),
-		skipped(name, Runc, "cold", "runc has no snapshots here: see boot"))
+		skipped(name, Runc, "cold", "runc has no snapshots here: see boot"),
+		skipped(name, KVM, "cold_new_tender", "snapshots are not in this version"), skipped(name, Process, "cold_new_tender", "has no tender: see cold"),
+		skipped(name, Runc, "cold_new_tender", "has no tender: see boot"))
 	return rows, nil
 }

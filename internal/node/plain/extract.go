@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"unifaas.dev/internal/elfx"
+	"unifaas.dev/internal/image"
 )
 
 // extract takes out what the program needs: a static program of a single layer only itself, any other all files, and
@@ -43,12 +44,32 @@ func (t *tender) extract() error {
 	if err := os.Chmod(t.dir, 0o755); err != nil {
 		return err
 	}
-	root, err := os.OpenRoot(t.dir)
+	if err := Extract(t.dir, t.c.Layers); err != nil {
+		return err
+	}
+	for _, d := range []struct {
+		name  string
+		minor uint32
+	}{{"null", 3}, {"zero", 5}, {"full", 7}, {"random", 8}, {"urandom", 9}} {
+		if err := unix.Mknod(filepath.Join(t.dir, "dev", d.name), unix.S_IFCHR|0o666, int(unix.Mkdev(1, d.minor))); err != nil && err != unix.EEXIST {
+			return fmt.Errorf("/dev/%s: %w", d.name, err)
+		}
+		if err := os.Chmod(filepath.Join(t.dir, "dev", d.name), 0o666); err != nil {
+			return err
+		}
+	}
+	t.exe, t.root = m.Program, true
+	return nil
+}
+
+// Extract puts the files of all layers, lowest first, into a folder.
+func Extract(dir string, layers []image.Layer) error {
+	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	for _, l := range t.c.Layers {
+	for _, l := range layers {
 		layer, err := erofs.Open(l.File)
 		if err != nil {
 			return err
@@ -65,18 +86,6 @@ func (t *tender) extract() error {
 			return err
 		}
 	}
-	for _, d := range []struct {
-		name  string
-		minor uint32
-	}{{"null", 3}, {"zero", 5}, {"full", 7}, {"random", 8}, {"urandom", 9}} {
-		if err := unix.Mknod(filepath.Join(t.dir, "dev", d.name), unix.S_IFCHR|0o666, int(unix.Mkdev(1, d.minor))); err != nil && err != unix.EEXIST {
-			return fmt.Errorf("/dev/%s: %w", d.name, err)
-		}
-		if err := os.Chmod(filepath.Join(t.dir, "dev", d.name), 0o666); err != nil {
-			return err
-		}
-	}
-	t.exe, t.root = m.Program, true
 	return nil
 }
 
