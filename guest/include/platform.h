@@ -5,9 +5,9 @@
 #include "ufs.h"
 #include "proc.h"
 
-#define CTL ((volatile struct ufs_ctl *)(UFS_SHARED_VA + UFS_CTL_OFF))
-#define CLOCK ((volatile const struct ufs_clock *)(UFS_SHARED_VA + UFS_CLOCK_OFF))
-#define BOOT ((const struct ufs_boot *)(UFS_SHARED_VA + UFS_BOOT_OFF))
+#define CTL ((volatile struct ufs_ctl *)(ufs_shared + UFS_CTL_OFF))
+#define CLOCK ((volatile const struct ufs_clock *)(ufs_shared + UFS_CLOCK_OFF))
+#define BOOT ((const struct ufs_boot *)(ufs_shared + UFS_BOOT_OFF))
 
 static inline u64 rdtsc(void) { u32 lo, hi; __asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi)); return (u64)hi << 32 | lo; }
 void doorbell(u32 off, u32 value);                 /* exits to the monitor */

@@ -14,8 +14,8 @@
 #include "platform.h"
 #include "errno.h"
 
-#define RX ((const u8 *)(UFS_SHARED_VA + UFS_RX_OFF))
-#define TX ((u8 *)(UFS_SHARED_VA + UFS_TX_OFF))
+#define RX ((const u8 *)(ufs_shared + UFS_RX_OFF))
+#define TX ((u8 *)(ufs_shared + UFS_TX_OFF))
 /* What payload leaves free, so that control messages get through. */
 #define TX_RESERVE 4096U
 

@@ -2,7 +2,7 @@
 /* cpuid.c: CPUID from the monitor's table. The instruction leaves the guest; a C library runs it some seventy times at start. */
 #include "internal.h"
 
-#define TABLE ((const struct ufs_cpuid *)(UFS_SHARED_VA + UFS_CPUID_OFF))
+#define TABLE ((const struct ufs_cpuid *)(ufs_shared + UFS_CPUID_OFF))
 
 void cpuid_execute(u32 leaf, u32 sub, u32 r[4])
 {

@@ -5,7 +5,7 @@
 #include "net.h"
 #include "restart.h"
 
-static char *report_area = (char *)UFS_SHARED_VA + UFS_REPORT_OFF;
+#define report_area ((char *)ufs_shared + UFS_REPORT_OFF)
 static size_t report_len;
 
 static void report_add(const char *fmt, ...)
