@@ -10,114 +10,40 @@ enum pdir {
 #define LINK 0120777
 #define DIR 0040555
 #define FILE_R 0100444
-#define TEXT(in, name, text) { name, text, NULL, in, 0, FILE_R }
-#define SHOW(in, name, fn) { name, NULL, fn, in, 0, FILE_R }
-#define SUB(in, name, sub) { name, NULL, NULL, in, sub, DIR }
-#define LNK(in, name, text) { name, text, NULL, in, 0, LINK }
 
-/* Entries of P_PID and P_TID stand under P_PID; only the process has task/. */
-static const struct pentry entries[] = {
-	LNK(P_ROOT, "self", NULL),
-	LNK(P_ROOT, "thread-self", NULL),
-	LNK(P_ROOT, "mounts", "self/mounts"),
-	LNK(P_ROOT, "net", "self/net"),
-	SHOW(P_ROOT, "cpuinfo", show_cpuinfo),
-	TEXT(P_ROOT, "filesystems", "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\toverlay\n\terofs\n"),
-	SHOW(P_ROOT, "loadavg", show_loadavg),
-	SHOW(P_ROOT, "meminfo", show_meminfo),
-	SHOW(P_ROOT, "stat", show_system_stat),
-	TEXT(P_ROOT, "swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"),
-	SHOW(P_ROOT, "uptime", show_uptime),
-	TEXT(P_ROOT, "version", "Linux version " UFS_OSRELEASE " (unifaas) " UFS_OSVERSION "\n"),
-	SUB(P_ROOT, "sys", P_SYS),
-	SHOW(P_PID, "auxv", show_auxv),
-	TEXT(P_PID, "cgroup", "0::/\n"),
-	SHOW(P_PID, "cmdline", show_cmdline),
-	{ "comm", NULL, show_comm, P_PID, 0, 0100644 },
-	LNK(P_PID, "cwd", NULL),
-	SHOW(P_PID, "environ", show_environ),
-	LNK(P_PID, "exe", NULL),
-	SUB(P_PID, "fd", P_FD),
-	SUB(P_PID, "fdinfo", P_FDINFO),
-	SHOW(P_PID, "limits", show_limits),
-	SHOW(P_PID, "maps", show_maps),
-	SHOW(P_PID, "mountinfo", show_mountinfo),
-	SHOW(P_PID, "mounts", show_mounts),
-	SUB(P_PID, "net", P_PNET),
-	TEXT(P_PID, "oom_score", "0\n"),
-	TEXT(P_PID, "oom_score_adj", "0\n"),
-	LNK(P_PID, "root", "/"),
-	SHOW(P_PID, "stat", show_stat),
-	SHOW(P_PID, "statm", show_statm),
-	SHOW(P_PID, "status", show_status),
-	SUB(P_PID, "task", P_TASK),
-	TEXT(P_PNET, "arp", "IP address       HW type     Flags       HW address            Mask     Device\n"),
-	SHOW(P_PNET, "dev", show_net_dev),
-	SHOW(P_PNET, "if_inet6", show_net_if6),
-	SHOW(P_PNET, "ipv6_route", show_net_route6),
-	TEXT(P_PNET, "packet", "sk       RefCnt Type Proto  Iface R Rmem   User   Inode\n"),
-	SHOW(P_PNET, "route", show_net_route),
-	SHOW(P_PNET, "sockstat", show_net_sockstat),
-	SHOW(P_PNET, "tcp", show_net_inet),
-	SHOW(P_PNET, "tcp6", show_net_inet),
-	SHOW(P_PNET, "udp", show_net_inet),
-	SHOW(P_PNET, "udp6", show_net_inet),
-	SHOW(P_PNET, "unix", show_net_unix),
-	SUB(P_SYS, "fs", P_FS),
-	SUB(P_SYS, "kernel", P_KERNEL),
-	SUB(P_SYS, "net", P_NET),
-	SUB(P_SYS, "vm", P_VM),
-	SUB(P_FS, "inotify", P_INOTIFY),
-	TEXT(P_FS, "file-max", "9223372036854775807\n"),
-	TEXT(P_FS, "nr_open", "1048576\n"),
-	TEXT(P_FS, "pipe-max-size", "1048576\n"),
-	TEXT(P_INOTIFY, "max_queued_events", "16384\n"),
-	TEXT(P_INOTIFY, "max_user_instances", "128\n"),
-	TEXT(P_INOTIFY, "max_user_watches", "65536\n"),
-	TEXT(P_KERNEL, "cap_last_cap", "40\n"),
-	SHOW(P_KERNEL, "hostname", show_hostname),
-	TEXT(P_KERNEL, "ngroups_max", "65536\n"),
-	TEXT(P_KERNEL, "osrelease", UFS_OSRELEASE "\n"),
-	TEXT(P_KERNEL, "ostype", "Linux\n"),
-	TEXT(P_KERNEL, "overflowgid", "65534\n"),
-	TEXT(P_KERNEL, "overflowuid", "65534\n"),
-	TEXT(P_KERNEL, "pid_max", "4194304\n"),
-	SUB(P_KERNEL, "random", P_RANDOM),
-	TEXT(P_KERNEL, "randomize_va_space", "0\n"),
-	TEXT(P_KERNEL, "threads-max", "32768\n"),
-	TEXT(P_KERNEL, "version", UFS_OSVERSION "\n"),
-	SHOW(P_RANDOM, "boot_id", show_boot_id),
-	TEXT(P_RANDOM, "entropy_avail", "256\n"),
-	TEXT(P_RANDOM, "poolsize", "256\n"),
-	SHOW(P_RANDOM, "uuid", show_uuid),
-	TEXT(P_VM, "max_map_count", "65530\n"),
-	TEXT(P_VM, "mmap_min_addr", "65536\n"),
-	TEXT(P_VM, "nr_hugepages", "0\n"),
-	TEXT(P_VM, "overcommit_memory", "1\n"),
-	TEXT(P_VM, "swappiness", "0\n"),
-	SUB(P_NET, "core", P_CORE),
-	SUB(P_NET, "ipv4", P_IPV4),
-	TEXT(P_CORE, "rmem_max", "212992\n"),
-	TEXT(P_CORE, "somaxconn", "4096\n"),
-	TEXT(P_CORE, "wmem_max", "212992\n"),
-	TEXT(P_IPV4, "ip_local_port_range", "32768\t60999\n"),
-	TEXT(P_IPV4, "ip_unprivileged_port_start", "0\n"),
-	SUB(S_ROOT, "devices", S_DEVICES),
-	SUB(S_ROOT, "fs", S_FS),
-	SUB(S_ROOT, "kernel", S_KERNEL),
-	SUB(S_DEVICES, "system", S_SYSTEM),
-	SUB(S_SYSTEM, "cpu", S_CPU),
-	SUB(S_CPU, "cpu0", S_CPU0),
-	TEXT(S_CPU, "kernel_max", "0\n"),
-	TEXT(S_CPU, "online", "0\n"),
-	TEXT(S_CPU, "possible", "0\n"),
-	TEXT(S_CPU, "present", "0\n"),
-	SUB(S_KERNEL, "mm", S_MM),
-	SUB(S_MM, "transparent_hugepage", S_THP),
-	TEXT(S_THP, "enabled", "always [madvise] never\n"),
-	TEXT(S_THP, "hpage_pmd_size", "2097152\n"),
-	SUB(S_FS, "cgroup", S_CGROUP),
+#define SHOWS(X) \
+	X(show_cpuinfo) X(show_loadavg) X(show_meminfo) X(show_system_stat) X(show_uptime) X(show_auxv) X(show_cmdline) \
+	X(show_comm) X(show_environ) X(show_limits) X(show_maps) X(show_mountinfo) X(show_mounts) X(show_stat) X(show_statm) \
+	X(show_status) X(show_net_dev) X(show_net_if6) X(show_net_route6) X(show_net_route) X(show_net_sockstat) \
+	X(show_net_inet) X(show_net_unix) X(show_hostname) X(show_boot_id) X(show_uuid)
+#define INDEX(fn) S_##fn,
+#define POINTER(fn) fn,
+enum { S_none, SHOWS(INDEX) };
+static const show_fn shows[] = { NULL, SHOWS(POINTER) };
+
+/* Name and text of each entry, one behind the other, so that an entry needs no pointers. */
+#define PLACE_(line) at_##line
+#define PLACE(line) PLACE_(line)
+#define ENTRY(in, sub, mode, show, name, text) char PLACE(__LINE__)[sizeof(name "\0" text)];
+static const struct strings {
+#include "procfs.def"
+} strings = {
+#define ENTRY(in, sub, mode, show, name, text) name "\0" text,
+#include "procfs.def"
 };
+#define ENTRY(in, sub, mode, show, name, text) { offsetof(struct strings, PLACE(__LINE__)), mode, in, sub, show },
+static const struct pentry entries[] = {
+#include "procfs.def"
+};
+
+const char *pentry_name(const struct pentry *e) { return (const char *)&strings + e->name; }
+
+/* Text of a file or a symbolic link that is always the same; empty: there is none. */
+static const char *text_of(const struct pentry *e)
+{
+	const char *name = pentry_name(e);
+	return name + strlen(name) + 1;
+}
 
 static const struct inode_ops dir_ops, file_ops_ro, file_ops_rw, link_ops, magic_ops;
 static const struct file_ops text_fops;
@@ -164,7 +90,7 @@ static struct pnode *make_entry(const struct pentry *e, const struct pnode *dir)
 	struct pnode *n = make(e, e->sub, e->mode, dir->pid, dir->tid, -1);
 
 	/* These lead to what is open or entered, whatever its name is now. */
-	if (!IS_ERR(n) && e->in == P_PID && (!strcmp(e->name, "cwd") || !strcmp(e->name, "root")))
+	if (!IS_ERR(n) && e->in == P_PID && (!strcmp(pentry_name(e), "cwd") || !strcmp(pentry_name(e), "root")))
 		n->i.ops = &magic_ops;
 	return n;
 }
@@ -258,7 +184,7 @@ static struct inode *pdir_lookup(struct inode *ino, const char *name, size_t len
 	} else {
 		for (u32 i = 0; i < ARRAY_SIZE(entries) && !n; i++) {
 			const struct pentry *e = &entries[i];
-			if (e->in == in && !strncmp(e->name, name, len) && !e->name[len] && !(dir->dir == P_TID && e->sub == P_TASK))
+			if (e->in == in && !strncmp(pentry_name(e), name, len) && !pentry_name(e)[len] && !(dir->dir == P_TID && e->sub == P_TASK))
 				n = make_entry(e, dir);
 		}
 		if (n && in == P_PID && !IS_ERR(n) && !pnode_process(n)) {
@@ -334,7 +260,7 @@ static int pdir_readdir(struct inode *ino, u64 *pos, bool (*emit)(void *, const 
 		const struct pentry *e = &entries[*pos - 2];
 		if (e->in != in || (dir->dir == P_TID && e->sub == P_TASK))
 			continue;
-		if (!emit(arg, e->name, strlen(e->name), number(e, e->sub, dir->pid, dir->tid, -1), e->mode >> 12, *pos + 1))
+		if (!emit(arg, pentry_name(e), strlen(pentry_name(e)), number(e, e->sub, dir->pid, dir->tid, -1), e->mode >> 12, *pos + 1))
 			return 0;
 	}
 	if (*pos < 1000)
@@ -365,14 +291,14 @@ static long plink_readlink(struct inode *ino, char *buf, size_t n)
 			snprintf(buf, n, "%s%s", f->path, f->ino && !f->ino->nlink ? " (deleted)" : "");
 		return strlen(buf);
 	}
-	if (l->e->in == P_ROOT && !l->e->text)
-		return l->e->name[0] == 's' ? snprintf(buf, n, "%d", curproc()->pid) : snprintf(buf, n, "%d/task/%d", curproc()->pid, current()->tid);
+	if (l->e->in == P_ROOT && !*text_of(l->e))
+		return pentry_name(l->e)[0] == 's' ? snprintf(buf, n, "%d", curproc()->pid) : snprintf(buf, n, "%d/task/%d", curproc()->pid, current()->tid);
 	p = pnode_process(l);
 	if (l->e->in == P_PID && (!p || !p->fs))
 		return -ENOENT;
-	if (l->e->text)
-		return MIN(strlcpy(buf, l->e->text, n), n - 1);
-	return MIN(strlcpy(buf, l->e->name[0] == 'c' ? p->fs->cwd : p->exe, n), n - 1);
+	if (*text_of(l->e))
+		return MIN(strlcpy(buf, text_of(l->e), n), n - 1);
+	return MIN(strlcpy(buf, pentry_name(l->e)[0] == 'c' ? p->fs->cwd : p->exe, n), n - 1);
 }
 
 static struct inode *plink_follow(struct inode *ino, char *path)
@@ -397,8 +323,8 @@ static struct inode *plink_follow(struct inode *ino, char *path)
 		p = pnode_process(l);
 		if (!p || !p->fs)
 			return ERR_PTR(-ENOENT);
-		to = l->e->name[0] == 'c' ? p->fs->cwd_ino : p->fs->root ? p->fs->root : root_inode;
-		strlcpy(path, l->e->name[0] == 'c' ? p->fs->cwd : "/", PATH_MAX);
+		to = pentry_name(l->e)[0] == 'c' ? p->fs->cwd_ino : p->fs->root ? p->fs->root : root_inode;
+		strlcpy(path, pentry_name(l->e)[0] == 'c' ? p->fs->cwd : "/", PATH_MAX);
 	}
 	if (to)
 		inode_get(to);
@@ -420,9 +346,9 @@ static long text_read(struct file *f, struct iter *it, u64 *pos)
 		if (n->fd >= 0)
 			show_fdinfo(b, n);
 		else if (n->e->show)
-			n->e->show(b, n);
+			shows[n->e->show](b, n);
 		else
-			text_write(b, n->e->text, strlen(n->e->text));
+			text_write(b, text_of(n->e), strlen(text_of(n->e)));
 		if (b->failed)
 			return -ENOMEM;
 	}

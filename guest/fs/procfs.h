@@ -12,7 +12,8 @@ struct pnode {
 };
 
 typedef void (*show_fn)(struct text *b, struct pnode *n);
-struct pentry { const char *name, *text; show_fn show; u8 in, sub; u16 mode; };
+struct pentry { u16 name, mode; u8 in, sub, show; };
+const char *pentry_name(const struct pentry *e);
 
 struct inode *procfs_create(void);
 struct inode *sysfs_create(void);

@@ -76,8 +76,8 @@ static void address(struct text *b, u8 family, const struct inaddr *a)
 
 void show_net_inet(struct text *b, struct pnode *n)
 {
-	bool tcp = n->e->name[0] == 't';
-	u8 family = n->e->name[3] ? AF_INET6 : AF_INET;
+	bool tcp = pentry_name(n->e)[0] == 't';
+	u8 family = pentry_name(n->e)[3] ? AF_INET6 : AF_INET;
 	u32 line = 0;
 	if (family == AF_INET6)
 		text_printf(b, "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt"
