@@ -90,7 +90,8 @@ func (l *load) wrong(ctx context.Context, r *rand.Rand) {
 		}
 		return
 	}
-	if err != nil || status != paths[path] {
+	// Where the machine is slow, all of it can take as long as the limit.
+	if err != nil || status != paths[path] && status != http.StatusGatewayTimeout {
 		l.fail("misbehave/%s: %d %.200q %v, want %d", path, status, text, err, paths[path])
 	}
 }
