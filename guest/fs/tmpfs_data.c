@@ -170,6 +170,12 @@ static long lower_read(struct tnode *t, struct iter *it, u64 off, u64 n, u64 wan
 	return p ? iter_put(it, p, n) : iter_zero(it, n);
 }
 
+static void touch_atime(struct tnode *t)
+{
+	if (!has_below(t) && t->i.atime_ns <= t->i.mtime_ns)
+		t->i.atime_ns = real_ns();
+}
+
 static long tmpfs_read(struct inode *ino, struct iter *it, u64 off)
 {
 	struct tnode *t = tnode_of(ino);
@@ -181,8 +187,7 @@ static long tmpfs_read(struct inode *ino, struct iter *it, u64 off)
 	left = MIN(it->left, size - off);
 	if (t->low_ptr && !t->root && t->low_end == size) /* an unchanged file of the image */
 		return iter_put(it, t->low_ptr + off, left);
-	if (!has_below(t) && ino->atime_ns <= ino->mtime_ns)
-		ino->atime_ns = real_ns();
+	touch_atime(t);
 	while (left) {
 		u64 in = off & (PAGE_SIZE - 1), n = MIN(left, PAGE_SIZE - in);
 		u8 *page = find_page(t, off >> PAGE_SHIFT);
@@ -322,8 +327,11 @@ static void *tmpfs_page(struct inode *ino, u64 off, bool write)
 	/* A hole gets its page at the first look, so that later writes show in every mapping. */
 	if (!page)
 		page = own_page(t, off >> PAGE_SHIFT, true);
-	if (!IS_ERR(page))
-		page_get(page);
+	if (IS_ERR(page))
+		return page;
+	if (write)
+		ino->mtime_ns = ino->ctime_ns = real_ns();
+	page_get(page);
 	return page;
 }
 
@@ -333,6 +341,7 @@ static int tmpfs_prepare(struct inode *ino)
 	struct tnode *t = tnode_of(ino);
 	int r = t->host && t->low_end ? host_prepare(t) : 0;
 
+	touch_atime(t);
 	for (u64 off = 0; r == -EAGAIN; off += PAGE_SIZE) {
 		void *page = off < t->low_end ? own_page(t, off >> PAGE_SHIFT, true) : NULL;
 		if (!page || IS_ERR(page))

@@ -26,4 +26,7 @@ void console_trace(u32 kind, const void *record, u32 n);
 /* Sleeps until the log takes n bytes more, or its reader is gone. */
 void console_wait_room(u32 n);
 void net_init(void);
+/* net/netlink.c: a message of the kernel to the netlink socket f, if it has room; n 0: only looks. 0, -ENOTSOCK or -EINVAL. */
+struct file;
+int netlink_post(struct file *f, const void *p, size_t n);
 #endif

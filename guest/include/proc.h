@@ -63,6 +63,8 @@ struct thread {
 	u32 rseq_len, rseq_sig;
 	bool rseq_event;         /* lost the CPU: a sequence has to be aborted */
 	u8 policy;               /* SCHED_*, as asked for */
+	u8 prio, rt_prio;        /* real-time priority in force (a PI futex lends one), as asked for; 0 ordinary */
+	bool reset_on_fork;
 	u64 restart_deadline;    /* of a relative sleep that is restarted after a stop; 0 none */
 };
 #define NOT_RUNNING (~0ULL) /* cpu_start of a thread that has not the CPU */

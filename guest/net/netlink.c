@@ -325,3 +325,18 @@ const struct sock_ops netlink_ops = {
 	.bind = nl_bind, .connect = nl_connect, .send = nl_send, .recv = dgram_recv, .poll = nl_poll, .name = nl_name,
 	.from = nl_from, .release = dgram_purge,
 };
+
+int netlink_post(struct file *f, const void *p, size_t n)
+{
+	struct sock *sk = f->priv;
+	if (f->ops != &socket_fops)
+		return -ENOTSOCK;
+	if (sk->ops != &netlink_ops)
+		return -EINVAL;
+	struct skmsg *msg = n && dgram_room(sk, n) ? skmsg_alloc(n) : NULL;
+	if (msg) {
+		memcpy(msg->data, p, n);
+		dgram_deliver(sk, msg);
+	}
+	return 0;
+}

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* vdso_blob.S: the vDSO, built from guest/vdso, as bytes. */
+/* vdso_blob.S: the vDSO, built from guest/vdso, as bytes, with the address it makes system calls at. */
 	.section .rodata
 	.balign	16
 	.globl	vdso_start, vdso_end
 vdso_start:
-	.incbin	"guest/vdso/vdso.so"
+	.incbin	"guest/vdso/vdso.so", 0, 8
+	.quad	syscall_entry
+	.incbin	"guest/vdso/vdso.so", 16
 vdso_end:

@@ -60,7 +60,10 @@ void fwaiter_add(struct fwaiter *w, struct thread *t)
 	w->woken = false;
 	by_page_waiters += w->by_page;
 	pi_waiters += w->pi;
-	list_add_tail(&w->link, fbucket(&w->key));
+	struct list *head = fbucket(&w->key), *l = head->prev;
+	while (l != head && list_entry(l, struct fwaiter, link)->thread->prio < t->prio)
+		l = l->prev;
+	list_add(&w->link, l);
 }
 
 void fwaiter_remove(struct fwaiter *w)

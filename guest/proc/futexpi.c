@@ -2,8 +2,8 @@
 /*
  * futexpi.c: futexes with an owner (PI). The word holds the owner's thread number, FUTEX_WAITERS and FUTEX_OWNER_DIED.
  *
- * Priorities mean nothing on one vCPU with a round-robin queue; what programs rely on is who owns the word. Unlocking
- * hands it to the thread that has waited longest, so a waiter that wakes up owns it already.
+ * Unlocking hands the word to the first waiter (by real-time priority, then by time), so a waiter that wakes up owns it already.
+ * Meanwhile the owner has the first waiter's priority if that is higher than its own.
  */
 #include "futex.h"
 
@@ -54,6 +54,21 @@ static int try_take(u32 *uaddr, bool may_wait, bool waiters, int *owner)
 	}
 }
 
+void futex_lend(struct thread *t)
+{
+	struct fwaiter *w = fwaiter_of_owner(t->tid);
+	int prio = w ? MAX(w->thread->prio, t->rt_prio) : t->rt_prio;
+	if (prio != t->prio)
+		thread_set_prio(t, prio);
+}
+
+static void lend(int tid)
+{
+	struct thread *t = thread_find(tid);
+	if (t)
+		futex_lend(t);
+}
+
 long futex_lock_pi(u32 *uaddr, bool shared, u64 deadline, bool try)
 {
 	struct thread *t = current();
@@ -68,7 +83,9 @@ long futex_lock_pi(u32 *uaddr, bool shared, u64 deadline, bool try)
 	if (r)
 		return r == 1 ? 0 : r;
 	fwaiter_add(&w, t);
+	lend(w.owner);
 	r = fwaiter_sleep(&w, deadline);
+	lend(w.owner);
 	/* Unlike FUTEX_WAIT, a handler never ends the wait: the call goes on after it. */
 	return r == -ERESTARTSYS ? -ERESTARTNOINTR : r;
 }
@@ -99,6 +116,7 @@ static int hand_over(struct mm *mm, u32 *uaddr, const struct fkey *key, u32 flag
 		if (fkey_equal(&o->key, key))
 			o->owner = next->tid;
 	}
+	futex_lend(current());
 	fwaiter_wake(w);
 	return 0;
 }

@@ -29,7 +29,10 @@ extern struct process kernel_process;
 void thread_wake_with(struct thread *t, int result);
 void thread_run(struct thread *t);          /* a stopped or new thread goes on */
 extern struct list dead_threads;
+#define SCHED_FIFO 1
 void thread_requeue(void);                  /* sched_yield */
+void thread_set_prio(struct thread *t, int prio);
+void futex_lend(struct thread *t);          /* t's priority is its own, or that of who waits for a futex it owns */
 
 /* process.c */
 struct process *process_alloc(struct process *parent); /* NULL: no memory. No thread, mm, files, fs, sighand yet */

@@ -129,7 +129,10 @@ struct thread *thread_alloc(struct process *p)
 	list_init(&t->sigqueue);
 	list_add_tail(&t->siblings, &p->threads);
 	list_init(&t->hash);
-	t->policy = current()->policy;
+	if (!current()->reset_on_fork) {
+		t->policy = current()->policy;
+		t->prio = t->rt_prio = current()->rt_prio;
+	}
 	if (p == &kernel_process)
 		return t;
 	if (!p->nthreads++)

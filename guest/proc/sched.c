@@ -20,7 +20,7 @@ static void publish(void)
 /*
  * Who has had least of the CPU comes next: the queue is in order of vrun, CPU time weighed by the nice value. A thread that slept
  * comes back with what it had, but at most CREDIT_NS ahead: it runs before those that always want the CPU and cannot
- * starve them.
+ * starve them. Before all of them come real-time threads, by priority and then by who came first.
  */
 #define CREDIT_NS 3000000ULL
 #define STRETCH_NS 1000000ULL /* of the CPU at a time before a thread that wakes may take it */
@@ -42,17 +42,27 @@ static u64 weigh(const struct thread *t, u64 ns)
 static void charge(struct thread *t, u64 now)
 {
 	t->cpu_ns += now - t->cpu_start;
-	t->vrun += weigh(t, now - t->cpu_start);
+	if (likely(!t->prio))
+		t->vrun += weigh(t, now - t->cpu_start);
 	t->cpu_start = now;
 }
 
-static void enqueue(struct thread *t)
+static bool comes_before(const struct thread *t, const struct list *l, bool front)
+{
+	const struct thread *o = list_entry(l, struct thread, run);
+	if (likely(o->prio == t->prio))
+		return t->prio ? front : t->vrun < o->vrun;
+	return t->prio > o->prio;
+}
+
+/* front: before those of the same real-time priority. */
+static void enqueue(struct thread *t, bool front)
 {
 	struct list *at = percpu.runq.prev;
 	t->state = T_RUNNABLE;
-	if (at != &percpu.runq && t->vrun < list_first(&percpu.runq, struct thread, run)->vrun)
+	if (at != &percpu.runq && comes_before(t, percpu.runq.next, front))
 		at = &percpu.runq;
-	while (at != &percpu.runq && list_entry(at, struct thread, run)->vrun > t->vrun)
+	while (at != &percpu.runq && comes_before(t, at, front))
 		at = at->prev;
 	list_add(&t->run, at);
 	percpu.nrun++;
@@ -70,9 +80,36 @@ static void enqueue_woken(struct thread *t)
 			least = MAX(least, cur->vrun);
 	}
 	t->vrun = MAX(t->vrun, t->flags & TF_FRESH ? MAX(cur->vrun, least) : least - CREDIT_NS);
-	if (now > cur->loses_after && t->vrun < cur->vrun)
+	if (unlikely(t->prio != cur->prio) ? t->prio > cur->prio : !t->prio && now > cur->loses_after && t->vrun < cur->vrun)
 		CTL->preempt = 1;
-	enqueue(t);
+	enqueue(t, false);
+}
+
+void thread_set_prio(struct thread *t, int prio)
+{
+	t->prio = prio;
+	t->vrun = MAX(t->vrun, least);
+	CTL->preempt = 1;
+	if (t->state != T_RUNNABLE || t == current())
+		return;
+	list_del(&t->run);
+	percpu.nrun--;
+	enqueue(t, false);
+}
+
+/* Real-time threads leave the others a slice a second, so that one that never sleeps can still be stopped. */
+#define RT_MAX 950000000ULL
+
+static struct thread *pick(const struct thread *prev, u64 now)
+{
+	static u64 ordinary_ns; /* when no ordinary thread had waited */
+	struct thread *next = list_first(&percpu.runq, struct thread, run);
+	if (likely(!prev->prio || list_entry(percpu.runq.prev, struct thread, run)->prio))
+		ordinary_ns = now;
+	if (next->prio && now - ordinary_ns > RT_MAX)
+		while (next->prio)
+			next = list_entry(next->run.next, struct thread, run);
+	return next;
 }
 
 void sched_init(void)
@@ -112,7 +149,7 @@ void schedule(void)
 		timers_run();
 		now = now_ns();
 	}
-	next = list_first(&percpu.runq, struct thread, run);
+	next = pick(prev, now);
 	list_del(&next->run);
 	percpu.nrun--;
 	publish();
@@ -158,11 +195,13 @@ static void requeue(bool behind)
 	if (list_empty(&percpu.runq))
 		return;
 	charge(t, now_ns());
+	struct thread *first = list_first(&percpu.runq, struct thread, run);
 	/* Behind at least one other, and as many as a slice is worth: it may wait for any of them. */
-	if (behind)
+	if (behind && !t->prio)
 		t->vrun = MAX(MIN(t->vrun + SLICE_NS, list_entry(percpu.runq.prev, struct thread, run)->vrun),
-			      MAX(t->vrun, list_first(&percpu.runq, struct thread, run)->vrun));
-	enqueue(t);
+			      MAX(t->vrun, first->vrun));
+	/* SCHED_FIFO has no slices; who gives way to a higher priority goes on before his equals. */
+	enqueue(t, !behind && (t->policy == SCHED_FIFO || first->prio > t->prio));
 	schedule();
 }
 

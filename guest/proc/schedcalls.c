@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* schedcalls.c: sched_* and priorities. There is one vCPU and one policy that matters, SCHED_OTHER. */
+/* schedcalls.c: sched_* and priorities. There is one vCPU. */
 #include "internal.h"
 #include "syscall.h"
 
-enum { S_OTHER, S_FIFO, S_RR, S_BATCH, S_IDLE = 5, S_DEADLINE = 6 };
+enum { S_OTHER, S_FIFO, S_RR, S_BATCH, S_IDLE = 5, S_DEADLINE = 6 }; /* S_FIFO is SCHED_FIFO */
 #define RESET_ON_FORK 0x40000000
 
 SYSCALL(sched_yield)
@@ -45,23 +45,32 @@ SYSCALL(getcpu)
 	return 0;
 }
 
-/* Real-time policies need a privilege that nobody has here; of the others SCHED_IDLE is the one that differs. */
-static long set_policy(int pid, int policy, int prio, bool keep)
+static bool realtime(int policy) { return policy == S_FIFO || policy == S_RR; }
+
+/* Of the policies that are not for real time, SCHED_IDLE is the one that differs. */
+static long set_policy(int pid, int policy, u32 prio, bool keep)
 {
 	struct thread *t = find(pid);
+	struct process *p = curproc();
+	bool reset = policy & RESET_ON_FORK;
 	if (!t)
 		return -ESRCH;
 	if (keep)
-		policy = t->policy;
-	switch (policy) {
-	case S_OTHER: case S_BATCH: case S_IDLE:
-		if (prio)
-			return -EINVAL;
-		t->policy = policy;
-		return 0;
-	case S_FIFO: case S_RR: return prio < 1 || prio > 99 ? -EINVAL : -EPERM;
-	}
-	return -EINVAL;
+		reset = t->reset_on_fork;
+	policy = keep ? t->policy : policy & ~RESET_ON_FORK;
+	if ((!realtime(policy) && policy != S_OTHER && policy != S_BATCH && policy != S_IDLE) || prio > 99 || realtime(policy) != !!prio)
+		return -EINVAL;
+	u64 most = t->proc->rlim[14].cur; /* RLIMIT_RTPRIO */
+	if (!(p->cap_eff & CAP(23)) &&
+	    ((prio && ((policy != t->policy && !most) || (prio > t->rt_prio && prio > most))) || (t->reset_on_fork && !reset) ||
+	     (p->euid != t->proc->euid && p->euid != t->proc->uid)))
+		return -EPERM;
+	t->policy = policy;
+	t->reset_on_fork = reset;
+	t->rt_prio = prio;
+	thread_set_prio(t, prio);
+	futex_lend(t);
+	return 0;
 }
 
 static long from_user(int pid, int policy, u64 uparam, bool keep)
@@ -69,7 +78,7 @@ static long from_user(int pid, int policy, u64 uparam, bool keep)
 	int prio;
 	if (pid < 0 || !uparam || policy < 0)
 		return -EINVAL;
-	return get_user(prio, uparam) ? -EFAULT : set_policy(pid, policy & ~RESET_ON_FORK, prio, keep);
+	return get_user(prio, uparam) ? -EFAULT : set_policy(pid, policy, prio, keep);
 }
 
 SYSCALL(sched_setparam) { return from_user((int)a, 0, b, true); }
@@ -105,7 +114,7 @@ SYSCALL(sched_setattr)
 	if ((s32)at.policy < 0 || at.flags & ~(u64)FLAGS_KNOWN)
 		return -EINVAL;
 	bool keep = at.flags & KEEP_POLICY, params = !(at.flags & KEEP_PARAMS);
-	long r = set_policy((int)a, at.policy, params ? at.prio : 0, keep);
+	long r = set_policy((int)a, at.policy | (at.flags & 1 ? RESET_ON_FORK : 0), params ? at.prio : 0, keep);
 	if (!r && params && find((int)a)->policy != S_IDLE)
 		find((int)a)->proc->nice = MAX(MIN(at.nice, 19), -20);
 	return r;
@@ -120,6 +129,8 @@ SYSCALL(sched_getattr)
 	if (!t)
 		return -ESRCH;
 	at.policy = t->policy;
+	at.flags = t->reset_on_fork;
+	at.prio = t->rt_prio;
 	at.nice = t->proc->nice;
 	return copy_to_user((void *)b, &at, at.size);
 }
@@ -127,15 +138,16 @@ SYSCALL(sched_getattr)
 SYSCALL(sched_getscheduler)
 {
 	struct thread *t = (int)a < 0 ? NULL : find((int)a);
-	return t ? t->policy : (int)a < 0 ? -EINVAL : -ESRCH;
+	return t ? (t->reset_on_fork ? RESET_ON_FORK : 0) | t->policy : (int)a < 0 ? -EINVAL : -ESRCH;
 }
 
 SYSCALL(sched_getparam)
 {
-	int prio = 0;
 	if ((int)a < 0 || !b)
 		return -EINVAL;
-	return find((int)a) ? put_user(prio, (int *)b) : -ESRCH;
+	struct thread *t = find((int)a);
+	int prio = t ? t->rt_prio : 0;
+	return t ? put_user(prio, (int *)b) : -ESRCH;
 }
 
 static long priority_limit(int policy, int realtime)
@@ -152,10 +164,11 @@ SYSCALL(sched_get_priority_min) { return priority_limit((int)a, 1); }
 
 SYSCALL(sched_rr_get_interval)
 {
-	struct kts ts = ns_to_ts(SLICE_NS);
+	struct thread *t = (int)a < 0 ? NULL : find((int)a);
 	if ((int)a < 0)
 		return -EINVAL;
-	return find((int)a) ? copy_to_user((void *)b, &ts, sizeof(ts)) : -ESRCH;
+	struct kts ts = ns_to_ts(t && t->policy == S_FIFO ? 0 : SLICE_NS);
+	return t ? copy_to_user((void *)b, &ts, sizeof(ts)) : -ESRCH;
 }
 
 /* ---- nice values: of a process, not of a thread ---- */

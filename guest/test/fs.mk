@@ -3,7 +3,7 @@
 
 TESTS += fs_erofs_test fs_calls_test fs_pipe_test fs_random_test fs_limits_test fs_folder_test
 
-FS_SKIP   := poll epoll eventfd timerfd signalfd
+FS_SKIP   := poll epoll eventfd timerfd signalfd mqueue
 FS_SRC    := $(filter-out $(FS_SKIP:%=../fs/%.c),$(wildcard ../fs/*.c))
 FS_OBJ    := $(FS_SRC:../fs/%.c=$(OUT)/fs/%.o) $(OUT)/fs/fs_fake.o $(OUT)/fs/fs_host.o $(OUT)/fs/fs_folder.o $(OUT)/fs/fs_calls.o
 FS_CFLAGS := $(TEST_CFLAGS) -ffreestanding -include fs_env.h

@@ -82,5 +82,17 @@ int main(int argc, char **argv)
 	shared[2 * PG] = 'm';
 	V("written in the hole", peek(look + 2 * PG));
 	V("behind the hole", peek(look + 3 * PG + 100));
+	struct timespec old[2] = { { 1000, 0 }, { 2000, 0 } };
+	struct stat st;
+	munmap(shared, 4 * PG);
+	futimens(fd, old);
+	shared = mmap(NULL, PG, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	fstat(fd, &st);
+	V("not written by mapping", st.st_mtime);
+	OK("read by mapping", st.st_atime > 2000);
+	shared[0] = 't';
+	msync(shared, PG, MS_SYNC);
+	fstat(fd, &st);
+	OK("written through the mapping", st.st_mtime > 2000 && st.st_ctime >= st.st_mtime);
 	return 0;
 }
