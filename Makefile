@@ -110,7 +110,7 @@ setup:
 
 demo:
 	@scripts/setup.sh build
-	@$(MAKE) --no-print-directory build examples
+	@$(MAKE) --no-print-directory build $(B)/examples/thumbnail
 	@scripts/demo.sh
 
 test:

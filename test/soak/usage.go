@@ -27,6 +27,8 @@ func allowed(what string, first int64) int64 {
 	switch {
 	case strings.HasPrefix(what, "guest node"):
 		return 48 * mib // V8 lets its heap grow before it looks through all of it
+	case strings.HasPrefix(what, "guest go"):
+		return 12 * mib // Go takes memory in steps, and collects when it has doubled
 	case strings.HasPrefix(what, "guest "):
 		return first/10 + 2*mib
 	case strings.HasPrefix(what, "libos "):
