@@ -23,6 +23,7 @@ func TestMain(m *testing.M) {
 	addOutbound(programs)
 	addHostile(programs)
 	addFiles(programs)
+	addJobs(programs)
 	if len(os.Args) > 1 && os.Args[1] == "tender" {
 		os.Exit(server.Main(func(name string, device *os.File) (monitor.Monitor, error) {
 			if name == "kvm" {
