@@ -113,6 +113,7 @@ const (
 	MsgSpawn     = 23
 	MsgEnded     = 38
 	MsgTrace     = 39
+	MsgTerminal  = 40
 )
 
 // Kinds of MsgTrace, what its records take, and what they hold of arguments.
@@ -331,6 +332,17 @@ type Addr struct {
 	Port   uint16
 	Scope  uint32
 	Addr   [16]byte
+}
+
+// Terminal is struct ufs_terminal.
+type Terminal struct {
+	Iflag uint32
+	Oflag uint32
+	Lflag uint32
+	Rows  uint16
+	Cols  uint16
+	Cc    [19]uint8
+	Pad   uint8
 }
 
 // FileReq is struct ufs_file_req.

@@ -56,4 +56,5 @@ const (
 	MsgSize         = uint64(unsafe.Sizeof(Msg{}))
 	TraceSize       = uint64(unsafe.Sizeof(Trace{}))
 	AddrSize        = uint64(unsafe.Sizeof(Addr{}))
+	TerminalSize    = uint64(unsafe.Sizeof(Terminal{}))
 )

@@ -164,6 +164,8 @@
 
 /* Streams 0, 1, 2 exist from the start: console. 0: monitor -> guest stdin; 1, 2: guest -> monitor. The monitor's EOF of 0 and RESET of 1
  * and 2 have in arg the errno that reading and writing failed with on the host; 0: the end, and nobody reads any more (EPIPE). */
+#define UFS_MSG_TERMINAL 40 /* both: the terminal that a console stream is; payload struct ufs_terminal. To the guest: as it is, once before anything
+                             * is read, and again when its size changes. To the monitor: how input, output and editing are to be now */
 #define UFS_CONN_STDIN  0
 #define UFS_CONN_STDOUT 1
 #define UFS_CONN_STDERR 2
@@ -347,6 +349,17 @@ struct ufs_addr {
 	ufs_u16 port;       /* host byte order */
 	ufs_u32 scope;      /* 0 */
 	ufs_u8  addr[16];   /* network byte order; IPv4 in the first four, the rest 0 */
+};
+
+/* A terminal, as struct termios has it; the size is the monitor's word only. */
+struct ufs_terminal {
+	ufs_u32 iflag;
+	ufs_u32 oflag;
+	ufs_u32 lflag;
+	ufs_u16 rows;
+	ufs_u16 cols;
+	ufs_u8  cc[19];
+	ufs_u8  pad;
 };
 
 struct ufs_file_req {

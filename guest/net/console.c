@@ -19,9 +19,14 @@ struct console {
 };
 static struct console cons[3];
 
-/* One terminal, whichever of the three show it. The real line discipline is the host's: what is set here is only kept. */
-static struct termios term;
+/* One terminal, whichever of the three show it. The real line discipline is the host's, which is told what is set here. */
+static struct termios term = {
+	.c_iflag = ICRNL | IXON, .c_oflag = OPOST | ONLCR, .c_cflag = B38400 | CS8 | CREAD,
+	.c_lflag = ISIG | ICANON | ECHO | ECHOE | ECHOK | ECHOCTL | ECHOKE | IEXTEN,
+	.c_cc = { 3, 28, 127, 21, 4, 0, 1, 0, 17, 19, 26, 0, 18, 15, 23, 22 },
+};
 static u16 winsize[4] = { 24, 80, 0, 0 };
+static bool term_told; /* the monitor has one, and wants to hear */
 static int foreground;
 
 static struct console *console(u32 conn)
@@ -36,6 +41,46 @@ static struct console *console(u32 conn)
 }
 
 static bool is_tty(struct console *c) { return BOOT->flags >> c->x.conn & UFS_BOOT_STDIN_TTY; }
+
+/* What is common to struct termios and termios2. */
+#define TERMIOS_SIZE 36
+
+static int front(void) { return foreground ? foreground : init_process ? init_process->pgid : 0; }
+
+static void terminal_is(const struct spans *s)
+{
+	struct ufs_terminal t;
+	if (s->n + s->n2 != sizeof(t))
+		return;
+	memcpy(&t, s->p, s->n);
+	memcpy((u8 *)&t + s->n, s->p2, s->n2);
+	bool resized = (t.rows != winsize[0] || t.cols != winsize[1]) && t.rows && t.cols;
+	if (resized) {
+		winsize[0] = t.rows;
+		winsize[1] = t.cols;
+	}
+	if (term_told) { /* the modes are the program's by now */
+		if (resized && front())
+			signal_send_group(front(), SIGWINCH);
+		return;
+	}
+	term_told = true;
+	term.c_iflag = t.iflag;
+	term.c_oflag = t.oflag;
+	term.c_lflag = t.lflag;
+	memcpy(term.c_cc, t.cc, sizeof(t.cc));
+}
+
+static long terminal_set(struct console *c, u64 arg)
+{
+	long r = copy_from_user(&term, (void *)arg, TERMIOS_SIZE);
+	if (r || !term_told)
+		return r;
+	struct ufs_terminal t = { .iflag = term.c_iflag, .oflag = term.c_oflag, .lflag = term.c_lflag };
+	memcpy(t.cc, term.c_cc, sizeof(t.cc));
+	queue_control_data(UFS_MSG_TERMINAL, c->x.conn, 0, &t, sizeof(t));
+	return 0;
+}
 
 void console_message(const struct ufs_msg *m, const struct spans *s)
 {
@@ -54,6 +99,9 @@ void console_message(const struct ufs_msg *m, const struct spans *s)
 	case UFS_MSG_CREDIT:
 		xs_credit(&c->x, m->arg);
 		break;
+	case UFS_MSG_TERMINAL:
+		terminal_is(s);
+		return;
 	case UFS_MSG_EOF:
 	case UFS_MSG_RESET:
 		c->eof = true;
@@ -173,9 +221,6 @@ static u32 console_poll(struct file *f, struct poll_table *pt)
 	return bits;
 }
 
-/* What is common to struct termios and termios2. */
-#define TERMIOS_SIZE 36
-
 static long console_ioctl(struct file *f, u64 cmd, u64 arg)
 {
 	struct console *c = f->priv;
@@ -183,19 +228,20 @@ static long console_ioctl(struct file *f, u64 cmd, u64 arg)
 		return put_user((int)side(f, UFS_CONN_STDIN)->x.rx.len, arg);
 	if (!is_tty(c))
 		return -ENOTTY;
+	queue_poll(); /* how the terminal is may just have come */
 	switch (cmd) {
 	case TCGETS:
 		return copy_to_user((void *)arg, &term, TERMIOS_SIZE);
 	case TCSETS:
 	case TCSETSW:
 	case TCSETSF:
-		return copy_from_user(&term, (void *)arg, TERMIOS_SIZE);
+		return terminal_set(c, arg);
 	case TIOCGWINSZ:
 		return copy_to_user((void *)arg, winsize, sizeof(winsize));
 	case TIOCSWINSZ:
 		return copy_from_user(winsize, (void *)arg, sizeof(winsize));
 	case TIOCGPGRP:
-		return put_user(foreground ? foreground : init_process->pgid, arg);
+		return put_user(front(), arg);
 	case TIOCSPGRP: {
 		int pg;
 		if (get_user(pg, arg))
@@ -242,11 +288,6 @@ bool console_is_ctty(void)
 
 void console_open_std(struct fdtable *t)
 {
-	term = (struct termios){
-		.c_iflag = ICRNL | IXON, .c_oflag = OPOST | ONLCR, .c_cflag = B38400 | CS8 | CREAD,
-		.c_lflag = ISIG | ICANON | ECHO | ECHOE | ECHOK | ECHOCTL | ECHOKE | IEXTEN,
-		.c_cc = { 3, 28, 127, 21, 4, 0, 1, 0, 17, 19, 26, 0, 18, 15, 23, 22 },
-	};
 	for (int fd = 0; fd < 3; fd++) {
 		struct console *c = console(fd);
 		bool tty = is_tty(c);

@@ -178,6 +178,7 @@ static void dispatch(const struct ufs_msg *m)
 	case UFS_MSG_CREDIT:
 	case UFS_MSG_CONNECTED:
 	case UFS_MSG_ERROR:
+	case UFS_MSG_TERMINAL:
 		if (m->conn < UFS_CONN_FIRST)
 			console_message(m, &s);
 		else if (!flow_message(m, &s) && !job_message(m, &s))

@@ -15,6 +15,7 @@ struct process *init_process;
 static struct process proc1;
 u64 fake_now = 1000000000;
 int sigpipes, signals, bells, idles;
+void signal_send_group(int pgid, int signo) { }
 u64 last_signal;
 bool oom, monitor_lazy;
 

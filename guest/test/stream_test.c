@@ -348,6 +348,30 @@ static void console(void)
 	EQ(fake_write(2, buf, 10), -ENOSPC);
 	EQ(sigpipes, 1);
 	EQ(fake_ioctl(1, 0x5401, buf), -ENOTTY);
+	/* a terminal: its modes count the first time, its size always, and only whole messages */
+	struct ufs_terminal t = { .lflag = 8, .rows = 40, .cols = 132 };
+	((struct ufs_boot *)BOOT)->flags |= UFS_BOOT_STDOUT_TTY;
+	monitor_put(UFS_MSG_TERMINAL, 1, 0, &t, sizeof(t) - 1);
+	EQ(fake_ioctl(1, 0x5401, buf), 0);
+	EQ(((u32 *)buf)[3] == 8, false);
+	monitor_put(UFS_MSG_TERMINAL, 1, 0, &t, sizeof(t));
+	EQ(fake_ioctl(1, 0x5401, buf), 0);
+	EQ(((u32 *)buf)[3], 8);
+	EQ(fake_ioctl(1, 0x5413, buf), 0);
+	EQ(((u16 *)buf)[0], 40);
+	t.rows = 50, t.lflag = 9;
+	monitor_put(UFS_MSG_TERMINAL, 1, 0, &t, sizeof(t));
+	EQ(fake_ioctl(1, 0x5413, buf), 0);
+	EQ(((u16 *)buf)[0], 50);
+	EQ(fake_ioctl(1, 0x5401, buf), 0);
+	EQ(((u32 *)buf)[3], 8);
+	((u32 *)buf)[3] = 10;
+	EQ(fake_ioctl(1, 0x5402, buf), 0);
+	while (monitor_get(&g) && g.type == UFS_MSG_DATA)
+		;
+	EQ(g.type, UFS_MSG_TERMINAL);
+	EQ(g.conn, 1);
+	((struct ufs_boot *)BOOT)->flags &= ~UFS_BOOT_STDOUT_TTY;
 	monitor_put(UFS_MSG_SIGNAL, 0, 15, NULL, 0);
 	queue_poll();
 	EQ(signals, 1);

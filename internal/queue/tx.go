@@ -77,6 +77,11 @@ func check(m Msg, used uint64) error {
 			return corrupt("tx", "message of type %d with %d bytes of payload", m.Type, m.Len)
 		}
 		return nil
+	case abi.MsgTerminal:
+		if uint64(m.Len) != abi.TerminalSize {
+			return corrupt("tx", "message of type %d with %d bytes of payload", m.Type, m.Len)
+		}
+		return nil
 	case abi.MsgConnect:
 		if uint64(m.Len) != abi.AddrSize {
 			return corrupt("tx", "message of type %d with %d bytes of payload", m.Type, m.Len)

@@ -20,10 +20,10 @@ type relaying struct {
 	quit    chan struct{}
 }
 
-func relay(t *tender.Tender) *relaying {
+func relay(t *tender.Tender, tty *terminal) *relaying {
 	r := &relaying{signals: make(chan os.Signal, 16), target: make(chan *tender.Instance, 1), quit: make(chan struct{})}
-	signal.Notify(r.signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGTSTP)
-	go r.loop(t)
+	signal.Notify(r.signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGTSTP, unix.SIGWINCH)
+	go r.loop(t, tty)
 	return r
 }
 
@@ -34,7 +34,7 @@ func (r *relaying) stop() {
 	close(r.quit)
 }
 
-func (r *relaying) loop(t *tender.Tender) {
+func (r *relaying) loop(t *tender.Tender, tty *terminal) {
 	var i *tender.Instance
 	select {
 	case i = <-r.target:
@@ -45,7 +45,7 @@ func (r *relaying) loop(t *tender.Tender) {
 		select {
 		case s := <-r.signals:
 			if s == unix.SIGTSTP {
-				suspend(t)
+				suspend(t, tty)
 			} else if n, ok := s.(syscall.Signal); ok {
 				i.Signal(int(n))
 			}
@@ -56,11 +56,13 @@ func (r *relaying) loop(t *tender.Tender) {
 }
 
 // suspend stops the tender, which is in a session of its own, and then this process, as the terminal asks.
-func suspend(t *tender.Tender) {
+func suspend(t *tender.Tender, tty *terminal) {
 	_ = unix.Kill(t.PID(), unix.SIGSTOP)
+	again := tty.restore()
 	// To this very thread: sent to the process, the signal may stop another first, and the next line would run too early.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	_ = unix.Tgkill(unix.Getpid(), unix.Gettid(), unix.SIGSTOP)
+	again()
 	_ = unix.Kill(t.PID(), unix.SIGCONT)
 }

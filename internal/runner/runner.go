@@ -77,7 +77,9 @@ func Run(ctx context.Context, o Options) (int, error) {
 		return 0, err
 	}
 	defer t.Close()
-	signals := relay(t)
+	tty := openTerminal(&o)
+	defer tty.restore()
+	signals := relay(t, tty)
 	defer signals.stop()
 	i, err := t.BootWith(ctx, tender.BootOptions{ID: "run", Hostname: hostname, Stdin: valid(o.Stdin), Stdout: valid(o.Stdout), Stderr: valid(o.Stderr)})
 	if err != nil {

@@ -20,6 +20,7 @@ type console struct {
 	epfd int
 	in   source
 	out  [2]sink
+	tty  terminal
 	emit func(stream uint8, p []byte) bool // an Output event; false: not now
 }
 
@@ -66,6 +67,7 @@ func newConsole(l *link, epfd int, stdio [3]int, emit func(uint8, []byte) bool) 
 	c.in = source{fd: stdio[0], credit: abi.ConnWindow, kind: c.add(stdio[0], abi.ConnStdin)}
 	c.in.ready = c.in.kind == kindPlain
 	c.in.oweEOF = stdio[0] < 0
+	c.tty = findTerminal(stdio)
 	for i := range c.out {
 		id := uint32(abi.ConnStdout + i)
 		c.out[i] = sink{id: id, fd: stdio[1+i], window: abi.ConnWindow, kind: c.add(stdio[1+i], id)}
@@ -150,6 +152,9 @@ func (c *console) service() error {
 		if err := c.write(&c.out[i]); err != nil {
 			return err
 		}
+	}
+	if err := c.tty.service(c.link, c.idle()); err != nil {
+		return err
 	}
 	return c.read()
 }

@@ -46,6 +46,8 @@ func (in *instance) consoleMessage(typ uint16, conn, arg uint32, payload []byte)
 		return in.console.data(conn, payload, uint32(len(payload)))
 	case abi.MsgTrace:
 		return in.console.data(conn, calltrace.Line(arg, payload), abi.TraceCredit)
+	case abi.MsgTerminal:
+		return in.console.setTerminal(payload)
 	case abi.MsgCredit:
 		return in.console.grant(conn, arg)
 	case abi.MsgReset, abi.MsgEOF:

@@ -113,6 +113,11 @@ func (s *Server) dispatch(m wire.Message, fds []int) (done bool, err error) {
 		s.kill(m.Instance, m.Reason)
 	case *wire.Signal:
 		s.with(m.Instance, func(in *instance) {
+			if unix.Signal(m.Signo) == unix.SIGWINCH && in.console.tty.fd >= 0 { // the guest knows who has to hear of it
+				in.console.tty.tell = true
+				in.command(in.console.service())
+				return
+			}
 			in.signals |= 1 << (m.Signo - 1)
 			in.command(in.sendSignals())
 		})
