@@ -82,7 +82,26 @@ static u32 mq_poll(struct file *f, struct poll_table *pt)
 	return (q->at.cur ? POLL_IN : 0) | (q->at.cur < q->at.max ? POLL_OUT : 0);
 }
 
-static const struct file_ops mq_fops = { .poll = mq_poll, .release = mq_release, .seek = noop_seek, .name = "mqueue" };
+/* Its state, as text. */
+static long mq_read(struct file *f, struct iter *it, u64 *pos)
+{
+	struct mqueue *q = f->priv;
+	char s[96];
+	u64 bytes = 0, n;
+
+	list_for_each(l, &q->msgs)
+		bytes += list_entry(l, struct msg, link)->len;
+	n = snprintf(s, sizeof(s), "QSIZE:%-10lu NOTIFY:%-5d SIGNO:%-5d NOTIFY_PID:%-6d\n", (unsigned long)bytes,
+		     q->sock ? 2 : q->pid && !q->signo, q->pid ? q->signo : 0, q->pid);
+	if (*pos >= n)
+		return 0;
+	long r = iter_put(it, s + *pos, MIN(it->left, n - *pos));
+	if (r > 0)
+		*pos += r;
+	return r;
+}
+
+static const struct file_ops mq_fops = { .read = mq_read, .poll = mq_poll, .release = mq_release, .seek = noop_seek, .name = "mqueue" };
 
 /* The queue called uname or NULL; its name in name. */
 static struct mqueue *find(u64 uname, char *name)

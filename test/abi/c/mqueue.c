@@ -89,7 +89,8 @@ static void order(mqd_t q)
 	struct pollfd p = { .fd = q, .events = POLLIN | POLLOUT };
 	struct timespec past = { 1, 0 }, bad = { 1, 1000000000 };
 	struct mq_attr at, set = { .mq_flags = O_NONBLOCK, .mq_maxmsg = 9 };
-	char buf[64];
+	char buf[128];
+	ssize_t n;
 
 	T("poll empty", poll(&p, 1, 0));
 	OK("only room", p.revents == POLLOUT);
@@ -111,6 +112,9 @@ static void order(mqd_t q)
 	set.mq_flags = O_APPEND;
 	T("set others", mq_setattr(q, &set, NULL));
 	T("send to a full one", mq_send(q, "four", 5, 0));
+	n = read(q, buf, sizeof(buf) - 1);
+	buf[n < 0 ? 0 : n] = 0;
+	S("state", buf);
 	got("receive into too little", q, 15);
 	got("first", q, 64);
 	got("second", q, 64);
