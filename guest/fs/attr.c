@@ -264,8 +264,10 @@ SYSCALL(fallocate)
 		if (r < 0)
 			return r;
 	}
+	file_get(file); /* the edges of a hole may have to be read from the host */
 	r = tmpfs_fallocate(file->ino, b, c, d);
 	if (!r)
 		notify(file->ino, IN_MODIFY);
+	file_put(file);
 	return r;
 }

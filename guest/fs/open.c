@@ -70,7 +70,7 @@ bool inode_running(const struct inode *ino)
 {
 	bool yes = false;
 
-	if (!(ino->mode & 0111))
+	if (!ino->ran)
 		return false;
 	for (struct list *l = process_list.next; l != &process_list && !yes; l = l->next) {
 		struct process *p = list_entry(l, struct process, all);

@@ -11,6 +11,7 @@
 struct inode {
 	const struct inode_ops *ops;
 	u32 refs, mode, nlink, uid, gid;   /* mode with S_IFMT */
+	bool ran;                          /* was executed: may be the program of a process */
 	u64 ino, dev, rdev, size, blocks;
 	u64 atime_ns, mtime_ns, ctime_ns;
 	void *priv;

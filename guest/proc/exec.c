@@ -144,8 +144,10 @@ static struct file *open_program(const char *path, struct strings *args, char *f
 			return ERR_PTR(got);
 		}
 		got = file_read_kernel(f, head, sizeof(head), 0);
-		if (got < 2 || head[0] != '#' || head[1] != '!')
+		if (got < 2 || head[0] != '#' || head[1] != '!') {
+			f->ino->ran = true;
 			return f;
+		}
 		file_put(f);
 		long r = script_args(head, got, final, args, interp);
 		if (r)
@@ -245,6 +247,8 @@ static long exec_strings(const char *path, struct strings *args, struct strings 
 	if (!r) {
 		mm = first ? mm_boot : mm_create();
 		r = mm ? load(mm, e, path, args, env, &l) : -ENOMEM;
+		if (!r && p->exec_waiter) /* another thread was first while this one waited for the file, and has ended it */
+			r = -EINTR;
 		if (r && mm && !first)
 			mm_put(mm);
 	}

@@ -254,6 +254,8 @@ static void busy(void)
 	T("write while it runs", open("prog", O_WRONLY));
 	T("truncate while it runs", truncate("prog", 0));
 	T("truncating open", open("prog", O_RDONLY | O_TRUNC));
+	T("no program any more", chmod("prog", 0600));
+	T("but it runs", truncate("prog", 0));
 	T("read while it runs", open("prog", O_RDONLY) >= 0);
 	T("rename while it runs", rename("prog", "prog2"));
 	T("unlink while it runs", unlink("prog2"));
