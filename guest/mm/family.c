@@ -8,6 +8,9 @@
  * writable, stands in memory for one of them, the resident, and in a copy for each other. mm_activate() exchanges the bytes,
  * a tenth of a microsecond a page.
  *
+ * Processes with more of such pages than are exchanged in a hurry are write-protected first: then what is written becomes a spot, one fault for
+ * a few neighbours (family_write()). It stays writable afterwards, so the next fork knows which pages the program writes.
+ *
  * While a family lasts its page tables and mappings do not change, but for pages that look the same to all (family_fault()).
  * Whoever wants to change something leaves first, with page tables of its own made of its copies (family_leave()), unless it is the
  * oldest: then the others leave. A process that ends or starts another program has nothing to take along.
@@ -17,7 +20,9 @@
 #include "fs.h"
 #include "platform.h"
 
-#define SPOTS_MAX 512          /* 4 KiB pages' worth; more is copied when written (fork.c) */
+#define SPOTS_MAX 1024          /* 4 KiB pages' worth at a fork; with more all start write-protected */
+#define SPOTS_MORE 1024         /* that writing may add */
+#define WRITE_AROUND 2         /* pages that become spots together: as many as a shadow MMU looks at together */
 #define SWAP_CHEAP 192         /* pages that are exchanged sooner than page tables are changed */
 #define SWAP_PATIENCE 8192     /* pages exchanged before larger families part: about what that costs */
 
@@ -26,8 +31,8 @@ struct spot { u64 va; char *page; u64 size; };
 struct family {
 	struct list members;       /* the oldest first: it keeps the page tables */
 	struct mm *resident;       /* NULL: the one that was has ended */
-	u32 count, pages, swapped;
-	struct spot spots[];       /* in order of address */
+	u32 count, pages, swapped, room;
+	struct spot spots[];       /* in order of address: all leaves that private mappings may write to */
 };
 
 /* swap.S */
@@ -38,6 +43,13 @@ struct scan { struct family *f; u32 n; u64 pages; bool ok; const struct vma *v; 
 static bool is_spot(const struct vma *v, u64 e)
 {
 	return vma_private(v) && (e & PTE_W);
+}
+
+static void protect_leaf(struct mm *mm, u64 *e, u64 va, int level, void *arg)
+{
+	if (*e & PTE_W)
+		pt_stale(mm, va, level_size(level));
+	*e &= ~PTE_W;
 }
 
 static void count_leaf(struct mm *mm, u64 *e, u64 va, int level, void *arg)
@@ -68,17 +80,24 @@ static struct family *family_new(struct mm *mm)
 {
 	struct scan s = { .ok = true };
 	scan(mm, &s);
-	if (!s.ok || s.pages > SPOTS_MAX)
-		return NULL;
-	struct family *f = kzalloc(sizeof(*f) + s.n * sizeof(f->spots[0]));
+	u32 most = s.pages > SPOTS_MAX ? 0 : s.n, room = most + (most == s.n ? SPOTS_MORE / 8 : SPOTS_MORE);
+	struct family *f = s.ok ? kmalloc(sizeof(*f) + room * sizeof(f->spots[0])) : NULL;
 	if (!f)
 		return NULL;
+	*f = (struct family){ .resident = mm, .room = room };
+	if (s.n != most) {
+		for (struct vma *v = vma_find(mm, 0); v; v = vma_find(mm, v->end))
+			if (vma_private(v))
+				pt_each(mm, v->start, v->end, protect_leaf, NULL);
+		pt_flush(mm);
+		s.n = s.pages = 0;
+	}
 	list_init(&f->members);
-	f->resident = mm;
 	f->count = s.n;
 	f->pages = s.pages;
 	s = (struct scan){ .f = f };
-	scan(mm, &s);
+	if (f->count)
+		scan(mm, &s);
 	list_add_tail(&mm->kin, &f->members);
 	mm->fam = f;
 	return f;
@@ -86,7 +105,7 @@ static struct family *family_new(struct mm *mm)
 
 /* The copies of the child that ended last, for the next one: a shell starts one after the other. So what the children's programs
  * get lies in the same place each time, where the shadow has it already. */
-static struct { char **copies; u32 count; } spare;
+static struct { char **copies; u32 count, room; } spare;
 
 static void copies_drop(char **copies, u32 n)
 {
@@ -117,6 +136,7 @@ static void copies_free(struct mm *mm, const struct family *f)
 	if (mm->copies && !spare.copies && !memory_scarce() && all_single(mm, f)) {
 		spare.copies = mm->copies;
 		spare.count = f->count;
+		spare.room = f->room;
 	} else {
 		copies_drop(mm->copies, f->count);
 	}
@@ -125,11 +145,11 @@ static void copies_free(struct mm *mm, const struct family *f)
 
 static bool copies_make(struct mm *mm, const struct family *f)
 {
-	if (spare.copies && spare.count == f->count && f->count == f->pages) {
+	if (spare.copies && spare.count == f->count && spare.room == f->room && f->count == f->pages) {
 		mm->copies = spare.copies;
 		spare.copies = NULL;
 	} else {
-		mm->copies = kzalloc((f->count + 1) * sizeof(mm->copies[0]));
+		mm->copies = kzalloc(f->room * sizeof(mm->copies[0]));
 	}
 	if (!mm->copies)
 		return false;
@@ -162,6 +182,7 @@ static void family_check(struct family *f)
 static void family_remove(struct mm *mm)
 {
 	struct family *f = mm->fam;
+
 	if (f->resident == mm)
 		f->resident = NULL;
 	copies_free(mm, f);
@@ -245,7 +266,8 @@ static void prepare_leaf(struct mm *from, u64 *e, u64 va, int level, void *arg)
 			l->failed = true;
 		level = 0;
 	}
-	if (!l->failed && !pt_make(l->to, va, level))
+	/* Kept page tables may have an empty one where a large leaf goes. */
+	if (!l->failed && ((level && !pt_make_room(l->to, va)) || !pt_make(l->to, va, level)))
 		l->failed = true;
 }
 
@@ -329,6 +351,98 @@ char *family_page(struct mm *mm, u64 va, u64 *left)
 		}
 	}
 	return NULL;
+}
+
+/* One more spot, which has the same bytes for all. page is in the page tables, or will be. */
+static bool spot_add(struct family *f, u64 va, char *page)
+{
+	u32 i = f->count;
+	if (i == f->room)
+		return false;
+	list_for_each(l, &f->members) {
+		struct mm *m = list_entry(l, struct mm, kin);
+		if (m->copies && !(m->copies[i] = anon_page()))
+			goto undo;
+		if (m->copies)
+			memcpy(m->copies[i], page, PAGE_SIZE);
+	}
+	while (i && f->spots[i - 1].va > va)
+		i--;
+	list_for_each(l, &f->members) {
+		char **c = list_entry(l, struct mm, kin)->copies, *last = c ? c[f->count] : NULL;
+		if (c) {
+			memmove(&c[i + 1], &c[i], (f->count - i) * sizeof(*c));
+			c[i] = last;
+		}
+	}
+	memmove(&f->spots[i + 1], &f->spots[i], (f->count - i) * sizeof(f->spots[0]));
+	f->spots[i] = (struct spot){ va, page, PAGE_SIZE };
+	f->count++;
+	f->pages++;
+	return true;
+undo:
+	list_for_each(l, &f->members) {
+		struct mm *m = list_entry(l, struct mm, kin);
+		if (m->copies && m->copies[i])
+			page_put(m->copies[i]);
+		if (m->copies)
+			m->copies[i] = NULL;
+	}
+	return false;
+}
+
+/* The page at va, which is not a spot, becomes one. */
+static bool spot_make(struct mm *mm, const struct vma *v, u64 va)
+{
+	u64 *e = pt_make(mm, va, 0);
+	if (!e)
+		return false;
+	bool live = pte_live(*e), own = live && in_ram(*e) && page_refs(pte_page(*e)) == 1;
+	char *page = own ? pte_page(*e) : page_alloc(0, PG_USER | (live ? 0 : PG_ZERO));
+	if (page && live && !own)
+		memcpy(page, pte_page(*e), PAGE_SIZE);
+	if (!page || !spot_add(mm->fam, va, page)) {
+		if (page && !own)
+			page_put(page);
+		return false;
+	}
+	u64 leaf = pt_leaf(v, virt_to_phys(page), true);
+	if (own)
+		*e = leaf;
+	else
+		pt_set(mm, e, va, 0, leaf);
+	return true;
+}
+
+/*
+ * The page at va, in a private mapping, may be written from now on; what is written is seen by mm alone. False: not here,
+ * mm has to leave. Never sleeps.
+ */
+bool family_write(struct mm *mm, const struct vma *v, u64 va)
+{
+	struct family *f = mm->fam;
+	u64 lo = ALIGN_DOWN(va, WRITE_AROUND * PAGE_SIZE), rss = mm->rss;
+	int level;
+	u64 *e = pt_find(mm, va, &level);
+	if (!vma_private(v) || !(v->flags & VM_WRITE) || memory_scarce() || (!pte_live(*e) && v->file))
+		return false;
+	if (*e & PTE_W && pte_live(*e))
+		return true;
+	if (level && pte_live(*e) && pt_split(mm, va | PAGE_SIZE))
+		return false;
+	if (!spot_make(mm, v, va))
+		return false;
+	for (u64 at = MAX(lo, v->start); at < MIN(lo + WRITE_AROUND * PAGE_SIZE, v->end); at += PAGE_SIZE) {
+		e = pt_find(mm, at, &level);
+		if (!(*e & PTE_W) && (pte_live(*e) || !v->file) && !spot_make(mm, v, at))
+			break;
+	}
+	/* A fault that sleeps must not go on with what it found. */
+	list_for_each(l, &f->members)
+		list_entry(l, struct mm, kin)->seq++;
+	family_rss(mm, rss);
+	pt_flush(mm);
+	return true;
 }
 
 bool family_fault(struct mm *mm, const struct vma *v, bool write)

@@ -5,6 +5,7 @@
 #include "proc.h"
 
 #define RLIMIT_STACK 3
+#define OWN_AROUND 8
 
 /* Below this much free memory a touch maps one page, not its neighbours too. */
 bool memory_scarce(void)
@@ -49,17 +50,38 @@ static struct vma *vma_for_access(struct mm *mm, u64 addr)
 	return (v->flags & VM_GROWSDOWN) && grow_stack(mm, v, addr) ? v : NULL;
 }
 
+/* Who writes to a page after a fork writes to its neighbours too: one fault for all of them. */
+static void own_around(struct mm *mm, struct vma *v, u64 va)
+{
+	u64 lo = ALIGN_DOWN(va, OWN_AROUND * PAGE_SIZE), hi = MIN(lo + OWN_AROUND * PAGE_SIZE, v->end);
+	for (u64 at = MAX(lo, v->start); at < hi && (v->flags & VM_WRITE); at += PAGE_SIZE) {
+		int level;
+		u64 *e = pt_find(mm, at, &level);
+		if (level || !pte_live(*e) || *e & PTE_W || !in_ram(*e))
+			continue;
+		if (page_refs(pte_page(*e)) == 1)
+			*e = pt_leaf(v, *e & PTE_ADDR, true); /* a right more needs no flush */
+		else if (!v->file && (memory_scarce() || anon_copy(mm, v, at, e)))
+			break;
+	}
+}
+
 /* A write to a page that is present, but not writable for it. */
 static int fault_present(struct mm *mm, struct vma *v, u64 va, u64 *e, int level)
 {
 	if (!vma_private(v))
 		return *e & PTE_W ? 0 : file_fault_write(mm, v, va);
-	if (!in_ram(*e) || page_refs(pte_page(*e)) > 1)
-		return v->file ? file_fault_write(mm, v, va) : anon_copy(mm, v, va, e);
+	if (!in_ram(*e) || page_refs(pte_page(*e)) > 1) {
+		int r = v->file ? file_fault_write(mm, v, va) : anon_copy(mm, v, va, e);
+		if (!r)
+			own_around(mm, v, va);
+		return r;
+	}
 	u64 leaf = pt_leaf(v, *e & PTE_ADDR, true) | (*e & PTE_HUGE);
 	if (leaf != *e) {
 		*e = leaf;
 		pt_stale(mm, ALIGN_DOWN(va, level_size(level)), level_size(level));
+		own_around(mm, v, va);
 	}
 	return 0;
 }
@@ -85,17 +107,23 @@ static bool allowed(const struct vma *v, u64 error)
 static int fault_once(struct mm *mm, u64 addr, u64 error, int *code)
 {
 	struct vma *v = vma_find(mm, addr);
-	u64 before = mm->rss;
-	if (mm->fam && (!v || v->start > addr || !family_fault(mm, v, error & FAULT_WRITE)) && family_leave(mm))
-		return -ENOMEM;
+	u64 before = mm->rss, va = ALIGN_DOWN(addr, PAGE_SIZE);
+	bool covered = v && v->start <= addr;
+	*code = covered ? SEGV_ACCERR : SEGV_MAPERR;
+	if (covered ? !allowed(v, error) : !v || !(v->flags & VM_GROWSDOWN))
+		return SIGSEGV;
+	if (mm->fam) {
+		if (covered && (error & FAULT_WRITE || !v->file) && family_write(mm, v, va))
+			return 0;
+		if (!(covered && family_fault(mm, v, error & FAULT_WRITE)) && family_leave(mm))
+			return -ENOMEM;
+	}
 	v = vma_for_access(mm, addr);
-	*code = SEGV_MAPERR;
 	if (!v)
 		return SIGSEGV;
 	*code = SEGV_ACCERR;
 	if (!allowed(v, error))
 		return SIGSEGV;
-	u64 va = ALIGN_DOWN(addr, PAGE_SIZE);
 	if (error & 1)
 		pt_stale(mm, va, PAGE_SIZE); /* the entry may have been mended meanwhile, and the CPU remembers the old one */
 	int r = fault_page(mm, v, va, error & FAULT_WRITE);
@@ -183,13 +211,15 @@ long mm_poke(struct mm *mm, u64 addr, const void *src, size_t n)
 	while (!r && n) {
 		u64 left, va = ALIGN_DOWN(addr, PAGE_SIZE);
 		size_t k = MIN(n, va + PAGE_SIZE - addr);
+		struct vma *v = vma_at(mm, va);
+		if (mm->fam && v)
+			family_write(mm, v, va);
 		char *copy = mm->fam ? family_page(mm, addr, &left) : NULL;
 		if (copy) {
 			memcpy(copy, src, MIN(k, left));
 			k = MIN(k, left);
 			goto next;
 		}
-		struct vma *v = vma_at(mm, va);
 		if (!v || (!vma_private(v) && !(v->flags & VM_MAYWRITE))) {
 			r = -EFAULT;
 			break;

@@ -139,6 +139,7 @@ u64 family_drain(void);                                  /* memory kept for the 
 void family_end(struct mm *mm);                          /* it ends: no page tables are left to it */
 char *family_page(struct mm *mm, u64 va, u64 *left);     /* the copy of what is at va; NULL: what the page tables say is right */
 bool family_fault(struct mm *mm, const struct vma *v, bool write); /* will the page look the same to all? */
+bool family_write(struct mm *mm, const struct vma *v, u64 va); /* make a private page writable for all; false: leave first */
 void family_rss(struct mm *mm, u64 before);              /* mm's rss changed by that of a page for all */
 /* Before a change of mappings or leaves. */
 static inline int mm_alone(struct mm *mm) { return mm->fam ? family_leave(mm) : 0; }

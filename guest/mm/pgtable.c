@@ -195,7 +195,7 @@ static void move_prepare(struct mm *mm, u64 *e, u64 va, int level, void *arg)
 			m->failed = true;
 		level = 0;
 	}
-	if (!pt_make(mm, to, level))
+	if ((level && !pt_make_room(mm, to)) || !pt_make(mm, to, level))
 		m->failed = true;
 }
 

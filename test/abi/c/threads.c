@@ -47,13 +47,15 @@ static void *use_tls(void *arg)
 
 /* Never gives up the CPU by itself: the others run only if it is preempted. */
 static volatile int stop;
+static int spinning;
 static void *spin(void *arg)
 {
 	unsigned long n = 0;
 
+	__atomic_add_fetch(&spinning, 1, __ATOMIC_SEQ_CST);
 	while (!stop)
 		n++;
-	return (void *)(n > 0);
+	return (void *)1;
 }
 
 static void *wait_for_cancel(void *arg)
@@ -146,7 +148,8 @@ int main(void)
 
 	for (int i = 0; i < 3; i++)
 		pthread_create(&t[i], NULL, spin, NULL);
-	msleep(50);
+	while (__atomic_load_n(&spinning, __ATOMIC_SEQ_CST) < 3)
+		msleep(1);
 	stop = 1;
 	for (int i = 0; i < 3; i++) {
 		pthread_join(t[i], &r);
