@@ -101,6 +101,8 @@ static int check_existing(struct walk *w, u32 flags)
 
 	if (S_ISLNK(ino->mode))
 		return flags & O_DIRECTORY ? -ENOTDIR : -ELOOP; /* O_NOFOLLOW */
+	if ((flags & O_EXEC_KERNEL) && !S_ISREG(ino->mode))
+		return -EACCES;
 	if (S_ISDIR(ino->mode) && ((need & MAY_WRITE) || (flags & O_CREAT)))
 		return -EISDIR;
 	if ((flags & O_DIRECTORY) && !S_ISDIR(ino->mode))
@@ -148,7 +150,11 @@ static struct file *open_tmpfile(struct walk *w, u32 flags, u32 mode)
 	made = tmpfs_tmpfile(ino, (mode & S_IALL & ~curproc()->fs->umask) | S_IFREG, !(flags & O_EXCL));
 	if (IS_ERR(made))
 		return (void *)made;
-	return finish_open(made, NULL, flags & ~(u32)O_DIRECTORY);
+	size_t n = w->abslen + 24;
+	char *path = kmalloc(n);
+	if (path)
+		snprintf(path, n, "%s/#%lu", w->abslen > 1 ? w->abs : "", (unsigned long)made->ino);
+	return finish_open(made, path, flags);
 }
 
 /* w->work holds the path. Gives w back. */

@@ -430,3 +430,9 @@ struct inode *sysfs_create(void)
 	struct pnode *n = make(NULL, S_ROOT, DIR, 0, 0, -1);
 	return IS_ERR(n) ? NULL : &n->i;
 }
+
+int procfs_pid(const struct file *f)
+{
+	struct pnode *n = f->ino && f->ino->ops == &dir_ops ? container_of(f->ino, struct pnode, i) : NULL;
+	return n && n->dir == P_PID ? n->pid : -EBADF;
+}

@@ -12,9 +12,12 @@ const char *boot_string(u32 off)
 	return off && off < size && memchr(s, 0, size - off) ? s : "";
 }
 
+/* Empty: as it was at the start. */
+static char host_name[65], domain_name[65] = "(none)";
+
 const char *boot_hostname(void)
 {
-	const char *s = boot_string(BOOT->hostname);
+	const char *s = *host_name ? host_name : boot_string(BOOT->hostname);
 	return *s ? s : "localhost";
 }
 
@@ -28,12 +31,25 @@ SYSCALL(uname)
 	strlcpy(u.release, UFS_OSRELEASE, sizeof(u.release));
 	strlcpy(u.version, UFS_OSVERSION, sizeof(u.version));
 	strlcpy(u.machine, "x86_64", sizeof(u.machine));
-	strlcpy(u.domainname, "(none)", sizeof(u.domainname));
+	strlcpy(u.domainname, domain_name, sizeof(u.domainname));
 	return copy_to_user((void *)a, &u, sizeof(u));
 }
 
-SYSCALL(sethostname) { return -EPERM; }
-SYSCALL(setdomainname) { return -EPERM; }
+static long set_name(char *name, u64 from, s64 len)
+{
+	char buf[65] = { 0 };
+	if (!(curproc()->cap_eff & 1ULL << 21))
+		return -EPERM;
+	if (len < 0 || len > 64)
+		return -EINVAL;
+	if (copy_from_user(buf, (void *)from, len))
+		return -EFAULT;
+	memcpy(name, buf, sizeof(buf));
+	return 0;
+}
+
+SYSCALL(sethostname) { return set_name(host_name, a, (int)b); }
+SYSCALL(setdomainname) { return set_name(domain_name, a, (int)b); }
 
 struct sysinfo_k {
 	s64 uptime;

@@ -117,9 +117,11 @@ struct fsctx *fsctx_copy(struct fsctx *c);
 void fsctx_get(struct fsctx *c);
 void fsctx_put(struct fsctx *c);
 /* Open by path from the kernel (exec, boot). ERR_PTR on error. */
+#define O_EXEC_KERNEL 040 /* for file_open_kernel: only a file that can hold a program, others are not even opened */
 struct file *file_open_kernel(const char *path, u32 flags, u32 mode);
 long file_read_kernel(struct file *f, void *buf, size_t n, u64 off);
 /* The inode at an absolute path (follow: a last symbolic link too), referenced; ERR_PTR on error. */
+int procfs_pid(const struct file *f); /* of which process f is the folder in /proc; -EBADF: none */
 struct inode *path_lookup_kernel(const char *path, bool follow);
 /* Makes a node (S_IFSOCK for AF_UNIX) relative to the current directory; its inode, referenced; -EEXIST if the name is taken. */
 struct inode *path_mknod_kernel(const char *path, u32 mode, u64 rdev);

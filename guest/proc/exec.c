@@ -13,8 +13,7 @@
 
 #define PIE_BASE 0x555555554000UL
 #define ARG_MAX_BYTES (2UL << 20)
-#define ARG_MAX_COUNT 8192
-#define SCRIPT_DEPTH 4
+#define SCRIPT_DEPTH 5
 
 /* argv or envp in kernel memory. */
 struct strings { char **v; int n; size_t bytes; };
@@ -39,7 +38,7 @@ static int strings_add(struct strings *s, char *str)
 	s->v = v;
 	s->v[s->n++] = str;
 	s->bytes += strlen(str) + 1;
-	return s->bytes > ARG_MAX_BYTES || s->n > ARG_MAX_COUNT ? -E2BIG : 0;
+	return s->bytes + s->n * sizeof(char *) > ARG_MAX_BYTES ? -E2BIG : 0;
 }
 
 static char *dup(const char *s)
@@ -60,8 +59,12 @@ static char *string_from_user(u64 ua, long *err)
 			return NULL;
 		}
 		long n = strncpy_from_user(buf, (const char *)ua, size);
-		if (n >= 0)
-			return buf;
+		if (n >= 0) {
+			char *str = dup(buf);
+			kfree(buf);
+			*err = -ENOMEM;
+			return str;
+		}
 		kfree(buf);
 		if (n != -ENAMETOOLONG || size >= 128UL << 10) {
 			*err = n == -ENAMETOOLONG ? -E2BIG : n;
@@ -126,15 +129,15 @@ static long script_args(const char *line, size_t n, const char *path, struct str
 }
 
 /* Opens the ELF file behind path, following interpreter lines; args are rewritten on the way. */
-static struct file *open_program(const char *path, struct strings *args, char *final, size_t n)
+static struct file *open_program(const char *path, int flags, struct strings *args, char *final, size_t n)
 {
 	char head[256], interp[256];
 	strlcpy(final, path, n);
 	for (int depth = 0; depth <= SCRIPT_DEPTH; depth++) {
-		struct file *f = file_open_kernel(final, O_RDONLY, 0);
+		struct file *f = file_open_kernel(final, O_RDONLY | O_EXEC_KERNEL | (depth ? 0 : flags), 0);
 		if (IS_ERR(f))
 			return f;
-		if ((f->ino->mode & 0170000) != 0100000 || !(f->ino->mode & 0111)) {
+		if (!(f->ino->mode & 0111)) {
 			file_put(f);
 			return ERR_PTR(-EACCES);
 		}
@@ -207,6 +210,7 @@ static void remember_names(struct process *p, const char *path, const char *exe,
 {
 	const char *base = strrchr(path, '/');
 	strlcpy(p->exe, exe, sizeof(p->exe));
+	memset(current()->name, 0, sizeof(current()->name));
 	strlcpy(current()->name, base ? base + 1 : path, sizeof(current()->name));
 	char *line = kmalloc(args->bytes + 1);
 	if (!line)
@@ -233,12 +237,12 @@ static void take_mm(struct process *p, struct mm *mm)
 	}
 }
 
-static long exec_strings(const char *path, struct strings *args, struct strings *env)
+static long exec_strings(const char *path, int flags, struct strings *args, struct strings *env)
 {
 	struct process *p = curproc();
 	struct elf *e = kmalloc(sizeof(*e));
 	char *final = kmalloc(4096);
-	struct file *f = e && final ? open_program(path, args, final, 4096) : ERR_PTR(-ENOMEM);
+	struct file *f = e && final ? open_program(path, flags, args, final, 4096) : ERR_PTR(-ENOMEM);
 	long r = IS_ERR(f) ? PTR_ERR(f) : elf_read(f, e);
 	struct mm *mm = NULL;
 	struct loaded l;
@@ -294,13 +298,13 @@ long exec_program(const char *path, char *const argv[], int argc, char *const en
 	for (int i = 0; !r && i < envc; i++)
 		r = strings_add(&env, dup(envp[i]));
 	if (!r)
-		r = exec_strings(path, &args, &env);
+		r = exec_strings(path, 0, &args, &env);
 	strings_free(&args);
 	strings_free(&env);
 	return r;
 }
 
-static long do_execve(const char *path, u64 uargv, u64 uenvp)
+static long do_execve(const char *path, int flags, u64 uargv, u64 uenvp)
 {
 	struct strings args, env = { 0 };
 	long r = strings_from_user(&args, uargv);
@@ -309,7 +313,7 @@ static long do_execve(const char *path, u64 uargv, u64 uenvp)
 	if (!r && !args.n)
 		r = strings_add(&args, dup(""));
 	if (!r)
-		r = exec_strings(path, &args, &env);
+		r = exec_strings(path, flags, &args, &env);
 	strings_free(&args);
 	strings_free(&env);
 	return r;
@@ -322,34 +326,35 @@ SYSCALL(execve)
 		return -ENOMEM;
 	long r = strncpy_from_user(path, (const char *)a, 4096);
 	if (r >= 0)
-		r = r ? do_execve(path, b, c) : -ENOENT;
+		r = r ? do_execve(path, 0, b, c) : -ENOENT;
 	kfree(path);
 	return r;
 }
 
+#define FD_ROOM 32
+
 SYSCALL(execveat)
 {
-	char *path = kmalloc(4096);
-	if (!path)
+	char *buf = kmalloc(FD_ROOM + 4096), *path = buf + FD_ROOM, prefix[FD_ROOM];
+	if (!buf)
 		return -ENOMEM;
 	long r = strncpy_from_user(path, (const char *)b, 4096);
 	if (r >= 0 && (e & ~(u64)(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)))
 		r = -EINVAL;
-	if (r > 0 && path[0] != '/' && (int)a != AT_FDCWD) {
-		unsupported_once("execveat relative to a descriptor", a);
-		r = -ENOSYS;
-	}
-	if (r == 0 && (e & AT_EMPTY_PATH)) {
+	if ((r > 0 && path[0] != '/' && (int)a != AT_FDCWD) || (r == 0 && (e & AT_EMPTY_PATH))) {
 		struct file *f = fd_get_any((int)a);
 		if (!f) {
 			r = -EBADF;
+		} else if (r) {
+			int n = snprintf(prefix, sizeof(prefix), "/proc/self/fd/%d/", (int)a);
+			path = memcpy(path - n, prefix, n);
 		} else {
 			r = f->path ? (long)strlcpy(path, f->path, 4096) : -EACCES;
-			file_put(f);
 		}
+		file_put(f);
 	}
 	if (r >= 0)
-		r = r ? do_execve(path, c, d) : -ENOENT;
-	kfree(path);
+		r = r ? do_execve(path, e & AT_SYMLINK_NOFOLLOW ? O_NOFOLLOW : 0, c, d) : -ENOENT;
+	kfree(buf);
 	return r;
 }

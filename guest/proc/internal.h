@@ -71,6 +71,7 @@ struct sighand { u32 refs; struct ksigaction act[NSIG]; };
 /* pidfd.c */
 extern struct waitq pidfd_waitq;
 long pidfd_new(struct process *p, bool nonblock); /* the descriptor, or a negative errno */
+int pidfd_pid_or_folder(int fd);                  /* a folder of /proc too */
 int pidfd_pid(int fd, bool *nonblock);            /* 0: the process is gone; -EBADF: not such a descriptor */
 struct sigq { struct list link; struct ksiginfo si; };
 #define SIG_STOPS (SIGBIT(SIGSTOP) | SIGBIT(SIGTSTP) | SIGBIT(SIGTTIN) | SIGBIT(SIGTTOU))

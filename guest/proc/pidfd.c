@@ -59,6 +59,17 @@ int pidfd_pid(int fd, bool *nonblock)
 	return pid;
 }
 
+int pidfd_pid_or_folder(int fd)
+{
+	bool nonblock;
+	int pid = pidfd_pid(fd, &nonblock);
+	struct file *f = pid == -EBADF ? fd_get(fd) : NULL;
+	if (f)
+		pid = procfs_pid(f);
+	file_put(f);
+	return pid;
+}
+
 SYSCALL(pidfd_open)
 {
 	if ((int)a <= 0 || ((u32)b & ~O_NONBLOCK))

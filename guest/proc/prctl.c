@@ -32,6 +32,7 @@ static long set_name(const char *uname)
 	if (n == -EFAULT)
 		return n;
 	name[15] = 0; /* longer ones are cut */
+	memset(current()->name, 0, sizeof(name));
 	strlcpy(current()->name, name, sizeof(name));
 	return 0;
 }

@@ -259,11 +259,10 @@ SYSCALL(rt_sigqueueinfo)
 
 SYSCALL(pidfd_send_signal)
 {
-	bool nonblock;
 	struct ksiginfo si = from_me((int)b, SI_USER);
 	if ((u32)d)
 		return -EINVAL;
-	int pid = pidfd_pid((int)a, &nonblock);
+	int pid = pidfd_pid_or_folder((int)a);
 	int r = pid >= 0 && c ? info_from_user((void *)c, (int)b, pid == curproc()->pid, &si) : 0;
 	if (r || pid < 0)
 		return r ? r : pid;

@@ -124,6 +124,7 @@ int fd_close(struct fdtable *t, int fd) { return -EBADF; }
 struct waitq pidfd_waitq = WAITQ_INIT(pidfd_waitq);
 long pidfd_new(struct process *p, bool nonblock) { return -EMFILE; }
 int pidfd_pid(int fd, bool *nonblock) { return -EBADF; }
+int pidfd_pid_or_folder(int fd) { return -EBADF; }
 void queue_poll(void) {}
 
 /* ---- the CPU ---- */

@@ -123,9 +123,11 @@ static bool tv_bad(const struct ktv *tv)
 
 static long itimer_set(int which, u64 value, u64 interval)
 {
-	struct itimer *it = itimer_get(curproc(), which, value);
+	if (!value && !which)
+		interval = 0; /* the others keep it, as Linux has it */
+	struct itimer *it = itimer_get(curproc(), which, value | interval);
 	if (!it)
-		return value ? -ENOMEM : 0;
+		return value | interval ? -ENOMEM : 0;
 	u64 now = itimer_now(it);
 	it->interval = interval;
 	itimer_arm(it, value ? MIN(now + value, KTIME_MAX) : 0);

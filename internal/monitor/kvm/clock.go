@@ -61,12 +61,28 @@ func (c *clock) next() abi.Clock {
 		p.Shift--
 	}
 	p.Mult = uint64(rate * float64(uint64(1)<<p.Shift))
-	real, boot, m := clockNS(unix.CLOCK_REALTIME), clockNS(unix.CLOCK_BOOTTIME), clockNS(unix.CLOCK_MONOTONIC)
-	p.RealOff, p.BootOff = real-m, boot-m
+	p.RealOff, p.BootOff = offset(unix.CLOCK_REALTIME, c.page.RealOff), offset(unix.CLOCK_BOOTTIME, c.page.BootOff)
 	const second = 1e9
 	p.MonoSec, p.MonoNsec = mono/second, mono%second
 	p.RealSec, p.RealNsec = (mono+p.RealOff)/second, (mono+p.RealOff)%second
 	return p
+}
+
+// offset is clock id minus CLOCK_MONOTONIC; was is what it was. The two cannot be read in one moment: a difference from was that
+// the time between can explain is none, or the guest's clocks would go back.
+func offset(id int32, was uint64) uint64 {
+	best, off := ^uint64(0), uint64(0)
+	for range 3 {
+		a := clockNS(unix.CLOCK_MONOTONIC)
+		v := clockNS(id)
+		if took := clockNS(unix.CLOCK_MONOTONIC) - a; took < best {
+			best, off = took, v-a-took/2
+		}
+	}
+	if off-was+best <= 2*best {
+		return was
+	}
+	return off
 }
 
 // guestTime is what a guest computes from page p at tsc.

@@ -31,6 +31,83 @@ static int child(int argc, char **argv)
 
 static void on(int s) {}
 
+static void ran(const char *name, pid_t pid)
+{
+	int st = -1;
+
+	waitpid(pid, &st, 0);
+	printf("%s: status %d\n", name, WEXITSTATUS(st));
+}
+
+/* Through interpreter lines, each naming the next; how deep that may go. */
+static void chain(char **env)
+{
+	char *args[] = { "s", NULL }, line[64], path[16];
+	pid_t pid;
+
+	put("s0", "#!/proc/self/exe child\n");
+	chmod("s0", 0755);
+	for (int i = 1; i < 8; i++) {
+		snprintf(path, sizeof(path), "s%d", i);
+		snprintf(line, sizeof(line), "#!./s%d\n", i - 1);
+		put(path, line);
+		chmod(path, 0755);
+		fflush(stdout);
+		if (!(pid = fork())) {
+			execve(path, args, env);
+			_exit(errno == ELOOP ? 77 : 78);
+		}
+		ran(path, pid);
+	}
+}
+
+static void at(char **args, char **env)
+{
+	int dir = open("/", O_RDONLY | O_DIRECTORY), file = open("text", O_RDONLY), here = open(".", O_RDONLY | O_DIRECTORY);
+	pid_t pid;
+
+#define AT(name, fd, path, flags) T("execveat " name, syscall(SYS_execveat, fd, path, args, env, flags))
+	symlink("/proc/self/exe", "self");
+	AT("missing", here, "none", 0);
+	AT("bad descriptor", -5, "text", 0);
+	AT("bad descriptor, empty", -5, "", AT_EMPTY_PATH);
+	AT("file", file, "x", 0);
+	AT("empty path", dir, "", 0);
+	AT("folder itself", dir, "", AT_EMPTY_PATH);
+	AT("flags", here, "self", 0x4);
+	AT("link not followed", here, "self", AT_SYMLINK_NOFOLLOW);
+	fflush(stdout);
+	if (!(pid = fork())) {
+		syscall(SYS_execveat, dir, "proc/self/exe", args, env, 0);
+		_exit(97);
+	}
+	ran("execveat from a folder", pid);
+	if (!(pid = fork())) {
+		syscall(SYS_execveat, -5, "/proc/self/exe", args, env, 0);
+		_exit(97);
+	}
+	ran("execveat absolute", pid);
+	close(dir);
+	close(file);
+	close(here);
+}
+
+static void many_arguments(char **env)
+{
+	char **v = calloc(30002, sizeof(*v));
+	pid_t pid;
+
+	for (int i = 0; i < 30000; i++)
+		v[i] = "count";
+	fflush(stdout);
+	if (!(pid = fork())) {
+		execve("/proc/self/exe", v, env);
+		_exit(97);
+	}
+	ran("many arguments", pid);
+	free(v);
+}
+
 int main(int argc, char **argv)
 {
 	char *args[] = { "name", "child", "with space", "", NULL }, *env[] = { "A=1", "B=", NULL };
@@ -40,6 +117,8 @@ int main(int argc, char **argv)
 
 	if (argc > 1 && !strcmp(argv[1], "child"))
 		return child(argc, argv);
+	if (argc > 1 && !strcmp(argv[1], "count"))
+		return argc == 30000 ? 22 : 23;
 	if (argc > 1 && !strcmp(argv[1], "self")) {
 		start();
 		/* exec in process 1 itself. */
@@ -65,6 +144,12 @@ int main(int argc, char **argv)
 	put("script", "#!/none/such\n");
 	chmod("script", 0755);
 	T("exec script without interpreter", execve("script", args, env));
+	mkfifo("fifo", 0777);
+	T("exec fifo", execve("fifo", args, env));
+	T("exec device", execve("/dev/null", args, env));
+	chain(env);
+	at(args, env);
+	many_arguments(env);
 	/* Too many arguments. */
 	char *big = malloc(200000), *many[40];
 	memset(big, 'x', 199999);

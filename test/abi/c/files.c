@@ -331,6 +331,11 @@ static void descriptors(void)
 	OK("is fifo", S_ISFIFO(st.st_mode));
 	T("lseek fifo", lseek(open("fifo", O_RDWR | O_NONBLOCK), 0, SEEK_SET));
 	T("tmpfile", fd2 = open(".", O_TMPFILE | O_RDWR, 0600));
+	V("tmpfile flags", fcntl(fd2, F_GETFL));
+	char link[64], target[4096];
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd2);
+	ssize_t len = readlink(link, target, sizeof(target));
+	OK("tmpfile is deleted", len > 10 && !memcmp(target + len - 10, " (deleted)", 10));
 	T("dev null read", read(open("/dev/null", O_RDWR), buf, 10));
 	T("dev zero read", read(open("/dev/zero", O_RDONLY), buf, 10));
 	T("dev full write", write(open("/dev/full", O_WRONLY), buf, 10));

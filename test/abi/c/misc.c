@@ -77,6 +77,22 @@ int main(void)
 	T("getpriority", getpriority(PRIO_PROCESS, 0));
 	T("sched_yield", sched_yield());
 
+	char name[17] = "xxxxxxxxxxxxxxxx", host[65];
+	T("set name", prctl(PR_SET_NAME, "a long name of it"));
+	T("set name", prctl(PR_SET_NAME, "short"));
+	T("get name", prctl(PR_GET_NAME, name));
+	OK("name is padded", !memcmp(name, "short\0\0\0\0\0\0\0\0\0\0", 16));
+	gethostname(host, sizeof(host)); /* the host's own must stay as it is */
+	T("sethostname", sethostname(host, strlen(host)));
+	T("sethostname too long", sethostname(host, 65));
+	T("sethostname negative", syscall(SYS_sethostname, host, -1));
+	T("sethostname bad pointer", syscall(SYS_sethostname, BAD, 3));
+	uname(&un);
+	OK("nodename", !strcmp(un.nodename, host));
+	T("setdomainname", syscall(SYS_setdomainname, un.domainname, strlen(un.domainname)));
+	T("setdomainname too long", syscall(SYS_setdomainname, host, 65));
+	T("setdomainname bad pointer", syscall(SYS_setdomainname, BAD, 3));
+
 	V("uid", getuid());
 	V("euid", geteuid());
 	V("gid", getgid());

@@ -35,6 +35,10 @@ static int child_that_waits(int *w)
 	return pid;
 }
 
+#ifndef SYS_pidfd_send_signal
+#define SYS_pidfd_send_signal 424
+#endif
+
 int main(void)
 {
 	int w, fd, null = open("/dev/null", O_RDONLY);
@@ -47,6 +51,15 @@ int main(void)
 	W("open", fd = syscall(OPEN, pid, 0));
 	OK("close on exec", fcntl(fd, F_GETFD) == FD_CLOEXEC);
 	OK("not ready", ready(fd, 0) == 0);
+	char dir[32];
+	snprintf(dir, sizeof(dir), "/proc/%d", pid);
+	int pd = open(dir, O_RDONLY | O_DIRECTORY), root = open("/proc", O_RDONLY | O_DIRECTORY);
+	T("signal by folder of the process", syscall(SYS_pidfd_send_signal, pd, 0, NULL, 0));
+	T("signal by folder, bad signal", syscall(SYS_pidfd_send_signal, pd, 99, NULL, 0));
+	T("signal by another folder", syscall(SYS_pidfd_send_signal, root, 0, NULL, 0));
+	T("signal by a file", syscall(SYS_pidfd_send_signal, null, 0, NULL, 0));
+	close(pd);
+	close(root);
 	T("read", read(fd, &si, sizeof(si)));
 	T("signal 0", syscall(SEND, fd, 0, NULL, 0));
 	T("bad signal", syscall(SEND, fd, 100, NULL, 0));

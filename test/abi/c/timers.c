@@ -54,6 +54,11 @@ int main(void)
 	V("interval was", old.it_interval.tv_usec);
 	it.it_value.tv_usec = 1000000;
 	T("setitimer bad usec", setitimer(ITIMER_REAL, &it, NULL));
+	for (int i = ITIMER_REAL; i <= ITIMER_PROF; i++) {
+		T("setitimer interval alone", setitimer(i, &(struct itimerval){ { 10, 0 }, { 0, 0 } }, NULL));
+		T("setitimer zero", setitimer(i, &(struct itimerval){ 0 }, &old));
+		V("interval kept", old.it_interval.tv_sec);
+	}
 	T("setitimer bad which", setitimer(9, &it, NULL));
 	T("setitimer bad pointer", syscall(SYS_setitimer, ITIMER_REAL, BAD, NULL));
 	T("alarm", alarm(100));
