@@ -216,6 +216,7 @@ int signal_dequeue(u64 set, struct ksiginfo *si);
 /* ---- exec (proc/exec.c, proc/elf.c, proc/patch.c) ---- */
 /* Replace current's program. Strings are kernel memory. 0 or negative errno; after -E* past the point of no return the process dies. */
 long exec_program(const char *path, char *const argv[], int argc, char *const envp[], int envc);
+_Noreturn void exec_failed(const char *path, long r); /* says why, and ends the process with the status that shells give */
 /* Rewrite the `syscall` sites of [start,end) that can be, just mapped executable. */
 void patch_range(struct mm *mm, u64 start, u64 end);
 /* The same bytes in one piece somewhere else, as they are in an image; NULL if they are not. And patching by what stands there,

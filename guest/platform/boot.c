@@ -77,8 +77,7 @@ static void first_thread(void *arg)
 	CTL->tsc_exec = rdtsc();
 	long r = exec_program(program, argv, BOOT->argc, envp, BOOT->envc);
 	if (r) {
-		klog("cannot execute %s: error %ld", program, -r);
-		process_exit((r == -ENOENT ? 127 : 126) << 8);
+		exec_failed(program, r);
 	}
 	kfree(argv);
 	kfree(envp);

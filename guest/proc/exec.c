@@ -304,6 +304,21 @@ long exec_program(const char *path, char *const argv[], int argc, char *const en
 	return r;
 }
 
+void exec_failed(const char *path, long r)
+{
+	static const struct { u8 errno; const char *text; } why[] = {
+		{ ENOENT, "its interpreter or loader is missing" }, { E2BIG, "arguments and environment are too long" },
+		{ EACCES, "permission denied" }, { ENOEXEC, "not a program for this machine" }, { ENOMEM, "not enough memory" },
+		{ ELOOP, "too many symbolic links or interpreters" },
+	};
+	const char *text = "";
+	for (size_t i = 0; i < sizeof(why) / sizeof(*why); i++)
+		if (why[i].errno == -r)
+			text = why[i].text;
+	klog("cannot execute %s: %s (error %ld)", path, text, -r);
+	process_exit((r == -ENOENT ? 127 : 126) << 8);
+}
+
 static long do_execve(const char *path, int flags, u64 uargv, u64 uenvp)
 {
 	struct strings args, env = { 0 };

@@ -259,8 +259,7 @@ static void program_thread(void *arg)
 		kfree(env);
 	}
 	if (r < 0) {
-		klog("cannot execute %s: error %ld", program, -r);
-		process_exit((r == -ENOENT ? 127 : 126) << 8);
+		exec_failed(program, r);
 	}
 	thread_start_user();
 }
