@@ -126,4 +126,6 @@ int iter_iov(struct iter *it, const struct iovec *iov, size_t niov);
 long iter_put(struct iter *it, const void *src, size_t n);   /* kernel -> buffers */
 long iter_get(struct iter *it, void *dst, size_t n);         /* buffers -> kernel */
 long iter_zero(struct iter *it, size_t n);
+/* Reads a little of each page of the first n bytes, so that faults that sleep are over. */
+void iter_touch(struct iter it, size_t n);
 #endif

@@ -87,6 +87,7 @@ bool queue_send(u16 type, u32 conn, u32 arg, const void *data, u32 len)
 int queue_send_iter(u16 type, u32 conn, struct iter *it, u32 len)
 {
 	len = MIN(len, it->left);
+	iter_touch(*it, len); /* a page that the host must be asked for: not while the ring is taken */
 	if (queue_data_room() < len || len > UFS_MSG_MAX)
 		return 0;
 	tx_busy = true;
