@@ -58,7 +58,7 @@ func (r *relaying) loop(t *tender.Tender, tty *terminal) {
 // suspend stops the tender, which is in a session of its own, and then this process, as the terminal asks.
 func suspend(t *tender.Tender, tty *terminal) {
 	_ = unix.Kill(t.PID(), unix.SIGSTOP)
-	again := tty.restore()
+	again := tty.suspend()
 	// To this very thread: sent to the process, the signal may stop another first, and the next line would run too early.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

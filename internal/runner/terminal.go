@@ -26,9 +26,9 @@ func openTerminal(o *Options) *terminal {
 	return &terminal{fd: -1}
 }
 
-// restore makes it what it was, and gives what makes it again what the program wanted. A process in the background leaves it alone: the
+// suspend makes it what it was, and gives what makes it again what the program wanted. A process in the background leaves it alone: the
 // terminal is somebody else's then.
-func (t *terminal) restore() (again func()) {
+func (t *terminal) suspend() (again func()) {
 	again = func() {}
 	if t.fd < 0 {
 		return again
@@ -41,3 +41,6 @@ func (t *terminal) restore() (again func()) {
 	_ = unix.IoctlSetTermios(t.fd, unix.TCSETS, &t.was)
 	return func() { _ = unix.IoctlSetTermios(t.fd, unix.TCSETS, is) }
 }
+
+// restore is suspend for good.
+func (t *terminal) restore() { _ = t.suspend() }
