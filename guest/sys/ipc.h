@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ipc.h: what System V's shared memory and semaphores have in common: keys, identifiers, permissions. One name space: the instance's. */
+/* ipc.h: what System V's shared memory, semaphores and message queues have in common: keys, identifiers, permissions. One name space: the instance's. */
 #ifndef UFS_IPC_H
 #define UFS_IPC_H
 #include "errno.h"
