@@ -302,10 +302,47 @@ static bool patched_before(struct mm *mm, const struct view *v, size_t i)
 	return false;
 }
 
+/* Three moves between whole registers, one after the other. */
+static bool three_moves(const u8 *p)
+{
+	for (int i = 0; i < 3; i++, p += 3)
+		if ((p[0] & 0xfa) != 0x48 || (p[1] & 0xfd) != 0x89 || p[2] < 0xc0)
+			return false;
+	return true;
+}
+
+/*
+ * Executable segments hold tables, too: OpenSSL's of curve points are 150 KiB of noise, with whatever two bytes one looks for in it, and
+ * instructions around them. Nothing tells code from noise for certain but what code does around a site, and what noise has there
+ * less than once in 2^19: it puts the number of a call or leaf (up to 1023, from 0x80000000 or 0x40000000 up to 63 more) into a register not
+ * far before, or three arguments into theirs; it compares the result with -4095, or stores three of CPUID's. Other sites trap.
+ */
+static bool surely_code(const struct view *v, size_t i)
+{
+	const u8 *b = v->bytes;
+	for (size_t k = i > 256 ? i - 256 : 0; k + 5 <= i; k++) {
+		u32 n = load32(b + k + 1);
+		if ((b[k] & 0xf8) == 0xb8 && (n < 1024 || (n & 0x3fffffff) < 64))
+			return true;
+		if (k + 32 > i && k + 9 <= i && three_moves(b + k))
+			return true;
+	}
+	for (size_t k = i + 2; k + 5 <= v->len && k < i + 34; k++)
+		if (b[k] == 0x3d && (b[k + 1] & 0xfe) == 0 && b[k + 2] == 0xf0 && b[k + 3] == 0xff && b[k + 4] == 0xff)
+			return true;
+	unsigned stores = 0, len;
+	for (size_t k = i + 2; b[i + 1] == 0xa2 && k < v->len && stores < 3; k += len, stores++) {
+		len = insn_len(b + k, v->len - k);
+		if (!len || b[k + (b[k] == 0x41 || b[k] == 0x44)] != 0x89)
+			return false;
+	}
+	return stores == 3;
+}
+
 static void found_site(struct mm *mm, const struct view *v, size_t i)
 {
 	const u8 *c = v->bytes + i;
-	if (patched_before(mm, v, i))
+	if (patched_before(mm, v, i) || !surely_code(v, i))
 		return;
 	unsigned before = insn_before(v, i);
 	if (before >= 5) {

@@ -8,6 +8,7 @@ import (
 	"compress/gzip"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,8 +21,9 @@ type Machine struct {
 	Files   map[string]File // besides init and the modules
 	Command []string        // what to run; its path is one of Files
 	Env     []string
-	Dir     string // working directory, absolute; empty: the root
-	Memory  int    // MiB, 0: 1024
+	Dir     string    // working directory, absolute; empty: the root
+	Memory  int       // MiB, 0: 1024
+	Watch   io.Writer // if not nil, gets what the machine prints as it comes
 }
 
 // exitLine is what init prints last.
@@ -47,6 +49,9 @@ func Run(ctx context.Context, k *Kernel, initBinary string, m Machine) (string, 
 		"-display", "none", "-no-reboot", "-nodefaults", "-serial", "stdio")
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
+	if m.Watch != nil {
+		cmd.Stdout = io.MultiWriter(&out, m.Watch)
+	}
 	runErr := cmd.Run()
 	text, status, ended := parseOutput(out.Bytes())
 	switch {
