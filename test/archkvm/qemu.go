@@ -50,7 +50,8 @@ func Run(ctx context.Context, k *Kernel, initBinary string, m Machine) (string, 
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if m.Watch != nil {
-		cmd.Stdout = io.MultiWriter(&out, m.Watch)
+		both := io.MultiWriter(&out, m.Watch) // one value: both come through one pipe, in order
+		cmd.Stdout, cmd.Stderr = both, both
 	}
 	runErr := cmd.Run()
 	text, status, ended := parseOutput(out.Bytes())
