@@ -315,7 +315,8 @@ static bool three_moves(const u8 *p)
  * Executable segments hold tables, too: OpenSSL's of curve points are 150 KiB of noise, with whatever two bytes one looks for in it, and
  * instructions around them. Nothing tells code from noise for certain but what code does around a site, and what noise has there
  * less than once in 2^19: it puts the number of a call or leaf (up to 1023, from 0x80000000 or 0x40000000 up to 63 more) into a register not
- * far before, or three arguments into theirs; it compares the result with -4095, or stores three of CPUID's. Other sites trap.
+ * far before, or three arguments into theirs; it compares the result with -4095, hands it to a function (as musl does), or stores
+ * three of CPUID's. Other sites trap.
  */
 static bool surely_code(const struct view *v, size_t i)
 {
@@ -330,6 +331,8 @@ static bool surely_code(const struct view *v, size_t i)
 	for (size_t k = i + 2; k + 5 <= v->len && k < i + 34; k++)
 		if (b[k] == 0x3d && (b[k + 1] & 0xfe) == 0 && b[k + 2] == 0xf0 && b[k + 3] == 0xff && b[k + 4] == 0xff)
 			return true;
+	if (i + 6 <= v->len && !memcmp(b + i + 2, "\x48\x89\xc7", 3) && (b[i + 5] & 0xfe) == 0xe8)
+		return true;
 	unsigned stores = 0, len;
 	for (size_t k = i + 2; b[i + 1] == 0xa2 && k < v->len && stores < 3; k += len, stores++) {
 		len = insn_len(b + k, v->len - k);
