@@ -171,29 +171,39 @@ func (i *Instance) Dial(ctx context.Context, port int) (net.Conn, error) {
 	if port < 1 || port > 0xffff {
 		return nil, fmt.Errorf("connect to port %d: not a TCP port", port)
 	}
-	select {
-	case <-i.done:
-		return nil, &ExitError{i.exit}
-	default:
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	ours, theirs, err := socketPair(unix.SOCK_STREAM)
+	c, theirs, err := i.newStream(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer ours.Close()
 	defer theirs.Close()
-	c, err := net.FileConn(ours)
-	if err != nil {
-		return nil, err
-	}
 	if err := i.t.send(&wire.Dial{Instance: i.num, Port: uint16(port)}, int(theirs.Fd())); err != nil {
 		c.Close()
 		return nil, err
 	}
 	return c, nil
+}
+
+// newStream makes a socket pair whose other end a command is to hand to the tender.
+func (i *Instance) newStream(ctx context.Context) (ours *net.UnixConn, theirs *os.File, err error) {
+	select {
+	case <-i.done:
+		return nil, nil, &ExitError{i.exit}
+	default:
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	file, theirs, err := socketPair(unix.SOCK_STREAM)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer file.Close()
+	c, err := net.FileConn(file)
+	if err != nil {
+		theirs.Close()
+		return nil, nil, err
+	}
+	return c.(*net.UnixConn), theirs, nil
 }
 
 // Kill ends the instance now, whatever it does; Done follows.

@@ -8,8 +8,6 @@ import (
 	"net"
 
 	"unifaas.dev/internal/tender/wire"
-
-	"golang.org/x/sys/unix"
 )
 
 // Job is one run of the program in an instance whose Boot has abi.BootSpawn. The connection is its standard input and output: CloseWrite
@@ -24,25 +22,12 @@ type Job struct {
 // Spawn starts the program once more, with env (K=V) beside and instead of its environment. It returns at once; if the program
 // cannot be started the connection ends without a byte and Wait returns 126.
 func (i *Instance) Spawn(ctx context.Context, env []string) (*Job, error) {
-	select {
-	case <-i.done:
-		return nil, &ExitError{i.exit}
-	default:
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	ours, theirs, err := socketPair(unix.SOCK_STREAM)
+	c, theirs, err := i.newStream(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer ours.Close()
 	defer theirs.Close()
-	c, err := net.FileConn(ours)
-	if err != nil {
-		return nil, err
-	}
-	j := &Job{UnixConn: c.(*net.UnixConn), i: i, ended: make(chan uint32, 1)}
+	j := &Job{UnixConn: c, i: i, ended: make(chan uint32, 1)}
 	i.mu.Lock()
 	i.token++
 	j.token = i.token
