@@ -9,7 +9,6 @@ import (
 	"image/jpeg"
 	"io"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,22 +17,6 @@ import (
 
 	"unifaas.dev/internal/testkit"
 )
-
-// layerInodes are the memory files of image layers that a tender maps: shared, and only to be read.
-func layerInodes(t *testing.T, pid int) (inodes []string) {
-	t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(b)) {
-		f := strings.Fields(line)
-		if len(f) > 5 && f[1] == "r--s" && strings.Contains(f[5], "memfd:") && !slices.Contains(inodes, f[4]) {
-			inodes = append(inodes, f[4])
-		}
-	}
-	return inodes
-}
 
 // TestExamplesTogether: every example at once on one node, called at once; those with the same base have it once on the
 // disk and once in memory.
@@ -116,7 +99,9 @@ func TestExamplesTogether(t *testing.T) {
 		if err != nil || len(is) == 0 {
 			t.Fatalf("instances of %s: %v %v", e.name, is, err)
 		}
-		has[e.name] = layerInodes(t, is[0].TenderPID)
+		inodes := testkit.LayerInodes(t, is[0].TenderPID)
+		slices.Sort(inodes)
+		has[e.name] = slices.Compact(inodes)
 		if want := 1 + min(len(e.base), 1); len(has[e.name]) != want {
 			t.Errorf("the tender of %s maps layers %v, want %d", e.name, has[e.name], want)
 		}

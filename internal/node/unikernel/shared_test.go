@@ -3,32 +3,13 @@
 package unikernel_test
 
 import (
-	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"unifaas.dev/internal/node"
 	"unifaas.dev/internal/testkit"
 )
-
-// layerInodes are the memory files of layers that a tender maps.
-func layerInodes(t *testing.T, pid int) (inodes []string) {
-	t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(b)) {
-		f := strings.Fields(line)
-		if len(f) > 5 && f[1] == "r--s" && strings.Contains(f[5], "memfd:") {
-			inodes = append(inodes, f[4])
-		}
-	}
-	return inodes
-}
 
 // TestOneCopy: two functions of one image run in two tenders that map the same memory.
 func TestOneCopy(t *testing.T) {
@@ -48,7 +29,7 @@ func TestOneCopy(t *testing.T) {
 	if len(tenders) != 2 || tenders[0] == tenders[1] {
 		t.Fatalf("tenders %v", tenders)
 	}
-	a, b := layerInodes(t, tenders[0]), layerInodes(t, tenders[1])
+	a, b := testkit.LayerInodes(t, tenders[0]), testkit.LayerInodes(t, tenders[1])
 	if len(a) != 1 || !slices.Equal(a, b) {
 		t.Errorf("the tenders map the layers %v and %v", a, b)
 	}
