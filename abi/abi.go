@@ -7,7 +7,7 @@ package abi
 
 const (
 	Magic   = 0x53465355
-	Version = 2
+	Version = 3
 )
 
 // Guest physical memory.
@@ -77,6 +77,9 @@ const (
 	BellOOM   = 0x20
 )
 
+// IdleReady is a bit of the value of BellIdle.
+const IdleReady = 0x1
+
 // Values of BellPanic.
 const (
 	PanicBug  = 1
@@ -114,7 +117,22 @@ const (
 	MsgEnded     = 38
 	MsgTrace     = 39
 	MsgTerminal  = 40
+
+	MsgTables  = 24
+	MsgRestore = 25
+	MsgFree    = 41
+	MsgFreed   = 26
 )
+
+// Kinds of MsgRestore.
+const (
+	RestoreClone  = 1
+	RestoreWake   = 2
+	RestoreRewind = 3
+)
+
+// FreeMax is the number of Ranges in one MsgFree.
+const FreeMax = 64
 
 // Kinds of MsgTrace, what its records take, and what they hold of arguments.
 const (
@@ -176,6 +194,8 @@ const (
 	BootSpawn     = 0x40
 	BootNet       = 0x80
 	BootLoopback  = 0x100
+
+	BootSnapManual = 0x200
 )
 
 // BootTables is the number of page-table pages at LibosHeader.BootTables.
@@ -232,7 +252,7 @@ type Ctl struct {
 	Syscalls  uint64
 	Traps     uint64
 	Faults    uint64
-	GuestPad  uint64
+	TablesOut uint64
 
 	RxHead    uint64
 	RxHeadPad [7]uint64
@@ -388,4 +408,23 @@ type Msg struct {
 	Flags uint16
 	Conn  uint32
 	Arg   uint32
+}
+
+// Entry is struct ufs_entry.
+type Entry struct {
+	PA    uint64
+	Value uint64
+}
+
+// Restore is struct ufs_restore.
+type Restore struct {
+	Generation uint64
+	Hostname   uint32
+	Pad        uint32
+}
+
+// Range is struct ufs_range.
+type Range struct {
+	PA   uint64
+	Size uint64
 }

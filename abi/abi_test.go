@@ -36,6 +36,9 @@ func structs() map[string]reflect.Type {
 		"ufs_file_stat":    reflect.TypeFor[FileStatReply](),
 		"ufs_file_entry":   reflect.TypeFor[FileEntry](),
 		"ufs_file_map":     reflect.TypeFor[FileMapReply](),
+		"ufs_entry":        reflect.TypeFor[Entry](),
+		"ufs_restore":      reflect.TypeFor[Restore](),
+		"ufs_range":        reflect.TypeFor[Range](),
 	}
 }
 
@@ -72,7 +75,9 @@ func constants() map[string]uint64 {
 		"MSG_FILE": MsgFile, "MSG_FILE_REPLY": MsgFileReply, "MSG_SPAWN": MsgSpawn, "MSG_ENDED": MsgEnded,
 		"FILE_STAT": FileStat, "FILE_LIST": FileList, "FILE_LINK": FileLink, "FILE_MAP": FileMap, "FILE_UNMAP": FileUnmap,
 		"FILE_READ": FileRead, "FILE_READ_MAX": FileReadMax, "FILE_TAGS": FileTags, "FILE_PATH": FilePath,
-		"BOOT_TABLES": BootTables,
+		"BOOT_TABLES": BootTables, "IDLE_READY": IdleReady, "BOOT_SNAP_MANUAL": BootSnapManual,
+		"MSG_TABLES": MsgTables, "MSG_RESTORE": MsgRestore, "MSG_FREE": MsgFree, "MSG_FREED": MsgFreed, "FREE_MAX": FreeMax,
+		"RESTORE_CLONE": RestoreClone, "RESTORE_WAKE": RestoreWake, "RESTORE_REWIND": RestoreRewind,
 	}
 }
 
@@ -236,7 +241,7 @@ func TestCacheLines(t *testing.T) {
 		fields []string
 	}{
 		{"monitor", []string{"Preempt", "RxWanted", "SeedSeq", "Seed"}},
-		{"guest", []string{"NextTimer", "Runnable", "TxWanted", "RAMUsed", "RAMLibos", "Syscalls", "Traps", "Faults", "GuestPad"}},
+		{"guest", []string{"NextTimer", "Runnable", "TxWanted", "RAMUsed", "RAMLibos", "Syscalls", "Traps", "Faults", "TablesOut"}},
 		{"monitor", []string{"RxHead", "RxHeadPad"}},
 		{"guest", []string{"RxTail", "RxTailPad"}},
 		{"guest", []string{"TxHead", "TxHeadPad"}},

@@ -34,7 +34,7 @@
 #define UNIFAAS_ABI_H
 
 #define UFS_ABI_MAGIC   0x53465355 /* "USFS" little-endian */
-#define UFS_ABI_VERSION 2
+#define UFS_ABI_VERSION 3
 
 #define UFS_RAM_GPA      0x0
 #define UFS_DOORBELL_GPA 0x0800000000
@@ -83,10 +83,14 @@
 
 /* Doorbells: a 4-byte store of a value at UFS_DOORBELL + offset. */
 #define UFS_BELL_QUEUE 0x00 /* look at the tx ring now; value ignored */
-#define UFS_BELL_IDLE  0x08 /* nothing to run until rx data or ufs_ctl.next_timer; returns then */
+#define UFS_BELL_IDLE  0x08 /* nothing to run until rx data or ufs_ctl.next_timer; returns then. Value: UFS_IDLE_* */
 #define UFS_BELL_EXIT  0x10 /* the program ended; value = wait status as wait4() gives it */
 #define UFS_BELL_PANIC 0x18 /* the libos gives up; value = UFS_PANIC_*, text in the report area */
 #define UFS_BELL_OOM   0x20 /* memory limit hit and the program was ended for it; text in the report area */
+
+/* Value of UFS_BELL_IDLE: somebody waits for a connection on a listening TCP socket, or SPAWN is waited for, and the program does
+ * not want to choose the moment itself (UFS_BOOT_SNAP_MANUAL) or has chosen this one: it is initialised, a snapshot is worth taking. */
+#define UFS_IDLE_READY 0x1
 
 #define UFS_PANIC_BUG   1
 #define UFS_PANIC_BOOT  2
@@ -140,6 +144,23 @@
 #define UFS_MSG_ENDED 38 /* guest -> monitor: the program of stream `conn` ended, arg = wait status; all it wrote was sent before */
 /* RESET of such a stream by the monitor kills the program's whole session. */
 
+/* After a restore. The monitor has put RAM, all but page tables, and the vCPU to the state of a snapshot, which was saved while the guest
+ * was in IDLE. Before anything else the guest then finds, in this order: TABLES, any number, and one RESTORE. It handles them before any
+ * thread runs and before it touches memory of a program: it stores the entries, which the monitor could not do without a
+ * software KVM's going on with old translations, drops what the CPU remembers, and makes itself one of its own kind:
+ * new random numbers (ufs_ctl.seed_seq has grown), MADV_WIPEONFORK memory zero, AT_RANDOM bytes new, all but WAKE; outbound streams gone
+ * with ECONNRESET; the host name. Streams that the monitor opened are none: it saves no state that has any. */
+#define UFS_MSG_TABLES  24 /* monitor -> guest: payload struct ufs_entry, as many as fit; none lies outside of UFS_TABLES_PA..END */
+#define UFS_MSG_RESTORE 25 /* monitor -> guest: arg = UFS_RESTORE_*, payload struct ufs_restore, then the host name, not NUL-terminated */
+#define UFS_RESTORE_CLONE  1 /* a new instance from a snapshot */
+#define UFS_RESTORE_WAKE   2 /* the instance that was saved, after a pause */
+#define UFS_RESTORE_REWIND 3 /* the instance as it was before its last request */
+
+/* Memory that the guest does not need now. From FREE to FREED it does not touch it; afterwards it is zero. */
+#define UFS_MSG_FREE  41 /* guest -> monitor: payload struct ufs_range, at most UFS_FREE_MAX of them, each of whole 2 MiB blocks of RAM */
+#define UFS_MSG_FREED 26 /* monitor -> guest: the same payload */
+#define UFS_FREE_MAX 64
+
 /* A system call, for the log: the other side writes the line, since it has the names. Each takes UFS_TRACE_CREDIT of the credit of
  * stream `conn`, which is UFS_CONN_STDERR. Arguments that ufs_boot.trace tells of are followed: after struct ufs_trace come pieces
  * of number of the argument (byte), length (byte), bytes; a length of 64 is a string cut after 63 bytes, 254 the address of a
@@ -182,6 +203,7 @@
 #define UFS_BOOT_SPAWN      0x40 /* process 1 is the libos's own and waits for SPAWN */
 #define UFS_BOOT_NET        0x80 /* CONNECT is answered */
 #define UFS_BOOT_LOOPBACK   0x100 /* with NET: a loopback address where nobody in the guest listens is the host's: CONNECT to it */
+#define UFS_BOOT_SNAP_MANUAL 0x200 /* UFS_IDLE_READY only after the program has said so (/dev/snapshot) */
 
 /* Page tables have 2 MiB of RAM to themselves: a KVM with shadow page tables maps whatever shares a 2 MiB block with a page table
  * in 4 KiB pages. The monitor may leave the host's huge pages off there. */
@@ -242,7 +264,7 @@ struct ufs_ctl {
 	ufs_u64 syscalls;    /* statistics: system calls in all */
 	ufs_u64 traps;       /* of these, not through a patched site */
 	ufs_u64 faults;      /* page faults handled */
-	ufs_u64 guest_pad;
+	ufs_u64 tables_out;  /* page tables outside of UFS_TABLES_PA..END now, or other pages inside: TABLES cannot restore them */
 	/* line 2, 3, 4, 5: ring indices */
 	ufs_u64 rx_head;     /* monitor writes: end of the bytes put in */
 	ufs_u64 rx_head_pad[7];
@@ -332,6 +354,25 @@ struct ufs_msg {
 	ufs_u16 flags;      /* 0 */
 	ufs_u32 conn;
 	ufs_u32 arg;
+};
+
+/* One entry of a page table (UFS_MSG_TABLES). */
+struct ufs_entry {
+	ufs_u64 pa;         /* of the entry, a multiple of 8 */
+	ufs_u64 value;
+};
+
+/* UFS_MSG_RESTORE. */
+struct ufs_restore {
+	ufs_u64 generation; /* what /dev/snapshot tells programs: differs from that of every other restore and of the boot, which is 0 */
+	ufs_u32 hostname;   /* bytes of the name that follows; 0: it stays */
+	ufs_u32 pad;
+};
+
+/* UFS_MSG_FREE. */
+struct ufs_range {
+	ufs_u64 pa;
+	ufs_u64 size;
 };
 
 /* UFS_MSG_TRACE. */

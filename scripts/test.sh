@@ -48,13 +48,25 @@ formatted() {
 # Packages with a Go side worth racing; those that only start other processes have nothing in them to race.
 race_packages() { go list ./... | grep -v -e '/test/' -e '/examples/' -e '/internal/bench$'; }
 
+# A worker that is in the middle of a slow input when the time is over makes go test fail with the words below and no input that
+# fails: that is no finding.
+fuzz_one() {
+	local out rc
+	out=$(mktemp)
+	go test -run '^$' -fuzz "^$2\$" -fuzztime "${fuzz_seconds}s" "$1" 2>&1 | tee "$out"
+	rc=${PIPESTATUS[0]}
+	if [ "$rc" != 0 ] && grep -q '^ *context deadline exceeded$' "$out" && ! grep -q -e 'Failing input' -e 'panic:' -e '_test.go:' "$out"; then rc=0; fi
+	rm -f "$out"
+	return "$rc"
+}
+
 fuzz() {
 	local pkg name any=0
 	while read -r pkg; do
 		for name in $(go test -list '^Fuzz' "$pkg" | grep '^Fuzz'); do
 			any=1
 			echo "$pkg $name"
-			go test -run '^$' -fuzz "^$name\$" -fuzztime "${fuzz_seconds}s" "$pkg" || return 1
+			fuzz_one "$pkg" "$name" || return 1
 		done
 	done < <(grep -rl --include='*_test.go' '^func Fuzz' internal abi test 2>/dev/null | xargs -r -n1 dirname | sort -u | sed 's#^#./#')
 	[ $any = 1 ] || { echo "no fuzz target was found"; return 1; }

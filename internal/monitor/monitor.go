@@ -78,12 +78,45 @@ type Sandbox interface {
 	Close() error
 }
 
+// Stateful is a sandbox whose state can be taken out and put in again; snapshots, rewind and park are made of it. Its methods are
+// called by whoever calls Run, between two of these, but for RAM.
+//
+// A state is RAM, the shared area and what SaveCPU gives. Who puts one in writes RAM and the shared area himself. In a sandbox
+// that has run, page tables (abi.TablesPA to abi.TablesEnd) are only written through the guest (abi.MsgTables): a KVM with shadow page tables
+// does not see what the host writes there. ForgetTables is the slow way around that.
+type Stateful interface {
+	Sandbox
+	// RAM is the memory of the guest.
+	RAM() *guestmem.Area
+	// SaveCPU gives the state of the vCPU, once what the last exit left pending is complete. Preconditions: Run has returned ExitIdle,
+	// ExitQueue or ExitKick.
+	SaveCPU() ([]byte, error)
+	// Features names what a state depends on beside the library OS: kind of monitor, CPU features that guests see.
+	Features() string
+	// LoadCPU puts a state in, of this or another sandbox with the same Features. What is not well-formed, or would give the guest
+	// more than it gets at boot, is refused.
+	LoadCPU(state []byte) error
+	// RunFrom makes the guest's CLOCK_MONOTONIC go on from at least ns, also if the host's says less: it was another boot of the host.
+	RunFrom(ns uint64)
+	// MonoOffset is what the guest's CLOCK_MONOTONIC is ahead of the host's, in ns.
+	MonoOffset() uint64
+	// Track begins to note which pages of RAM are written, by the guest or by the monitor itself; who writes through RAM() knows.
+	Track() error
+	// Written sets the bit of each page of RAM that was written since Track, or since Untouch named it: bit n%64 of word n/64.
+	Written(bits []uint64) error
+	// Untouch forgets that the pages with a bit set were written.
+	Untouch(bits []uint64) error
+	// ForgetTables makes the next Run read all page tables anew. It costs the guest all translations it has: a third of a millisecond, and
+	// a fault for each page it uses.
+	ForgetTables() error
+}
+
 // ExitKind says why Run returned.
 type ExitKind int
 
 const (
 	ExitQueue ExitKind = iota // doorbell: look at the rings, then Run again
-	ExitIdle                  // doorbell: nothing to run until rx data, or Ctl.NextTimer
+	ExitIdle                  // doorbell: nothing to run until rx data, or Ctl.NextTimer; Value is of abi.IdleReady
 	ExitDone                  // the program ended; Value is its wait status
 	ExitPanic                 // the library OS gave up; Report says why
 	ExitOOM                   // memory limit hit; Report says more

@@ -306,7 +306,7 @@ func (p *pool) bootOnce(i *instance) (Tender, error) {
 		return nil, err
 	}
 	i.boot.tender = time.Since(start)
-	guest, err := t.Boot(p.ctx, i.id, hostname(p.spec.Function, i.id))
+	guest, err := t.Start(p.ctx, Start{ID: i.id, Hostname: hostname(p.spec.Function, i.id)})
 	if err != nil {
 		return t, err
 	}

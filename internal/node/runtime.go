@@ -4,16 +4,21 @@ package node
 
 import (
 	"context"
+	"errors"
 	"net"
+	"os"
 	"time"
 
 	"unifaas.dev/internal/image"
+	"unifaas.dev/internal/snapshot"
 )
 
 // Runtime makes tenders. The real one starts jailed processes that run unikernels; tests and measurements have others.
 type Runtime interface {
 	Name() string // as listings show it: kvm, process, process-plain
 	StartTender(ctx context.Context, c TenderConfig) (Tender, error)
+	// Key is what a snapshot of such an instance has to fit; false: this runtime makes none.
+	Key(c TenderConfig) (snapshot.Key, bool)
 }
 
 // TenderConfig is what all instances of one revision share.
@@ -28,12 +33,59 @@ type TenderConfig struct {
 	Spawn    bool     // the program is run once for each request: Guest.Spawn, not Dial
 	// OnLine is called for each line that an instance prints; it never blocks.
 	OnLine func(instance, stream, text string, at time.Time)
+
+	Snapshot SnapshotUse
+}
+
+// SnapshotUse says what a tender does about snapshots. The files are needed until StartTender returns.
+type SnapshotUse struct {
+	Image *os.File // sealed, what instances start from; nil: there is none
+	// Sink is an empty memory file for the state of the first instance that is initialised, which is handed out only then; nil: no snapshot
+	// is wanted. Image is nil then. Afterwards the tender's instances can start from it too.
+	Sink *os.File
+	// OnTaken is called once, if Sink is not nil and the tender lives that long: the snapshot is complete, or why there will be none.
+	OnTaken func(snapshot.Info, error)
+	// OnRefused is called when Image does not fit after all; the tender's instances boot.
+	OnRefused func(error)
+	Manual    bool // the program says when it is initialised
+	Rewind    bool // instances will be rewound
+}
+
+// Origin is what an instance is made of.
+type Origin int
+
+const (
+	FromBoot     Origin = iota // the image, from the start
+	FromSnapshot               // the tender's snapshot: SnapshotUse
+	FromParked                 // what Guest.Park wrote; needs the same snapshot
+)
+
+// Start says how to make an instance.
+type Start struct {
+	ID       string
+	Hostname string
+	Origin   Origin
+	Parked   *os.File // for FromParked; needed until Tender.Start returns
+	Off, Len int64    // where in it
+}
+
+// ErrBusyGuest is why an instance cannot be parked now: it has streams open, or runs.
+var ErrBusyGuest = errors.New("instance is busy")
+
+// Rewound says what a rewind took.
+type Rewound struct {
+	Pages   int           // copied back
+	Entries int           // of page tables, stored by the guest
+	Took    time.Duration // of the vCPU's time
 }
 
 // Tender runs the instances of one revision.
 type Tender interface {
-	// Boot makes an instance and starts its program.
-	Boot(ctx context.Context, id, hostname string) (Guest, error)
+	// Start makes an instance; its program runs. An error that wraps snapshot.ErrDamaged or snapshot.ErrForeign says that it can be tried
+	// FromBoot.
+	Start(ctx context.Context, s Start) (Guest, error)
+	// Keep says how many shells to hold ready for Start, beside the instances; none after StartTender.
+	Keep(shells int)
 	PID() int
 	Done() <-chan struct{} // closed when the tender is gone, and all its instances with it
 	Close() error          // ends all instances; returns when no process is left
@@ -46,6 +98,12 @@ type Guest interface {
 	Dial(ctx context.Context) (net.Conn, error)
 	// Spawn runs the program once more. Preconditions: TenderConfig.Spawn.
 	Spawn(ctx context.Context, env []string) (Job, error)
+	// Rewind puts the instance back to the tender's snapshot, whatever it does; its streams are gone. It returns at once: what is dialled
+	// afterwards meets the snapshot. then is told when it is done; an error is the end of the instance.
+	Rewind(then func(Rewound, error))
+	// Park writes what differs from the tender's snapshot to sink, from its start, and ends the instance; bytes is how much that is. After
+	// an error that wraps ErrBusyGuest the instance goes on.
+	Park(ctx context.Context, sink *os.File) (bytes int64, err error)
 	Signal(signo int)
 	Kill(reason string)
 	Done() <-chan struct{}
@@ -61,19 +119,21 @@ type Job interface {
 	Wait(ctx context.Context) (int, error)
 }
 
-// BootTiming is what a boot consisted of.
+// BootTiming is what making an instance consisted of.
 type BootTiming struct {
 	VM      time.Duration // sandbox made
+	State   time.Duration // snapshot and delta put in; FromBoot: 0
 	Libos   time.Duration // library OS ready
 	Program time.Duration // program listens
 }
 
 // Usage is what an instance uses.
 type Usage struct {
-	Memory int64         // bytes of host memory behind it
-	Guest  int64         // bytes of guest RAM handed out, 0 where there is no guest
-	Libos  int64         // of these, the library OS's own
-	CPU    time.Duration // since it was made
+	Memory  int64         // bytes of host memory behind it
+	Guest   int64         // bytes of guest RAM handed out, 0 where there is no guest
+	Libos   int64         // of these, the library OS's own
+	CPU     time.Duration // since it was made
+	Private int64         // bytes of host memory that only this instance has, without its share of the tender's own
 }
 
 // How an instance ended.

@@ -4,6 +4,8 @@
 package nodetest
 
 import (
+	"unifaas.dev/internal/snapshot"
+
 	"context"
 	"errors"
 	"net"
@@ -63,6 +65,9 @@ func (r *Runtime) StartTender(_ context.Context, c node.TenderConfig) (node.Tend
 	return t, nil
 }
 
+// Key says that there are no snapshots.
+func (r *Runtime) Key(node.TenderConfig) (snapshot.Key, bool) { return snapshot.Key{}, false }
+
 // Tenders lists all that were ever started.
 func (r *Runtime) Tenders() []*Tender {
 	r.mu.Lock()
@@ -80,6 +85,9 @@ type Tender struct {
 	once   sync.Once
 	done   chan struct{}
 }
+
+// Keep is a hint that nothing follows from here.
+func (t *Tender) Keep(int) {}
 
 // PID is a number that no process has.
 func (t *Tender) PID() int { return 1 << 30 }
@@ -110,9 +118,9 @@ func (t *Tender) die(e node.Exit) {
 	})
 }
 
-// Boot makes an instance.
-func (t *Tender) Boot(ctx context.Context, id, hostname string) (node.Guest, error) {
-	g := &Guest{t: t, ID: id, Hostname: hostname, conns: make(chan net.Conn), done: make(chan struct{}), open: map[net.Conn]struct{}{}}
+// Start makes an instance.
+func (t *Tender) Start(ctx context.Context, s node.Start) (node.Guest, error) {
+	g := &Guest{t: t, ID: s.ID, Hostname: s.Hostname, conns: make(chan net.Conn), done: make(chan struct{}), open: map[net.Conn]struct{}{}}
 	t.mu.Lock()
 	if t.guests == nil {
 		t.mu.Unlock()
@@ -126,6 +134,12 @@ func (t *Tender) Boot(ctx context.Context, id, hostname string) (node.Guest, err
 	}
 	return g, nil
 }
+
+// Rewind is not there: no such tender takes a snapshot.
+func (g *Guest) Rewind(then func(node.Rewound, error)) { then(node.Rewound{}, errors.ErrUnsupported) }
+
+// Park is not there either.
+func (g *Guest) Park(context.Context, *os.File) (int64, error) { return 0, errors.ErrUnsupported }
 
 // Guest is a fake instance.
 type Guest struct {

@@ -5,6 +5,8 @@
 package plain
 
 import (
+	"unifaas.dev/internal/snapshot"
+
 	"bufio"
 	"context"
 	"errors"
@@ -53,6 +55,9 @@ func (r *Runtime) onThread(f func() error) (err error) {
 	return err
 }
 
+// Key says that there are no snapshots of processes.
+func (r *Runtime) Key(node.TenderConfig) (snapshot.Key, bool) { return snapshot.Key{}, false }
+
 // StartTender takes the program, or with it all its files, out of its image.
 func (r *Runtime) StartTender(_ context.Context, c node.TenderConfig) (node.Tender, error) {
 	if err := os.MkdirAll(r.Dir, 0o700); err != nil {
@@ -84,6 +89,9 @@ type tender struct {
 	closed bool
 }
 
+// Keep: a process has no shell.
+func (t *tender) Keep(int) {}
+
 func (t *tender) PID() int              { return os.Getpid() }
 func (t *tender) Done() <-chan struct{} { return t.done }
 
@@ -107,7 +115,8 @@ func (t *tender) Close() error {
 	return nil
 }
 
-func (t *tender) Boot(_ context.Context, id, _ string) (node.Guest, error) {
+func (t *tender) Start(_ context.Context, o node.Start) (node.Guest, error) {
+	id := o.ID
 	port, err := freePort()
 	if err != nil {
 		return nil, err
@@ -223,6 +232,10 @@ func (g *guest) Dial(ctx context.Context) (net.Conn, error) {
 	var d net.Dialer
 	return d.DialContext(ctx, "tcp", g.addr)
 }
+
+func (g *guest) Rewind(then func(node.Rewound, error)) { then(node.Rewound{}, errors.ErrUnsupported) }
+
+func (g *guest) Park(context.Context, *os.File) (int64, error) { return 0, errors.ErrUnsupported }
 
 func (g *guest) Signal(n int) { syscall.Kill(-g.cmd.Process.Pid, syscall.Signal(n)) }
 

@@ -5,6 +5,9 @@
 package unikernel
 
 import (
+	"os"
+	"unifaas.dev/internal/snapshot"
+
 	"context"
 	"errors"
 	"fmt"
@@ -90,14 +93,23 @@ func (r *Runtime) StartTender(ctx context.Context, c node.TenderConfig) (node.Te
 	return &process{Tender: t, port: c.Port, memory: c.Memory}, nil
 }
 
+// Key says that there are no snapshots yet.
+func (r *Runtime) Key(node.TenderConfig) (snapshot.Key, bool) { return snapshot.Key{}, false }
+
+// Keep is fixed: one shell.
+func (p *process) Keep(int) {}
+
 type process struct {
 	*tender.Tender
 	port   int
 	memory int64
 }
 
-func (p *process) Boot(ctx context.Context, id, hostname string) (node.Guest, error) {
-	i, err := p.Tender.Boot(ctx, id, hostname, nil)
+func (p *process) Start(ctx context.Context, s node.Start) (node.Guest, error) {
+	if s.Origin != node.FromBoot {
+		return nil, snapshot.ErrForeign
+	}
+	i, err := p.Tender.Boot(ctx, s.ID, s.Hostname, nil)
 	if err != nil {
 		return nil, p.translate(err)
 	}
@@ -145,6 +157,10 @@ func (g *guest) WaitListen(ctx context.Context) (node.BootTiming, error) {
 	}
 	return node.BootTiming{VM: t.VM + t.Enter, Libos: t.Boot, Program: t.Program + t.Listen}, nil
 }
+
+func (g *guest) Rewind(then func(node.Rewound, error)) { then(node.Rewound{}, errors.ErrUnsupported) }
+
+func (g *guest) Park(context.Context, *os.File) (int64, error) { return 0, errors.ErrUnsupported }
 
 func (g *guest) Dial(ctx context.Context) (net.Conn, error) { return g.Instance.Dial(ctx, g.p.port) }
 
