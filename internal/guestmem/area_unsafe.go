@@ -112,7 +112,7 @@ func (a *Area) Discard(off, n uint64) error {
 	return unix.Madvise(a.slice(off, n), unix.MADV_DONTNEED)
 }
 
-// Resident is the number of bytes that the host has memory for.
+// Resident is the number of bytes that the host has memory for, those of files (MapFilePrivate) that it has anyway included.
 func (a *Area) Resident() int64 {
 	var (
 		vec   [8192]byte // 32 MiB at a time
