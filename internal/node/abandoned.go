@@ -56,7 +56,7 @@ func (p *pool) startWatch(i *instance, limit time.Time) {
 		defer p.mu.Unlock()
 		if i.answers == before && i.state == ready {
 			p.stats.Timeouts++
-			i.state = retired
+			p.instances.set(i, retired)
 			if i.inflight == 0 {
 				p.end(i, 0, "still busy at the time limit of a caller that left")
 			}

@@ -3,6 +3,7 @@
 package node
 
 import (
+	"container/list"
 	"context"
 	"net"
 	"net/http"
@@ -15,9 +16,11 @@ const (
 	booting state = iota
 	ready
 	retired // gets no more invocations; ended when the last one is over
+	gone    // has ended; invocations may not know yet
+	states
 )
 
-func (s state) String() string { return [...]string{"booting", "ready", "ending"}[s] }
+func (s state) String() string { return [...]string{"booting", "ready", "ending", "ended"}[s] }
 
 // instance is one copy of a revision. Its fields belong to the pool's mutex but for those set once before it is ready.
 type instance struct {
@@ -30,6 +33,9 @@ type instance struct {
 	boot      bootParts
 
 	state       state
+	seq         uint64 // of instances made
+	at          int    // in members.free
+	idle        *list.Element
 	inflight    int
 	invocations int64
 	answers     int64     // invocations that ended well

@@ -191,7 +191,7 @@ func (p *pool) timedOut(i *instance) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stats.Timeouts++
-	i.state = retired
+	p.instances.set(i, retired)
 	reason := (&TimeoutError{p.spec.Timeout}).Error()
 	if i.inflight == 1 {
 		p.end(i, 0, reason)

@@ -21,7 +21,7 @@ type pool struct {
 
 	mu        sync.Mutex
 	scale     Scale
-	instances []*instance // that have not ended, oldest first
+	instances members
 	queue     []*waiter   // oldest first
 	draining  bool        // replaced or removed: no new invocations
 	growAt    *time.Timer // looks at the queue again
@@ -81,7 +81,7 @@ func (p *pool) acquire(ctx context.Context) (*instance, error) {
 		return nil, errReplaced
 	}
 	if len(p.queue) == 0 {
-		if i := p.pick(); i != nil {
+		if i := p.instances.pick(p.spec.Concurrency); i != nil {
 			p.give(i)
 			p.mu.Unlock()
 			return i, nil
@@ -121,23 +121,11 @@ func (p *pool) acquire(ctx context.Context) (*instance, error) {
 	return nil, err
 }
 
-// pick chooses the ready instance with the fewest invocations, the oldest of equals, so that surplus ones fall idle.
-// Preconditions: mu is held.
-func (p *pool) pick() *instance {
-	var best *instance
-	for _, i := range p.instances {
-		if i.state == ready && i.inflight < p.spec.Concurrency && (best == nil || i.inflight < best.inflight) {
-			best = i
-		}
-	}
-	return best
-}
-
 // give counts an invocation in. Preconditions: mu is held, i is ready.
 func (p *pool) give(i *instance) {
-	i.inflight++
+	p.instances.run(i, 1)
 	if p.spec.Fresh {
-		i.state = retired // nobody else gets it
+		p.instances.set(i, retired) // nobody else gets it
 	}
 }
 
@@ -152,7 +140,8 @@ type outcome struct {
 func (p *pool) release(i *instance, o outcome) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	i.inflight--
+	i.used = time.Now()
+	p.instances.run(i, -1)
 	if o.counts {
 		i.invocations++
 		p.stats.Invocations++
@@ -160,10 +149,9 @@ func (p *pool) release(i *instance, o outcome) {
 	if o.answered {
 		i.answers++
 	}
-	i.used = time.Now()
 	p.used, p.crashes = i.used, 0
 	if o.retire {
-		i.state = retired
+		p.instances.set(i, retired)
 	}
 	if i.state == retired {
 		if i.inflight == 0 {
@@ -178,7 +166,7 @@ func (p *pool) release(i *instance, o outcome) {
 // serve gives free instances to waiting invocations. Preconditions: mu is held.
 func (p *pool) serve() {
 	for len(p.queue) > 0 {
-		i := p.pick()
+		i := p.instances.pick(p.spec.Concurrency)
 		if i == nil {
 			return
 		}
@@ -195,22 +183,14 @@ func (p *pool) answer(g grant) {
 	w.ready <- g
 }
 
-// count is the number of instances that serve or will. Preconditions: mu is held.
-func (p *pool) count(s state) (n int) {
-	for _, i := range p.instances {
-		if i.state == s {
-			n++
-		}
-	}
-	return n
-}
+// count is the number of instances in a state. Preconditions: mu is held.
+func (p *pool) count(s state) int { return p.instances.by[s] }
 
 // live is the number of instances that count towards Scale.Max. Preconditions: mu is held.
-func (p *pool) live() (n int) {
-	for _, i := range p.instances {
-		if i.state != retired || p.spec.Fresh && i.inflight > 0 {
-			n++
-		}
+func (p *pool) live() int {
+	n := len(p.instances.all) - p.count(retired)
+	if p.spec.Fresh {
+		n += p.instances.last
 	}
 	return n
 }
@@ -272,7 +252,7 @@ func (p *pool) floorLater() {
 // boot starts to make one instance. Preconditions: mu is held, not draining.
 func (p *pool) boot() {
 	i := &instance{id: p.n.newID(), created: time.Now()}
-	p.instances = append(p.instances, i)
+	p.instances.add(i)
 	p.busy.Add(1)
 	go func() {
 		defer p.busy.Done()
@@ -348,11 +328,11 @@ func (p *pool) booted(i *instance) {
 	p.failures = 0
 	i.used = time.Now()
 	if p.draining || i.state == retired {
-		i.state = retired
+		p.instances.set(i, retired)
 		p.end(i, 0, "it is not wanted any more")
 		return
 	}
-	i.state = ready
+	p.instances.set(i, ready)
 	p.n.line(p.spec.Function, i.id, fmt.Sprintf("started in %v", i.boot.total.Round(100*time.Microsecond)))
 	p.serve()
 	p.floor()
@@ -363,7 +343,7 @@ func (p *pool) booted(i *instance) {
 func (p *pool) ended(i *instance, bootErr error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.instances = slices.DeleteFunc(p.instances, func(o *instance) bool { return o == i })
+	p.instances.remove(i)
 	if !i.ending && !p.draining {
 		p.stats.Crashes++
 		p.report(i, bootErr)
@@ -381,7 +361,6 @@ func (p *pool) ended(i *instance, bootErr error) {
 			p.crashes++
 		}
 	}
-	i.state = retired
 	p.floor()
 	p.grow()
 }

@@ -13,7 +13,7 @@ func (p *pool) end(i *instance, grace time.Duration, reason string) {
 		return
 	}
 	i.ending = true
-	i.state = retired
+	p.instances.set(i, retired)
 	p.busy.Add(1)
 	go func() {
 		defer p.busy.Done()
@@ -26,19 +26,19 @@ func (p *pool) reap(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.shrink(p.scale.Min, now.Add(-p.n.opts.Idle))
-	if len(p.instances) == 0 && len(p.queue) == 0 && p.used.Before(now.Add(-p.n.opts.Idle)) {
+	if len(p.instances.all) == 0 && len(p.queue) == 0 && p.used.Before(now.Add(-p.n.opts.Idle)) {
 		p.tender.dismiss()
 	}
 }
 
-// shrink ends idle instances last used before a moment, the newest first, until keep are left. Preconditions: mu is held.
+// shrink ends idle instances last used before a moment, the longest idle first, until keep are left. Preconditions: mu is held.
 func (p *pool) shrink(keep int, before time.Time) {
-	serving := p.count(ready) + p.count(booting)
-	for at := len(p.instances) - 1; at >= 0 && serving > keep; at-- {
-		if i := p.instances[at]; i.state == ready && i.inflight == 0 && i.used.Before(before) {
-			p.end(i, stopGrace, "idle")
-			serving--
+	for p.count(ready)+p.count(booting) > keep {
+		i := p.instances.longestIdle()
+		if i == nil || !i.used.Before(before) {
+			return
 		}
+		p.end(i, stopGrace, "idle")
 	}
 }
 
@@ -74,13 +74,13 @@ func (p *pool) drain(ctx context.Context, closing bool) {
 			}
 		}
 		p.cancel()
-		for _, i := range p.instances {
+		for i := range p.instances.all {
 			if i.state == booting {
 				i.ending = true
 			} else if i.inflight == 0 {
 				p.end(i, stopGrace, "its revision is not served any more")
 			}
-			i.state = retired
+			p.instances.set(i, retired)
 		}
 	}
 	p.mu.Unlock()
@@ -94,7 +94,7 @@ func (p *pool) drain(ctx context.Context, closing bool) {
 	case <-gone:
 	case <-ctx.Done():
 		p.mu.Lock()
-		for _, i := range p.instances {
+		for i := range p.instances.all {
 			i.ending = true
 			if i.guest != nil {
 				i.guest.Kill("the node is shutting down")

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"container/heap"
+	"container/list"
+)
+
+// members are the instances of a pool, kept so that none of the pool's decisions has to look at each of them. All of it, and what it reads of
+// instances, belongs to pool.mu.
+type members struct {
+	all  map[*instance]struct{} // that have not ended
+	by   [states]int            // how many are in each state
+	last int                    // retired ones in which an invocation still runs
+	free freeHeap               // ready ones
+	idle list.List              // ready ones without an invocation, the least recently used first
+	made uint64
+}
+
+// add takes a new instance in.
+func (m *members) add(i *instance) {
+	if m.all == nil {
+		m.all = map[*instance]struct{}{}
+	}
+	m.made++
+	i.seq = m.made
+	m.all[i] = struct{}{}
+	m.in(i)
+}
+
+// remove takes out one that has ended.
+func (m *members) remove(i *instance) {
+	m.set(i, gone)
+	delete(m.all, i)
+}
+
+// set changes the state of an instance, unless it is gone.
+func (m *members) set(i *instance, s state) {
+	if i.state == gone {
+		return
+	}
+	m.out(i)
+	i.state = s
+	m.in(i)
+}
+
+// run counts invocations of an instance in, or out with -1.
+func (m *members) run(i *instance, n int) {
+	m.out(i)
+	i.inflight += n
+	m.in(i)
+}
+
+func (m *members) in(i *instance) {
+	if i.state == gone {
+		return
+	}
+	m.by[i.state]++
+	switch {
+	case i.state == retired && i.inflight > 0:
+		m.last++
+	case i.state == ready:
+		heap.Push(&m.free, i)
+		if i.inflight == 0 {
+			i.idle = m.idle.PushBack(i)
+		}
+	}
+}
+
+func (m *members) out(i *instance) {
+	if i.state == gone {
+		return
+	}
+	m.by[i.state]--
+	switch {
+	case i.state == retired && i.inflight > 0:
+		m.last--
+	case i.state == ready:
+		heap.Remove(&m.free, i.at)
+		if i.idle != nil {
+			m.idle.Remove(i.idle)
+			i.idle = nil
+		}
+	}
+}
+
+// pick chooses the ready instance with the fewest invocations, the oldest of equals, so that surplus ones fall idle; nil if each has as
+// many as it takes.
+func (m *members) pick(concurrency int) *instance {
+	if len(m.free) > 0 && m.free[0].inflight < concurrency {
+		return m.free[0]
+	}
+	return nil
+}
+
+// longestIdle is the instance that nobody has needed for the longest time; nil if all run something.
+func (m *members) longestIdle() *instance {
+	if e := m.idle.Front(); e != nil {
+		return e.Value.(*instance)
+	}
+	return nil
+}
+
+// freeHeap is a heap.Interface: the first is the one to be used next.
+type freeHeap []*instance
+
+func (h freeHeap) Len() int { return len(h) }
+
+func (h freeHeap) Less(a, b int) bool {
+	if h[a].inflight != h[b].inflight {
+		return h[a].inflight < h[b].inflight
+	}
+	return h[a].seq < h[b].seq
+}
+
+func (h freeHeap) Swap(a, b int) {
+	h[a], h[b] = h[b], h[a]
+	h[a].at, h[b].at = a, b
+}
+
+// Push is heap.Push's.
+func (h *freeHeap) Push(x any) {
+	i := x.(*instance)
+	i.at = len(*h)
+	*h = append(*h, i)
+}
+
+// Pop is heap.Remove's.
+func (h *freeHeap) Pop() any {
+	old := *h
+	i := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	return i
+}
