@@ -79,6 +79,7 @@ Suites:
 	f.StringVar(&jsonFile, "json", "", "write the result to `FILE`, as JSON")
 	f.StringVar(&htmlFile, "html", "", "write the result to `FILE`, as a page")
 	f.StringVar(&programs, "programs", "", "`FOLDER` of the programs that are measured (default: where make puts them)")
+	f.IntVar(&o.Rounds, "rounds", 0, "measure each thing `N` times (default: by suite)")
 	f.BoolVar(&o.Small, "small", false, "only see that it works: the figures mean nothing")
 	return cmd
 }

@@ -3,38 +3,47 @@
 package bench
 
 import (
+	_ "embed"
+	"fmt"
 	"html/template"
 	"io"
 )
 
-const page = `<!DOCTYPE html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>unifaas bench {{.Suite}}</title>
-<style>
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; color: #222 }
-table { border-collapse: collapse; width: 100% } td, th { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #ddd; vertical-align: top }
-td.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
-.bar { background: #9db8d9; height: .8rem; min-width: 1px } .unifaas-kvm .bar { background: #2a6fbb } .skipped { color: #777 }
-</style>
-<h1>unifaas bench {{.Suite}}</h1>
-<p>{{.Machine.CPU}}, {{.Machine.Cores}} cores, Linux {{.Machine.Kernel}}, {{.Machine.KVM}} KVM, {{.Machine.Time.Format "2006-01-02 15:04 MST"}}.
-Medians of one run on one machine, taken turn by turn; compare rows of this page only.</p>
-{{range .Groups}}<h2>{{.Name}} <small>{{.Metric}}</small></h2>
-<table><tr><th>system<th>median<th>p99<th>n<th style="width:40%">
-{{range .Rows}}{{if .Skipped}}<tr class="skipped"><td>{{.System}}<td colspan="4">{{.Skipped}}
-{{else}}<tr class="{{.System}}"><td>{{.System}}<td class="n">{{.P50}}<td class="n">{{.P99}}<td class="n">{{.N}}<td><div class="bar" style="width:{{.Width}}%"></div>
-{{end}}{{end}}</table>
-{{end}}</html>
-`
+//go:embed page.html
+var page string
 
+// htmlRow is a line of a case's table.
 type htmlRow struct {
-	System, P50, P99, Skipped string
-	N, Width                  int
+	System, Metric, P50, P99, Spread, OfProcess, OfRunc string
+	Note                                                string
+	N                                                   int
+	Verdict                                             *verdict
 }
 
-type htmlGroup struct {
-	Name, Metric string
-	Rows         []htmlRow
+type htmlCase struct {
+	Name    string
+	Plots   []plot
+	Bars    []stack
+	Rows    []htmlRow
+	Skipped []htmlSkipped
+}
+
+// htmlSkipped is figures of one system that are not there for one reason.
+type htmlSkipped struct{ System, Metrics, Why string }
+
+func (c *htmlCase) skip(r Row) {
+	for i, s := range c.Skipped {
+		if s.System == r.System && s.Why == r.Skipped {
+			c.Skipped[i].Metrics += ", " + r.Metric
+			return
+		}
+	}
+	c.Skipped = append(c.Skipped, htmlSkipped{r.System, r.Metric, r.Skipped})
+}
+
+type htmlVerdict struct {
+	Case, Metric string
+	verdict
 }
 
 // HTML writes the result as one page that needs nothing else.
@@ -43,31 +52,55 @@ func HTML(w io.Writer, r *Result) error {
 	if err != nil {
 		return err
 	}
-	var gs []htmlGroup
-	for _, g := range groups(r.Rows) {
-		top := 0.0
-		for _, row := range g.rows {
-			top = max(top, row.P50)
-		}
-		h := htmlGroup{Name: g.name, Metric: g.metric}
-		for _, s := range systems {
-			row, ok := g.rows[s]
-			switch {
-			case !ok:
-			case row.Skipped != "":
-				h.Rows = append(h.Rows, htmlRow{System: s, Skipped: row.Skipped})
-			default:
-				hr := htmlRow{System: s, P50: figure(row.P50, row.Unit), P99: figure(row.P99, row.Unit), N: row.N}
-				if top > 0 {
-					hr.Width = int(100 * row.P50 / top)
-				}
-				h.Rows = append(h.Rows, hr)
-			}
-		}
-		gs = append(gs, h)
-	}
-	return t.Execute(w, struct {
+	data := struct {
 		*Result
-		Groups []htmlGroup
-	}{r, gs})
+		Plots    bool
+		Verdicts []htmlVerdict
+		Cases    []htmlCase
+	}{Result: r}
+	for _, rows := range byCase(r.Rows) {
+		c := htmlCase{Name: rows[0].Case, Plots: plots(rows), Bars: stacks(rows)}
+		data.Plots = data.Plots || len(c.Plots) > 0
+		for _, row := range rows {
+			if row.Skipped != "" {
+				c.skip(row)
+				continue
+			}
+			h := r.line(row)
+			if h.Verdict != nil {
+				data.Verdicts = append(data.Verdicts, htmlVerdict{row.Case, row.Metric, *h.Verdict})
+			}
+			c.Rows = append(c.Rows, h)
+		}
+		data.Cases = append(data.Cases, c)
+	}
+	return t.Execute(w, data)
+}
+
+// byCase splits rows where the case changes; the rows of one are together.
+func byCase(rows []Row) (cases [][]Row) {
+	for _, r := range rows {
+		if n := len(cases); n > 0 && cases[n-1][0].Case == r.Case {
+			cases[n-1] = append(cases[n-1], r)
+		} else {
+			cases = append(cases, []Row{r})
+		}
+	}
+	return cases
+}
+
+// line makes a line of a row that has a figure.
+func (r *Result) line(row Row) htmlRow {
+	h := htmlRow{System: row.System, Metric: row.Metric, Note: row.Note, N: row.N, Verdict: r.judge(row), P50: figure(row.P50, row.Unit)}
+	if row.N > 1 && row.P50 != 0 {
+		h.P99, h.Spread = figure(row.P99, row.Unit), fmt.Sprintf("%.2g ×", row.P99/row.P50)
+	}
+	of := func(system string) string {
+		if o, ok := r.row(row.Case, system, row.Metric); ok && o.P50 != 0 && row.System != system {
+			return fmt.Sprintf("%.3g ×", row.P50/o.P50)
+		}
+		return ""
+	}
+	h.OfProcess, h.OfRunc = of(Process), of(Runc)
+	return h
 }

@@ -75,7 +75,7 @@ func Print(w io.Writer, r *Result) error {
 	m := r.Machine
 	fmt.Fprintf(w, "suite %s on %s, %d cores, Linux %s, %s KVM\n\n", r.Suite, m.CPU, m.Cores, m.Kernel, m.KVM)
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, strings.Join([]string{"CASE", "METRIC", KVM, "P99", Process, Runc, "OF PROCESS", "OF RUNC"}, "\t"))
+	fmt.Fprintln(t, strings.Join([]string{"CASE", "METRIC", KVM, "P99", Process, Runc, "OF PROCESS", "OF RUNC", "TARGET"}, "\t"))
 	why := map[string][]string{}
 	var order []string
 	for _, g := range groups(r.Rows) {
@@ -95,7 +95,7 @@ func Print(w io.Writer, r *Result) error {
 		if k, ok := g.rows[KVM]; ok && k.Skipped == "" && k.N > 1 && k.Metric != "throughput" {
 			p99 = figure(k.P99, k.Unit)
 		}
-		fmt.Fprintln(t, strings.Join([]string{g.name, g.metric, g.cell(KVM), p99, g.cell(Process), g.cell(Runc), dash(g.ratio(Process)), dash(g.ratio(Runc))}, "\t"))
+		fmt.Fprintln(t, strings.Join([]string{g.name, g.metric, g.cell(KVM), p99, g.cell(Process), g.cell(Runc), dash(g.ratio(Process)), dash(g.ratio(Runc)), r.verdictOf(g)}, "\t"))
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -116,4 +116,16 @@ func dash(s string) string {
 		return "-"
 	}
 	return s
+}
+
+// verdictOf is a group's target, and whether it is met.
+func (r *Result) verdictOf(g group) string {
+	v := r.judge(g.rows[KVM])
+	switch {
+	case v == nil:
+		return "-"
+	case v.Met:
+		return v.Target + ": met"
+	}
+	return v.Target + ": missed"
 }

@@ -51,10 +51,10 @@ func runPrograms(name string) func(context.Context, *Options) ([]Row, error) {
 		if err != nil {
 			return nil, err
 		}
-		rounds := 8
+		rounds := o.rounds(8, 1)
 		var args []string
 		if o.Small {
-			rounds, args = 1, []string{"small"}
+			args = []string{"small"}
 		}
 		commands := []struct {
 			system string

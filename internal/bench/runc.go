@@ -111,6 +111,21 @@ func (b *bundle) extract(ctx context.Context, source, root string) (image.Manife
 	return m, plain.Extract(root, layers)
 }
 
+// runcLane starts a container in each turn. end removes what it left.
+func runcLane(ctx context.Context, source, metric string) (l *lane, end func()) {
+	b, err := newBundle(ctx, source)
+	if err != nil {
+		return &lane{system: Runc, metric: metric, skip: errorLine(err)}, func() {}
+	}
+	return &lane{system: Runc, metric: metric, once: func(ctx context.Context) (sample, error) {
+		t, err := b.boot(ctx)
+		if err != nil && ctx.Err() == nil {
+			err = unable("%v", err)
+		}
+		return sample{us: us(t)}, err
+	}}, b.remove
+}
+
 // boot starts the container, waits for its port and calls it: the time to the first byte. The container is gone afterwards.
 func (b *bundle) boot(ctx context.Context) (time.Duration, error) {
 	defer b.end()

@@ -11,10 +11,14 @@ import (
 type samples []float64
 
 // quantile is the smallest sample that at least the part q of all does not exceed. Preconditions: there is one.
-func (s samples) quantile(q float64) float64 {
-	t := slices.Sorted(slices.Values(s))
-	i := int(math.Ceil(q*float64(len(t)))) - 1
-	return t[max(0, min(i, len(t)-1))]
+func (s samples) quantile(q float64) float64 { return s.sorted().at(q) }
+
+func (s samples) sorted() samples { return slices.Sorted(slices.Values(s)) }
+
+// at is quantile of samples that are in order.
+func (s samples) at(q float64) float64 {
+	i := int(math.Ceil(q*float64(len(s)))) - 1
+	return s[max(0, min(i, len(s)-1))]
 }
 
 // row makes the figure.
@@ -22,7 +26,8 @@ func (s samples) row(c, system, metric, unit string) Row {
 	if len(s) == 0 {
 		return Row{Case: c, System: system, Metric: metric, Skipped: "no measurement succeeded"}
 	}
-	return Row{Case: c, System: system, Metric: metric, Unit: unit, P50: s.quantile(0.5), P99: s.quantile(0.99), N: len(s)}
+	t := s.sorted()
+	return Row{Case: c, System: system, Metric: metric, Unit: unit, P50: t.at(0.5), P99: t.at(0.99), N: len(t), all: t}
 }
 
 // round keeps four digits: more would only look exact.
@@ -35,8 +40,4 @@ func round(x float64) float64 {
 		return math.Round(x)
 	}
 	return math.Round(x*p) / p
-}
-
-func skipped(c, system, metric, why string) Row {
-	return Row{Case: c, System: system, Metric: metric, Skipped: why}
 }

@@ -3,56 +3,15 @@
 package bench
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"time"
 
-	"unifaas.dev/internal/childnode"
 	"unifaas.dev/internal/gateway/api"
 )
 
-// httpCases are the cases of the suites that call functions.
-func httpCases() []string { return []string{"c-hello", "go-hello", "python-hello", "node-hello"} }
-
-// pair is the two nodes that one suite compares: unikernels, and plain processes behind the same gateway.
-type pair struct{ kvm, plain *childnode.Node }
-
-func startPair(ctx context.Context, o *Options) (*pair, error) {
-	kvm, err := childnode.Start(ctx, o.Exe, "")
-	if err != nil {
-		return nil, err
-	}
-	plain, err := childnode.Start(ctx, o.Exe, "", "--runtime", "process-plain")
-	if err != nil {
-		kvm.Stop()
-		return nil, err
-	}
-	return &pair{kvm, plain}, nil
-}
-
-func (p *pair) stop() {
-	p.kvm.Stop()
-	p.plain.Stop()
-}
-
-func (p *pair) deploy(ctx context.Context, name, program string) error {
-	one, conc, memory := 1, 100, int64(256<<20)
-	q := api.DeployRequest{Max: &one, Concurrency: &conc, Memory: &memory}
-	for _, n := range []*childnode.Node{p.kvm, p.plain} {
-		if err := n.Deploy(ctx, name, program, q); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-	}
-	return nil
-}
-
 // runStart measures requests that find no instance.
 func runStart(ctx context.Context, o *Options) ([]Row, error) {
-	rounds := 40
-	if o.Small {
-		rounds = 3
-	}
 	p, err := startPair(ctx, o)
 	if err != nil {
 		return nil, err
@@ -60,7 +19,7 @@ func runStart(ctx context.Context, o *Options) ([]Row, error) {
 	defer p.stop()
 	var rows []Row
 	for _, name := range httpCases() {
-		rs, err := startCase(ctx, o, p, name, rounds)
+		rs, err := startCase(ctx, o, p, name, o.rounds(100, 3))
 		if err != nil {
 			return nil, err
 		}
@@ -69,61 +28,80 @@ func runStart(ctx context.Context, o *Options) ([]Row, error) {
 	return rows, nil
 }
 
+// startCase measures one program. Two functions are made of it where there are snapshots: one that has none, and is booted each time.
 func startCase(ctx context.Context, o *Options, p *pair, name string, rounds int) ([]Row, error) {
 	prog, err := o.find(name)
 	if err != nil {
 		return nil, err
 	}
+	boots := name + "-boot"
+	if err := p.kvm.deploy(ctx, boots, prog, api.DeployRequest{Env: map[string]string{snapshotEnv: "off"}}); err != nil {
+		return nil, err
+	}
 	if err := p.deploy(ctx, name, prog); err != nil {
 		return nil, err
 	}
-	b, noRunc := newBundle(ctx, prog)
-	if noRunc == nil {
-		defer b.remove()
+	defer remove(p, name, boots)
+	runc, end := runcLane(ctx, prog, "boot")
+	defer end()
+	plain := coldLane(p.plain, name, "boot", p.plain.empty)
+	lanes := []*lane{
+		coldLane(p.kvm, boots, "boot", p.kvm.empty),
+		coldLane(p.kvm, name, "cold", p.kvm.empty).fromSnapshot(),
+		coldLane(p.kvm, name, "cold_new_tender", p.kvm.noTender).fromSnapshot(),
+		plain, runc,
 	}
-	all := map[string]samples{}
-	caller := map[*childnode.Node]*caller{p.kvm: newCaller(), p.plain: newCaller()}
-	for _, c := range caller {
-		defer c.close()
-	}
-	for i := range rounds + 1 { // the first round warms caches up and does not count
-		o.Progress("%s: round %d of %d", name, i, rounds)
-		for _, s := range []struct {
-			system string
-			n      *childnode.Node
-		}{{KVM, p.kvm}, {Process, p.plain}} {
-			if err := s.n.Empty(ctx, name); err != nil {
-				return nil, err
-			}
-			// The connection to the gateway is there before the clock runs.
-			if _, err := caller[s.n].get(ctx, "http://"+s.n.Addr+"/healthz"); err != nil {
-				return nil, err
-			}
-			t, err := caller[s.n].get(ctx, s.n.URL(name))
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", s.system, cmp.Or(s.n.Died(), err))
-			}
-			if i > 0 {
-				all[s.system] = append(all[s.system], us(t))
-			}
+	if err := p.kvm.snapshot(ctx, name); err != nil {
+		var cannot *unableError
+		if !errors.As(err, &cannot) {
+			return nil, err
 		}
-		if noRunc == nil {
-			var t time.Duration
-			if t, noRunc = b.boot(ctx); noRunc == nil && i > 0 {
-				all[Runc] = append(all[Runc], us(t))
-			}
-		}
+		lanes[1].skip, lanes[2].skip = cannot.why, cannot.why
 	}
-	rows := []Row{all[KVM].row(name, KVM, "boot", "us"), all[Process].row(name, Process, "boot", "us")}
-	if noRunc != nil {
-		rows = append(rows, skipped(name, Runc, "boot", errorLine(noRunc)))
-	} else {
-		rows = append(rows, all[Runc].row(name, Runc, "boot", "us"))
+	if err := turns(ctx, o, name, rounds, lanes); err != nil {
+		return nil, err
+	}
+	var rows []Row
+	for _, l := range lanes {
+		rows = append(rows, l.row(name))
 	}
 	// For a plain process there is nothing colder than its start.
-	rows = append(rows, all[Process].row(name, Process, "cold", "us"), skipped(name, KVM, "cold", "snapshots are not in this version"),
-		skipped(name, Runc, "cold", "runc has no snapshots here: see boot"),
-		skipped(name, KVM, "cold_new_tender", "snapshots are not in this version"), skipped(name, Process, "cold_new_tender", "has no tender: see cold"),
-		skipped(name, Runc, "cold_new_tender", "has no tender: see boot"))
-	return rows, nil
+	cold := plain.row(name)
+	cold.Metric = "cold"
+	return append(rows, cold, skipped(name, Process, "cold_new_tender", "has no tender: see cold"),
+		skipped(name, Runc, "cold", "runc has no snapshots here: see boot"), skipped(name, Runc, "cold_new_tender", "has no tender: see boot")), nil
+}
+
+// coldLane calls a function that has no instance; the connection to the gateway is there before the clock runs.
+func coldLane(h *host, function, metric string, empty func(context.Context, string) error) *lane {
+	return &lane{system: h.system, metric: metric,
+		ready: func(ctx context.Context) error {
+			if err := empty(ctx, function); err != nil {
+				return err
+			}
+			if err := settle(ctx, h.PID()); err != nil {
+				return err
+			}
+			return h.connect(ctx)
+		},
+		once: func(ctx context.Context) (sample, error) {
+			a, err := h.call(ctx, function)
+			if err != nil {
+				return sample{}, err
+			}
+			t, steps, err := a.timing()
+			if err == nil && !t.Cold {
+				err = fmt.Errorf("%s had an instance", function)
+			}
+			return sample{us(a.took), steps}, err
+		}}
+}
+
+// remove takes functions away again, so that later cases have the machine to themselves.
+func remove(p *pair, names ...string) {
+	for _, h := range p.hosts() {
+		for _, n := range names {
+			h.Client.Remove(context.Background(), n) // at the latest the node's end does it
+		}
+	}
 }

@@ -3,19 +3,16 @@
 package bench
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"time"
-
-	"unifaas.dev/internal/childnode"
 )
 
 // runWarm measures an instance that is there, over one and over sixteen connections.
 func runWarm(ctx context.Context, o *Options) ([]Row, error) {
-	rounds, each := 6, 700*time.Millisecond
+	each := 700 * time.Millisecond
 	if o.Small {
-		rounds, each = 1, 50*time.Millisecond
+		each = 50 * time.Millisecond
 	}
 	p, err := startPair(ctx, o)
 	if err != nil {
@@ -26,7 +23,7 @@ func runWarm(ctx context.Context, o *Options) ([]Row, error) {
 	for _, name := range httpCases() {
 		for _, conns := range []int{1, 16} {
 			label := fmt.Sprintf("%s/%d", name, conns)
-			rs, err := warmCase(ctx, o, p, name, label, conns, rounds, each)
+			rs, err := warmCase(ctx, o, p, name, label, conns, o.rounds(6, 1), each)
 			if err != nil {
 				return nil, err
 			}
@@ -47,16 +44,13 @@ func warmCase(ctx context.Context, o *Options, p *pair, name, label string, conn
 	latency, throughput := map[string]samples{}, map[string]samples{}
 	for i := range rounds {
 		o.Progress("%s: round %d of %d", label, i+1, rounds)
-		for _, s := range []struct {
-			system string
-			n      *childnode.Node
-		}{{KVM, p.kvm}, {Process, p.plain}} {
-			l, t, err := load(ctx, s.n.URL(name), conns, each)
+		for _, h := range p.hosts() {
+			l, t, err := load(ctx, h.URL(name), conns, each)
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", s.system, cmp.Or(s.n.Died(), err))
+				return nil, h.explain(err)
 			}
-			latency[s.system] = append(latency[s.system], l...)
-			throughput[s.system] = append(throughput[s.system], t)
+			latency[h.system] = append(latency[h.system], l...)
+			throughput[h.system] = append(throughput[h.system], t)
 		}
 	}
 	const why = "to the gateway, a container that is there is the plain process"
