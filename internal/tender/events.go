@@ -43,6 +43,21 @@ func (t *Tender) event(m wire.Message) error {
 		default:
 			return fmt.Errorf("%w: loaded twice", wire.ErrMalformed)
 		}
+	case *wire.Prepared:
+		select {
+		case t.prepared <- m:
+			return nil
+		default:
+			return fmt.Errorf("%w: prepared twice", wire.ErrMalformed)
+		}
+	case *wire.Snapshotted:
+		return t.onSnapshotted(m)
+	case *wire.Restored:
+		return t.on(m.Instance, func(i *Instance) error { i.onRestored(m); return nil })
+	case *wire.Rewound:
+		return t.on(m.Instance, func(i *Instance) error { return i.onRewound(m) })
+	case *wire.Parked:
+		return t.on(m.Instance, func(i *Instance) error { return i.onParked(m) })
 	case *wire.Started:
 		return t.on(m.Instance, func(i *Instance) error { return i.onStarted(m) })
 	case *wire.Listening:
@@ -70,7 +85,7 @@ func (t *Tender) event(m wire.Message) error {
 	case *wire.Exited:
 		return t.on(m.Instance, func(i *Instance) error {
 			t.unregister(i)
-			i.finish(exitOf(i.id, i.vm, m))
+			i.finish(i.exitOf(m))
 			return nil
 		})
 	case *wire.StatsReply:
@@ -101,7 +116,9 @@ func (i *Instance) onStarted(m *wire.Started) error {
 	if m.Error != "" {
 		i.t.unregister(i)
 	}
+	i.mu.Lock()
 	i.vm = time.Duration(m.VM)
+	i.mu.Unlock()
 	select {
 	case i.started <- m:
 		return nil
@@ -111,7 +128,7 @@ func (i *Instance) onStarted(m *wire.Started) error {
 }
 
 func (i *Instance) onListening(m *wire.Listening) {
-	timing := timingOf(i.vm, &m.Stamps)
+	timing := timingOf(&m.Stamps)
 	timing.Total = time.Since(i.asked)
 	i.mu.Lock()
 	i.listening[int(m.Port)] = timing
@@ -128,8 +145,18 @@ func (i *Instance) finish(e Exit) {
 	if e := i.t.o.Egress; e != nil {
 		i.dials.end(func() { e.Forget(i.id) })
 	}
-	i.exit = e
+	i.mu.Lock()
+	i.exit, i.ended = e, true
+	rewinds, watch := i.rewinds, i.rewindBy
+	i.rewinds, i.rewindBy = nil, nil
+	i.mu.Unlock()
 	close(i.done)
+	if watch != nil {
+		watch.Stop()
+	}
+	for _, then := range rewinds {
+		then(Rewound{}, &ExitError{e})
+	}
 	if i.t.o.OnExit != nil {
 		i.t.o.OnExit(e)
 	}

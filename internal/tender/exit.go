@@ -19,6 +19,7 @@ const (
 	Protocol   = "protocol"    // the guest broke the queue protocol
 	Killed     = "killed"      // by Kill or Close
 	TenderDied = "tender-died" // the tender process is gone
+	Parked     = "parked"      // by Park
 )
 
 // Exit says how an instance ended.
@@ -54,6 +55,7 @@ func (e *ExitError) Error() string { return "instance ended: " + e.Exit.Reason }
 // Timing is what a start consisted of. What follows Enter is told by the guest.
 type Timing struct {
 	VM      time.Duration // sandbox made
+	State   time.Duration // snapshot put in; 0: it booted
 	Enter   time.Duration // first entry until the library OS's first instruction
 	Boot    time.Duration // library OS ready
 	Program time.Duration // program loaded, first instruction
@@ -62,7 +64,7 @@ type Timing struct {
 	Total   time.Duration // asked for until told to listen; 0 if it did not
 }
 
-func timingOf(vm time.Duration, s *wire.Stamps) Timing {
+func timingOf(s *wire.Stamps) Timing {
 	between := func(a, b int64) time.Duration {
 		if a == 0 || b < a {
 			return 0
@@ -70,7 +72,6 @@ func timingOf(vm time.Duration, s *wire.Stamps) Timing {
 		return time.Duration(b - a)
 	}
 	return Timing{
-		VM:      vm,
 		Enter:   between(s.Enter, s.Entry),
 		Boot:    between(s.Entry, s.Exec),
 		Program: between(s.Exec, s.User),
@@ -88,6 +89,7 @@ type Stats struct {
 	Faults   uint64
 
 	Memory   int64 // bytes of host memory behind guest RAM
+	Private  int64 // bytes of host memory that only this instance has
 	CPU      time.Duration
 	Exits    uint64 // returns from the guest
 	Ticks    uint64 // looks at the guest while it ran
@@ -97,14 +99,17 @@ type Stats struct {
 }
 
 func statsOf(c *wire.Counters) Stats {
-	return Stats{RAMUsed: c.RAMUsed, RAMLibos: c.RAMLibos, Syscalls: c.Syscalls, Traps: c.Traps, Faults: c.Faults, Memory: c.Memory,
+	return Stats{RAMUsed: c.RAMUsed, RAMLibos: c.RAMLibos, Syscalls: c.Syscalls, Traps: c.Traps, Faults: c.Faults, Memory: c.Memory, Private: c.Private,
 		CPU: time.Duration(c.CPU), Exits: c.Exits, Ticks: c.Ticks, Preempts: c.Preempts, Streams: int(c.Streams), Accepted: c.Accepted}
 }
 
-func exitOf(id string, vm time.Duration, m *wire.Exited) Exit {
+func (i *Instance) exitOf(m *wire.Exited) Exit {
 	kinds := [...]string{wire.KindExit: Exited, wire.KindSignal: Signaled, wire.KindOOM: OOM, wire.KindPanic: Panicked,
 		wire.KindFault: Fault, wire.KindProtocol: Protocol, wire.KindKilled: Killed}
-	return Exit{Instance: id, Kind: kinds[m.Kind], Status: int(m.Status), Reason: m.Reason, Report: m.Report,
-		Timing: timingOf(vm, &m.Stamps), Stats: statsOf(&m.Counters),
+	i.mu.Lock()
+	timing := i.timing(timingOf(&m.Stamps))
+	i.mu.Unlock()
+	return Exit{Instance: i.id, Kind: kinds[m.Kind], Status: int(m.Status), Reason: m.Reason, Report: m.Report,
+		Timing: timing, Stats: statsOf(&m.Counters),
 		Lost: [2]syscall.Errno{syscall.Errno(m.Lost[0]), syscall.Errno(m.Lost[1])}}
 }

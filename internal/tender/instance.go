@@ -24,6 +24,10 @@ type BootOptions struct {
 	Env      []string // K=V, beside and instead of those of the tender
 	// Console streams. Nil: no input, and output goes to OnOutput. The tender gets duplicates.
 	Stdin, Stdout, Stderr *os.File
+
+	From     Origin   // an error that wraps snapshot.ErrDamaged or snapshot.ErrForeign says that it can be tried FromBoot
+	Parked   *os.File // what Park wrote, for FromParked; only needed until BootWith returns
+	Off, Len int64    // where in it
 }
 
 // Instance is one guest of a tender.
@@ -39,7 +43,11 @@ type Instance struct {
 
 	mu        sync.Mutex
 	started   chan *wire.Started // buffered; one answer
-	vm        time.Duration
+	vm, state time.Duration
+	ended     bool
+	rewinds   []func(Rewound, error) // one for each that is under way
+	rewindBy  *time.Timer            // watches the first of these
+	parking   chan *wire.Parked      // buffered; one answer
 	listening map[int]Timing
 	changed   chan struct{} // closed and replaced when listening changes
 	exit      Exit
@@ -59,13 +67,16 @@ func (t *Tender) BootWith(ctx context.Context, o BootOptions) (*Instance, error)
 	for n := range i.lines {
 		i.lines[n] = newLines(t.o.OnOutput, o.ID, n+1)
 	}
-	m := &wire.Start{Hostname: o.Hostname, Env: o.Env}
+	m := &wire.Start{From: uint8(o.From), Hostname: o.Hostname, Env: o.Env, Off: o.Off, Len: o.Len}
 	var fds []int
 	for n, f := range []*os.File{o.Stdin, o.Stdout, o.Stderr} {
 		if f != nil {
 			m.Stdio |= 1 << n
 			fds = append(fds, int(f.Fd()))
 		}
+	}
+	if o.From == FromParked {
+		fds = append(fds, int(o.Parked.Fd()))
 	}
 	if err := t.register(i); err != nil {
 		return nil, err
@@ -77,7 +88,7 @@ func (t *Tender) BootWith(ctx context.Context, o BootOptions) (*Instance, error)
 	}
 	started := func(r *wire.Started) (*Instance, error) {
 		if r.Error != "" {
-			return nil, errors.New(r.Error)
+			return nil, errorOf(r.Kind, r.Error)
 		}
 		return i, nil
 	}
@@ -133,7 +144,8 @@ func (i *Instance) Exit() Exit {
 	return i.exit
 }
 
-// WaitListen waits until the program listens on a TCP port, 0 for any. If it ends first the error is an *ExitError.
+// WaitListen waits until the program listens on a TCP port, 0 for any. If it ends first the error is an *ExitError. An instance of a
+// snapshot listens at once, while its state is still being put in: VM and State of its Timing are known once it has answered.
 func (i *Instance) WaitListen(ctx context.Context, port int) (Timing, error) {
 	for {
 		i.mu.Lock()
@@ -157,12 +169,18 @@ func (i *Instance) WaitListen(ctx context.Context, port int) (Timing, error) {
 func (i *Instance) listens(port int) (Timing, bool) {
 	if port != 0 {
 		t, ok := i.listening[port]
-		return t, ok
+		return i.timing(t), ok
 	}
 	for _, t := range i.listening {
-		return t, true
+		return i.timing(t), true
 	}
 	return Timing{}, false
+}
+
+// timing adds what the guest does not know. Preconditions: i.mu is held.
+func (i *Instance) timing(t Timing) Timing {
+	t.VM, t.State = i.vm, i.state
+	return t
 }
 
 // Dial opens a stream to a port of the guest. It returns at once: what is written before the program listens waits for it,

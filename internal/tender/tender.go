@@ -8,7 +8,6 @@
 package tender
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,8 +39,11 @@ type StartOptions struct {
 	Libos   []byte          // ELF file of the library OS
 	Layers  []monitor.Layer // of the image, lowest first. The files are only needed until Start returns
 	Memory  int64           // bytes of guest RAM
-	Shells  bool            // keep a sandbox ready for the next Boot; costs memory, saves it the making
+	Shells  int             // sandboxes to hold ready for the next Boot; each costs memory, and saves it the making
 	Boot    monitor.Boot
+	Blank   *Blank // to make the tender of; Start owns it
+	// Snapshots says what instances can start from.
+	Snapshots Snapshots
 	// Files answers for the lowest layer of the root; nil: there is none but the image.
 	Files Files
 	// Prepare, if not nil, is called while the process starts: it fills in Layers and Boot, and its error is that of Start.
@@ -56,44 +58,52 @@ type StartOptions struct {
 
 // Tender is a running tender process.
 type Tender struct {
-	o       StartOptions
-	conn    *net.UnixConn
-	proc    *process // nil: the other side lives in this process (tests)
-	monitor string
-	spawn   time.Duration
-	loaded  chan *wire.Loaded
-	done    chan struct{}
+	o        StartOptions
+	conn     *net.UnixConn
+	proc     *process // nil: the other side lives in this process (tests)
+	monitor  string
+	features string
+	spawn    time.Duration
+	blank    bool // it was prepared
+	prepared chan *wire.Prepared
+	loaded   chan *wire.Loaded
+	done     chan struct{}
 
 	sendMu sync.Mutex
 
-	mu        sync.Mutex
-	instances map[uint32]*Instance
-	next      uint32
-	stats     map[uint32]chan *wire.StatsReply
-	token     uint32
-	closing   bool
-	broken    error // why the protocol ended, if it did not end well
+	mu          sync.Mutex
+	instances   map[uint32]*Instance
+	next        uint32
+	stats       map[uint32]chan *wire.StatsReply
+	token       uint32
+	closing     bool
+	snapshotted bool
+	broken      error // why the protocol ended, if it did not end well
 }
 
 // Start spawns a tender and gives it what its instances are made of. The error is one line.
 func Start(ctx context.Context, o StartOptions) (*Tender, error) {
-	begin := time.Now()
-	proc, conn, err := spawn(o.Exe, o.Name)
+	start := time.Now()
+	t, err := begin(o)
 	if err != nil {
-		return nil, fmt.Errorf("start a tender: %w", err)
-	}
-	t := newTender(o, conn, proc)
-	if err := t.load(ctx); err != nil {
-		t.Close()
 		return nil, err
 	}
-	t.spawn = time.Since(begin)
+	if err := t.load(ctx); err != nil {
+		died := t.blank && t.gone()
+		t.Close()
+		if died { // while it waited for a function
+			o = t.o
+			o.Blank = nil
+			return Start(ctx, o)
+		}
+		return nil, err
+	}
+	t.spawn = time.Since(start)
 	return t, nil
 }
 
 func newTender(o StartOptions, conn *net.UnixConn, proc *process) *Tender {
-	o.Patience = cmp.Or(o.Patience, defaultPatience)
-	t := &Tender{o: o, conn: conn, proc: proc, loaded: make(chan *wire.Loaded, 1), done: make(chan struct{}),
+	t := &Tender{o: o.complete(), conn: conn, proc: proc, prepared: make(chan *wire.Prepared, 1), loaded: make(chan *wire.Loaded, 1), done: make(chan struct{}),
 		instances: map[uint32]*Instance{}, stats: map[uint32]chan *wire.StatsReply{}}
 	go t.receive()
 	return t
@@ -104,14 +114,19 @@ func (t *Tender) load(ctx context.Context) error {
 		if err := t.o.Prepare(&t.o); err != nil {
 			return err
 		}
+		t.o.Prepare = nil
 	}
-	libos, err := wire.MemFD("libos", t.o.Libos)
-	if err != nil {
-		return fmt.Errorf("start a tender: %w", err)
+	m := &wire.Load{Monitor: t.o.Monitor, Memory: t.o.Memory, Prepared: t.blank, Shells: uint16(min(max(t.o.Shells, 0), 1<<16-1)), Boot: t.o.Boot}
+	var fds []int
+	if !t.blank {
+		libos, err := wire.MemFD("libos", t.o.Libos)
+		if err != nil {
+			return fmt.Errorf("start a tender: %w", err)
+		}
+		defer unix.Close(libos)
+		m.LibosSize = int64(len(t.o.Libos))
+		fds = append(fds, libos)
 	}
-	fds := []int{libos}
-	defer func() { unix.Close(libos) }()
-	m := &wire.Load{Monitor: t.o.Monitor, Memory: t.o.Memory, LibosSize: int64(len(t.o.Libos)), Shells: t.o.Shells, Boot: t.o.Boot}
 	if m.Boot.Flags &^= abi.BootFiles; t.o.Files != nil {
 		m.Boot.Flags |= abi.BootFiles
 	}
@@ -129,10 +144,19 @@ func (t *Tender) load(ctx context.Context) error {
 		fds = append(fds, int(l.File.Fd()))
 	}
 	// The tender opens nothing by itself. If this fails its monitor says why, and what to do.
-	if kvm, err := unix.Open("/dev/kvm", unix.O_RDWR|unix.O_CLOEXEC, 0); err == nil {
-		m.HasKVM = true
-		fds = append(fds, kvm)
-		defer unix.Close(kvm)
+	if !t.blank {
+		if kvm, err := unix.Open("/dev/kvm", unix.O_RDWR|unix.O_CLOEXEC, 0); err == nil {
+			m.HasKVM = true
+			fds = append(fds, kvm)
+			defer unix.Close(kvm)
+		}
+	}
+	s := &t.o.Snapshots
+	m.Snapshot = wire.Snapshot{Key: s.Key, HasImage: s.Image != nil, HasSink: s.Sink != nil && s.Image == nil, Track: s.Rewind}
+	if s.Image != nil {
+		fds = append(fds, int(s.Image.Fd()))
+	} else if s.Sink != nil {
+		fds = append(fds, int(s.Sink.Fd()))
 	}
 	if err := t.send(m, fds...); err != nil {
 		return err
@@ -143,7 +167,10 @@ func (t *Tender) load(ctx context.Context) error {
 		if r.Error != "" {
 			return errors.New(r.Error)
 		}
-		t.monitor = r.Monitor
+		t.monitor, t.features = r.Monitor, r.Features
+		if r.Refused != "" && s.OnRefused != nil {
+			s.OnRefused(errorOf(r.Why, r.Refused))
+		}
 		return nil
 	case <-t.done:
 		return fmt.Errorf("tender ended while starting: %w", t.reason())

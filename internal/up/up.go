@@ -30,6 +30,9 @@ import (
 	"unifaas.dev/internal/node/unikernel"
 )
 
+// blankTenders stand ready for functions that have none: one for the next, and one while that is replaced.
+const blankTenders = 2
+
 // drainLimit is how long what runs may go on after a signal to stop.
 const drainLimit = 30 * time.Second
 
@@ -81,7 +84,7 @@ func (o *Options) runtime(data string) (node.Runtime, error) {
 	if err := o.Probe(); err != nil {
 		return nil, err
 	}
-	return &unikernel.Runtime{Monitor: "kvm", Exe: o.Exe, Libos: o.Libos}, nil
+	return &unikernel.Runtime{Monitor: "kvm", Exe: o.Exe, Libos: o.Libos, Blanks: blankTenders}, nil
 }
 
 // Run runs a node until SIGTERM or SIGINT, or until ctx ends.
@@ -106,6 +109,12 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer listener.Close()
+	if r, ok := run.(interface{ Ready() }); ok {
+		r.Ready()
+	}
+	if r, ok := run.(io.Closer); ok {
+		defer r.Close()
+	}
 	n, err := open(ctx, &o, run, data)
 	if err != nil {
 		return err

@@ -5,66 +5,83 @@
 package unikernel
 
 import (
-	"os"
-	"unifaas.dev/internal/snapshot"
-
 	"context"
-	"errors"
-	"fmt"
-	"net"
 	"strings"
 	"sync"
-	"time"
 
-	"unifaas.dev/abi"
 	"unifaas.dev/internal/egress"
 	"unifaas.dev/internal/layermem"
 	"unifaas.dev/internal/monitor"
 	"unifaas.dev/internal/node"
 	"unifaas.dev/internal/tender"
-	"unifaas.dev/internal/units"
 )
 
 // maxFiles is RLIMIT_NOFILE of programs, the same as with "unifaas run".
 const maxFiles = 20000
 
-// Runtime starts tenders.
+// Runtime starts tenders. Who sets Blanks or calls Ready has to call Close.
 type Runtime struct {
 	Monitor string // auto, kvm, process
 	Exe     string // of tenders, for tests
 	Libos   []byte
+	Blanks  int // tenders to hold ready for functions that have none yet
 
-	layers layermem.Cache // one copy of a layer for all tenders
-	once   sync.Once
-	pool   *egress.Pool
+	layers  layermem.Cache // one copy of a layer for all tenders
+	once    sync.Once
+	pool    *egress.Pool
+	blanks  blanks
+	sumOnce sync.Once
+	sum     [32]byte // of Libos
 }
 
 // Name is the monitor's.
 func (r *Runtime) Name() string { return r.Monitor }
 
-// StartTender starts the process for one revision.
+func (r *Runtime) setup() {
+	r.once.Do(func() {
+		r.pool = egress.NewPool()
+		r.blanks.want, r.blanks.memory = r.Blanks, blankMemory
+		r.blanks.make = func(memory int64) (*tender.Blank, error) {
+			return tender.Prepare(tender.BlankOptions{Monitor: r.Monitor, Exe: r.Exe, Libos: r.Libos, Memory: memory})
+		}
+	})
+}
+
+// Ready begins to make what stands ready; the first StartTender does otherwise.
+func (r *Runtime) Ready() {
+	r.setup()
+	r.blanks.fill(0)
+}
+
+// Close ends what stands ready; it returns when no process of that is left. Tenders that were started are their owners' to close.
+func (r *Runtime) Close() error {
+	r.setup()
+	r.blanks.close()
+	return nil
+}
+
+// StartTender starts the process for one revision, or takes one that stands ready.
 func (r *Runtime) StartTender(ctx context.Context, c node.TenderConfig) (node.Tender, error) {
 	rules, err := egress.Parse(c.Egress)
 	if err != nil {
 		return nil, err
 	}
-	r.once.Do(func() { r.pool = egress.NewPool() })
+	r.setup()
 	var held []*layermem.Ref
 	release := func() {
 		for _, r := range held {
 			r.Close()
 		}
 	}
-	var flags uint32
-	if c.Spawn {
-		flags |= abi.BootSpawn
+	key, ok := r.Key(c)
+	snapshots := tender.Snapshots{Key: key, Image: c.Snapshot.Image, Sink: c.Snapshot.Sink, Rewind: c.Snapshot.Rewind,
+		OnTaken: c.Snapshot.OnTaken, OnRefused: c.Snapshot.OnRefused}
+	if !ok {
+		snapshots = tender.Snapshots{}
 	}
 	t, err := tender.Start(ctx, tender.StartOptions{
-		Name: c.Name, Monitor: r.Monitor, Exe: r.Exe, Libos: r.Libos, Memory: c.Memory, Shells: true,
-		Boot: monitor.Boot{
-			Program: c.Manifest.Program, Args: c.Manifest.Args, Env: c.Env, Cwd: c.Manifest.Cwd, UID: c.Manifest.UID, GID: c.Manifest.GID,
-			MaxFiles: maxFiles, OverlayMax: uint64(c.Memory) / 2, Flags: flags,
-		},
+		Name: c.Name, Monitor: r.Monitor, Exe: r.Exe, Libos: r.Libos, Memory: c.Memory, Shells: 1, Boot: boot(&c),
+		Blank: r.blanks.take(c.Memory), Snapshots: snapshots,
 		Prepare: func(o *tender.StartOptions) error {
 			for _, l := range c.Layers {
 				ref := r.layers.Get(l)
@@ -91,100 +108,4 @@ func (r *Runtime) StartTender(ctx context.Context, c node.TenderConfig) (node.Te
 		release()
 	}()
 	return &process{Tender: t, port: c.Port, memory: c.Memory}, nil
-}
-
-// Key says that there are no snapshots yet.
-func (r *Runtime) Key(node.TenderConfig) (snapshot.Key, bool) { return snapshot.Key{}, false }
-
-// Keep is fixed: one shell.
-func (p *process) Keep(int) {}
-
-type process struct {
-	*tender.Tender
-	port   int
-	memory int64
-}
-
-func (p *process) Start(ctx context.Context, s node.Start) (node.Guest, error) {
-	if s.Origin != node.FromBoot {
-		return nil, snapshot.ErrForeign
-	}
-	i, err := p.Tender.Boot(ctx, s.ID, s.Hostname, nil)
-	if err != nil {
-		return nil, p.translate(err)
-	}
-	return &guest{i, p}, nil
-}
-
-// translate makes the node's error of the tender's where the instance ended.
-func (p *process) translate(err error) error {
-	var exit *tender.ExitError
-	if errors.As(err, &exit) {
-		return &node.ExitError{Exit: p.exit(exit.Exit)}
-	}
-	return err
-}
-
-func (p *process) exit(e tender.Exit) node.Exit {
-	x := node.Exit{Status: e.Code(), Reason: e.Reason, Report: e.Report}
-	switch e.Kind {
-	case tender.Exited:
-		x.Kind = node.ExitNormal
-	case tender.Signaled:
-		x.Kind = node.ExitSignal
-	case tender.OOM:
-		x.Kind = node.ExitOOM
-		if limit := fmt.Sprintf("memory limit %d MiB", p.memory/units.MiB); !strings.Contains(x.Reason, limit) {
-			x.Reason = limit
-		}
-	case tender.Killed:
-		x.Kind = node.ExitKilled
-	default:
-		x.Kind = node.ExitFault
-	}
-	return x
-}
-
-type guest struct {
-	*tender.Instance
-	p *process
-}
-
-func (g *guest) WaitListen(ctx context.Context) (node.BootTiming, error) {
-	t, err := g.Instance.WaitListen(ctx, g.p.port)
-	if err != nil {
-		return node.BootTiming{}, g.p.translate(err)
-	}
-	return node.BootTiming{VM: t.VM + t.Enter, Libos: t.Boot, Program: t.Program + t.Listen}, nil
-}
-
-func (g *guest) Rewind(then func(node.Rewound, error)) { then(node.Rewound{}, errors.ErrUnsupported) }
-
-func (g *guest) Park(context.Context, *os.File) (int64, error) { return 0, errors.ErrUnsupported }
-
-func (g *guest) Dial(ctx context.Context) (net.Conn, error) { return g.Instance.Dial(ctx, g.p.port) }
-
-func (g *guest) Spawn(ctx context.Context, env []string) (node.Job, error) {
-	j, err := g.Instance.Spawn(ctx, env)
-	if err != nil {
-		return nil, g.p.translate(err)
-	}
-	return &job{j, g.p}, nil
-}
-
-type job struct {
-	*tender.Job
-	p *process
-}
-
-func (j *job) Wait(ctx context.Context) (int, error) {
-	status, err := j.Job.Wait(ctx)
-	return status, j.p.translate(err)
-}
-
-func (g *guest) Exit() node.Exit { return g.p.exit(g.Instance.Exit()) }
-
-func (g *guest) Usage(ctx context.Context) (node.Usage, error) {
-	s, err := g.Stats(ctx)
-	return node.Usage{Memory: s.Memory, Guest: int64(s.RAMUsed), Libos: int64(s.RAMLibos), CPU: time.Duration(s.CPU)}, err
 }

@@ -19,6 +19,7 @@ func (in *instance) counters() wire.Counters {
 		Traps:    a.Load64(abi.CtlTraps),
 		Faults:   a.Load64(abi.CtlFaults),
 		Memory:   in.sb.MemoryUsed(),
+		Private:  in.sb.MemoryUsed() + in.link.area.Resident(),
 		CPU:      threadCPU(in.tid),
 		Exits:    in.entries.Load(),
 		Ticks:    in.ticks,

@@ -45,6 +45,7 @@ type Server struct {
 	shells *shells         // nil: none are kept
 	config monitor.Config  // of every instance, but for host name and environment
 	memory int64
+	loaded bool
 
 	mu        sync.Mutex
 	instances map[uint32]*instance
@@ -87,9 +88,11 @@ func (s *Server) dispatch(m wire.Message, fds []int) (done bool, err error) {
 	switch m := m.(type) {
 	case *wire.Load:
 		return false, s.load(m, fds)
+	case *wire.Prepare:
+		return false, s.prepare(m, fds)
 	case *wire.Start:
 		return false, s.start(m, fds)
-	case *wire.Dial, *wire.Spawn:
+	case *wire.Dial, *wire.Spawn, *wire.Park:
 		want = 1
 	case *wire.FileReply:
 		return false, s.fileReply(m, fds)
@@ -125,6 +128,14 @@ func (s *Server) dispatch(m wire.Message, fds []int) (done bool, err error) {
 		r := &wire.StatsReply{Instance: m.Instance, Token: m.Token}
 		r.OK = s.with(m.Instance, func(in *instance) { r.Counters = in.counters() })
 		s.out.send(r)
+	case *wire.Keep:
+	case *wire.Rewind:
+		s.kill(m.Instance, "it cannot be rewound: there is no snapshot")
+	case *wire.Park:
+		unix.Close(fds[0])
+		s.with(m.Instance, func(in *instance) {
+			s.out.send(&wire.Parked{Instance: m.Instance, Kind: wire.ErrorBusy, Error: "there is no snapshot to park against"})
+		})
 	case *wire.Stop:
 		return true, nil
 	default:
@@ -143,6 +154,12 @@ func (s *Server) short(m wire.Message) error {
 	case *wire.Start:
 		s.out.send(&wire.Started{Instance: m.Instance, Error: why})
 	case *wire.Dial:
+	case *wire.Prepare:
+		s.out.send(&wire.Prepared{Error: why})
+	case *wire.Park:
+		s.with(m.Instance, func(*instance) {
+			s.out.send(&wire.Parked{Instance: m.Instance, Kind: wire.ErrorOther, Error: why})
+		})
 	case *wire.Spawn:
 		s.with(m.Instance, func(in *instance) { in.jobRefused(m.Token) })
 	case *wire.Connected:
@@ -187,43 +204,103 @@ func (s *Server) kill(id uint32, reason string) {
 }
 
 func (s *Server) load(m *wire.Load, fds []int) error {
-	want := 1 + len(m.Layers)
-	if m.HasKVM {
-		want++
+	want := len(m.Layers)
+	for _, has := range []bool{!m.Prepared, m.HasKVM, m.Snapshot.HasImage, m.Snapshot.HasSink} {
+		if has {
+			want++
+		}
 	}
-	if s.mon != nil || len(fds) != want || m.LibosSize < 0 || m.LibosSize > maxLibos {
+	if s.loaded || m.Prepared != (s.mon != nil) || m.Prepared && m.HasKVM || len(fds) != want {
 		wire.CloseAll(fds)
-		return fmt.Errorf("%w: load with %d descriptors, library OS of %d bytes", wire.ErrMalformed, len(fds), m.LibosSize)
+		return fmt.Errorf("%w: load with %d descriptors", wire.ErrMalformed, len(fds))
 	}
-	libos := make([]byte, m.LibosSize)
-	err := wire.ReadFull(fds[0], libos)
-	unix.Close(fds[0])
-	fds = fds[1:]
-	s.config = monitor.Config{Memory: m.Memory, Libos: libos, Boot: m.Boot}
-	s.memory = m.Memory
+	s.loaded = true
+	var err error
+	var libos int
+	if !m.Prepared {
+		libos, fds = fds[0], fds[1:]
+	}
 	for _, size := range m.Layers {
 		s.config.Layers = append(s.config.Layers, monitor.Layer{File: os.NewFile(uintptr(fds[0]), "layer"), Size: size})
 		fds = fds[1:]
 	}
 	var kvm *os.File
 	if m.HasKVM {
-		kvm = os.NewFile(uintptr(fds[0]), "/dev/kvm")
+		kvm, fds = os.NewFile(uintptr(fds[0]), "/dev/kvm"), fds[1:]
 	}
-	var mon monitor.Monitor
-	if err == nil {
-		mon, err = s.open(m.Monitor, kvm)
+	var state *os.File
+	if m.Snapshot.HasImage || m.Snapshot.HasSink {
+		state = os.NewFile(uintptr(fds[0]), "snapshot")
+	}
+	if !m.Prepared {
+		err = s.openMonitor(m.Monitor, kvm, libos, m.LibosSize)
 	}
 	if err != nil {
+		closeFile(state)
 		s.out.send(&wire.Loaded{Error: oneLine(err)})
 		return nil
 	}
-	s.mon = mon
-	if m.Shells {
-		s.shells = newShells(mon, s.config)
+	s.config.Memory, s.config.Boot = m.Memory, m.Boot
+	s.memory = m.Memory
+	if m.Shells > 0 {
+		s.shells = newShells(s.mon, s.config)
 		s.shells.refill(0)
 	}
-	s.out.send(&wire.Loaded{Monitor: mon.Name()})
+	loaded := &wire.Loaded{Monitor: s.mon.Name()}
+	closeFile(state)
+	if m.Snapshot.HasImage {
+		loaded.Refused, loaded.Why = "this monitor makes no snapshots", wire.ErrorForeign
+	}
+	s.out.send(loaded)
+	if m.Snapshot.HasSink {
+		s.out.send(&wire.Snapshotted{Error: "this monitor makes no snapshots"})
+	}
 	return nil
+}
+
+// prepare makes ready what does not depend on the function.
+func (s *Server) prepare(m *wire.Prepare, fds []int) error {
+	want := 1
+	if m.HasKVM {
+		want++
+	}
+	if s.loaded || s.mon != nil || len(fds) != want {
+		wire.CloseAll(fds)
+		return fmt.Errorf("%w: prepare with %d descriptors", wire.ErrMalformed, len(fds))
+	}
+	var kvm *os.File
+	if m.HasKVM {
+		kvm = os.NewFile(uintptr(fds[1]), "/dev/kvm")
+	}
+	if err := s.openMonitor(m.Monitor, kvm, fds[0], m.LibosSize); err != nil {
+		s.out.send(&wire.Prepared{Error: oneLine(err)})
+		return nil
+	}
+	s.out.send(&wire.Prepared{})
+	return nil
+}
+
+// openMonitor reads the library OS, whose descriptor it owns, and opens the monitor.
+func (s *Server) openMonitor(name string, kvm *os.File, fd int, size int64) error {
+	defer unix.Close(fd)
+	if size < 0 || size > maxLibos {
+		return fmt.Errorf("library OS of %d bytes: at most %d", size, maxLibos)
+	}
+	s.config.Libos = make([]byte, size)
+	if err := wire.ReadFull(fd, s.config.Libos); err != nil {
+		return fmt.Errorf("read the library OS: %w", err)
+	}
+	mon, err := s.open(name, kvm)
+	if err == nil {
+		s.mon = mon
+	}
+	return err
+}
+
+func closeFile(f *os.File) {
+	if f != nil {
+		f.Close()
+	}
 }
 
 func (s *Server) start(m *wire.Start, fds []int) error {
@@ -233,6 +310,11 @@ func (s *Server) start(m *wire.Start, fds []int) error {
 		if m.Stdio&(1<<i) != 0 && len(rest) > 0 {
 			stdio[i], rest = rest[0], rest[1:]
 		}
+	}
+	if m.From != wire.FromBoot {
+		wire.CloseAll(fds)
+		s.out.send(&wire.Started{Instance: m.Instance, Kind: wire.ErrorForeign, Error: "there is no snapshot"})
+		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -40,13 +40,14 @@ func (d *decoder) bool() bool {
 func (m *Load) put(e *encoder) {
 	e.text(m.Monitor, MaxText)
 	e.i64(m.Memory)
+	e.bool(m.Prepared)
 	e.i64(m.LibosSize)
 	e.u8(uint8(len(m.Layers)))
 	for _, n := range m.Layers {
 		e.i64(n)
 	}
 	e.bool(m.HasKVM)
-	e.bool(m.Shells)
+	e.u16(m.Shells)
 	b := &m.Boot
 	e.text(b.Program, MaxText)
 	e.list(b.Args)
@@ -57,11 +58,13 @@ func (m *Load) put(e *encoder) {
 	e.u32(b.MaxFiles)
 	e.u64(b.OverlayMax)
 	e.u32(b.Flags)
+	m.Snapshot.put(e)
 }
 
 func (m *Load) get(d *decoder) {
 	m.Monitor = d.text(MaxText)
 	m.Memory = d.i64()
+	m.Prepared = d.bool()
 	m.LibosSize = d.i64()
 	n := d.u8()
 	if n > abi.LayersMax && d.err == nil {
@@ -71,7 +74,7 @@ func (m *Load) get(d *decoder) {
 		m.Layers = append(m.Layers, d.i64())
 	}
 	m.HasKVM = d.bool()
-	m.Shells = d.bool()
+	m.Shells = d.u16()
 	b := &m.Boot
 	b.Program = d.text(MaxText)
 	b.Args = d.list()
@@ -82,20 +85,30 @@ func (m *Load) get(d *decoder) {
 	b.MaxFiles = d.u32()
 	b.OverlayMax = d.u64()
 	b.Flags = d.u32()
+	m.Snapshot.get(d)
 }
 
 func (m *Start) put(e *encoder) {
 	e.u32(m.Instance)
+	e.u8(m.From)
 	e.text(m.Hostname, MaxText)
 	e.list(m.Env)
 	e.u8(m.Stdio)
+	e.i64(m.Off)
+	e.i64(m.Len)
 }
 
 func (m *Start) get(d *decoder) {
 	m.Instance = d.u32()
+	m.From = d.u8()
 	m.Hostname = d.text(MaxText)
 	m.Env = d.list()
 	m.Stdio = d.u8()
+	m.Off = d.size()
+	m.Len = d.size()
+	if m.From >= originEnd && d.err == nil {
+		d.err = malformed("instance of origin %d", m.From)
+	}
 	if m.Stdio&^(StdinFD|StdoutFD|StderrFD) != 0 && d.err == nil {
 		d.err = malformed("stdio bits 0x%x", m.Stdio)
 	}
@@ -122,17 +135,32 @@ func (m *Stats) get(d *decoder) { m.Instance = d.u32(); m.Token = d.u32() }
 func (m *Stop) put(*encoder) {}
 func (m *Stop) get(*decoder) {}
 
-func (m *Loaded) put(e *encoder) { e.text(m.Monitor, MaxText); e.text(m.Error, MaxText) }
-func (m *Loaded) get(d *decoder) { m.Monitor = d.text(MaxText); m.Error = d.text(MaxText) }
+func (m *Loaded) put(e *encoder) {
+	e.text(m.Monitor, MaxText)
+	e.text(m.Error, MaxText)
+	e.text(m.Features, MaxText)
+	e.text(m.Refused, MaxText)
+	e.u8(m.Why)
+}
+
+func (m *Loaded) get(d *decoder) {
+	m.Monitor = d.text(MaxText)
+	m.Error = d.text(MaxText)
+	m.Features = d.text(MaxText)
+	m.Refused = d.text(MaxText)
+	m.Why = d.errorKind()
+}
 
 func (m *Started) put(e *encoder) {
 	e.u32(m.Instance)
+	e.u8(m.Kind)
 	e.text(m.Error, MaxText)
 	e.i64(m.VM)
 }
 
 func (m *Started) get(d *decoder) {
 	m.Instance = d.u32()
+	m.Kind = d.errorKind()
 	m.Error = d.text(MaxText)
 	m.VM = d.i64()
 }
@@ -173,7 +201,7 @@ func (m *Output) get(d *decoder) {
 }
 
 func (c *Counters) put(e *encoder) {
-	for _, v := range []uint64{c.RAMUsed, c.RAMLibos, c.Syscalls, c.Traps, c.Faults, uint64(c.Memory), uint64(c.CPU), c.Exits, c.Ticks,
+	for _, v := range []uint64{c.RAMUsed, c.RAMLibos, c.Syscalls, c.Traps, c.Faults, uint64(c.Memory), uint64(c.Private), uint64(c.CPU), c.Exits, c.Ticks,
 		c.Preempts, c.Accepted} {
 		e.u64(v)
 	}
@@ -187,6 +215,7 @@ func (c *Counters) get(d *decoder) {
 	c.Traps = d.u64()
 	c.Faults = d.u64()
 	c.Memory = d.i64()
+	c.Private = d.i64()
 	c.CPU = d.i64()
 	c.Exits = d.u64()
 	c.Ticks = d.u64()

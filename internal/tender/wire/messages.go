@@ -4,16 +4,18 @@ package wire
 
 import "unifaas.dev/internal/monitor"
 
-// Load is the first command: what all instances of this tender are made of.
-// Descriptors: the library OS, then one for each layer, then /dev/kvm if HasKVM.
+// Load is the first command, Prepare aside: what all instances of this tender are made of.
+// Descriptors: the library OS unless Prepared, then one for each layer, then /dev/kvm if HasKVM, then those of Snapshot.
 type Load struct {
 	Monitor   string // auto, kvm, process
 	Memory    int64  // bytes of guest RAM
+	Prepared  bool   // library OS and monitor are those of Prepare
 	LibosSize int64
 	Layers    []int64 // sizes, at most abi.LayersMax
 	HasKVM    bool
-	Shells    bool         // keep a sandbox ready for the next Start
+	Shells    uint16       // sandboxes to hold ready for the next Start
 	Boot      monitor.Boot // without host name
+	Snapshot  Snapshot
 }
 
 // Bits of Start.Stdio: which console streams are descriptors rather than Output events, in this order.
@@ -23,12 +25,14 @@ const (
 	StderrFD = 4
 )
 
-// Start makes one more instance. Descriptors: one for each bit of Stdio.
+// Start makes one more instance. Descriptors: one for each bit of Stdio, then what Park wrote if it is FromParked.
 type Start struct {
 	Instance uint32
+	From     uint8 // From*
 	Hostname string
-	Env      []string // beside those of Load
+	Env      []string // beside those of Load; none but FromBoot
 	Stdio    uint8
+	Off, Len int64 // where in the file, FromParked
 }
 
 // Dial makes its descriptor, one end of a SOCK_STREAM pair, a TCP stream to a port of the guest. If nothing listens there yet
@@ -61,15 +65,19 @@ type Stop struct{}
 
 // Loaded answers Load; Error is empty if it worked.
 type Loaded struct {
-	Monitor string
-	Error   string
+	Monitor  string
+	Error    string
+	Features string // of Snapshot.Key; empty: this monitor makes no snapshots
+	Refused  string // why Snapshot.HasImage is of no use
+	Why      uint8  // of Refused: Error*
 }
 
 // Started answers Start; if Error is not empty there is no such instance.
 type Started struct {
 	Instance uint32
+	Kind     uint8 // Error*
 	Error    string
-	VM       int64 // ns that making the sandbox took
+	VM       int64 // ns that making the sandbox took, FromBoot
 }
 
 // Stamps are moments of an instance's life, CLOCK_MONOTONIC ns of the host; 0: not reached. All but Create and Enter
@@ -138,6 +146,7 @@ type Counters struct {
 	Faults   uint64
 
 	Memory   int64  // bytes of host memory behind guest RAM
+	Private  int64  // bytes of host memory that only this instance has
 	CPU      int64  // ns of CPU time of the vCPU thread
 	Exits    uint64 // returns from the guest
 	Ticks    uint64 // looks at the guest while it ran

@@ -14,10 +14,10 @@ import (
 
 // Limits of one message.
 const (
-	Version   = 1
+	Version   = 2
 	MaxInline = 72 << 10  // bytes of a message on the socket, header included
 	MaxBody   = 512 << 10 // bytes of a body that travels in a memfd: arguments and environment can be large
-	MaxFDs    = 12        // descriptors beside one message
+	MaxFDs    = 14        // descriptors beside one message
 	MaxText   = 4 << 10   // bytes of a one-line error or reason
 	MaxReport = 32 << 10  // bytes of the report of an instance's end
 	MaxOutput = 32 << 10  // bytes of console output in one message
@@ -134,6 +134,9 @@ func newMessage(typ byte) Message {
 		return new(FileReply)
 	case TypeFileRequest:
 		return new(FileRequest)
+	}
+	if m := newSnapshot(typ); m != nil {
+		return m
 	}
 	return newEgress(typ)
 }

@@ -13,12 +13,24 @@ import (
 	"golang.org/x/sys/unix"
 
 	"unifaas.dev/internal/monitor"
+	"unifaas.dev/internal/snapshot"
 )
 
 var samples = []Message{
-	&Load{Monitor: "kvm", Memory: 1, LibosSize: 2, Layers: []int64{3, 4}, HasKVM: true, Shells: true, Boot: monitor.Boot{Program: "/p",
-		Args: []string{"a", ""}, Env: []string{"K=V"}, Cwd: "/", UID: 1, GID: 2, MaxFiles: 3, OverlayMax: 4, Flags: 5}},
-	&Start{Instance: 7, Hostname: "h", Env: []string{"A=B"}, Stdio: StdinFD | StderrFD},
+	&Load{Monitor: "kvm", Memory: 1, LibosSize: 2, Layers: []int64{3, 4}, Prepared: true, HasKVM: true, Shells: 5, Boot: monitor.Boot{Program: "/p",
+		Args: []string{"a", ""}, Env: []string{"K=V"}, Cwd: "/", UID: 1, GID: 2, MaxFiles: 3, OverlayMax: 4, Flags: 5},
+		Snapshot: Snapshot{Key: snapshot.Key{Libos: [32]byte{1, 31: 2}, ABI: 3, Features: "f", Memory: 4, Layers: [][32]byte{{5}, {31: 6}},
+			Program: [32]byte{7, 31: 8}}, HasSink: true, Track: true}},
+	&Start{Instance: 7, From: FromParked, Hostname: "h", Env: []string{"A=B"}, Stdio: StdinFD | StderrFD, Off: 4096, Len: 1 << 40},
+	&Prepare{Monitor: "kvm", Memory: 1, LibosSize: 2, HasKVM: true},
+	&Prepared{Error: "e"},
+	&Snapshotted{Error: "e", Pages: 1, Shared: 2, Bytes: 3, Took: 4},
+	&Restored{Instance: 7, VM: 1, State: 2},
+	&Rewind{Instance: 7},
+	&Rewound{Instance: 7, Error: "e", Pages: 1, Entries: 2, Took: 3},
+	&Park{Instance: 7},
+	&Parked{Instance: 7, Kind: ErrorBusy, Error: "e", Bytes: 8},
+	&Keep{Shells: 65535},
 	&Dial{Instance: 7, Port: 8080},
 	&Kill{Instance: 7, Reason: "why"},
 	&Signal{Instance: 7, Signo: 64},
@@ -31,14 +43,14 @@ var samples = []Message{
 	&Connect{Instance: 7, Token: 8, UDP: true, IPv6: true, Port: 53, Addr: [16]byte{0x20, 1, 15: 9}},
 	&Abort{Instance: 7, Token: 8},
 	&Connected{Instance: 7, Token: 8, Errno: 111},
-	&Loaded{Monitor: "kvm", Error: "e"},
-	&Started{Instance: 7, Error: "e", VM: -1},
+	&Loaded{Monitor: "kvm", Error: "e", Features: "f", Refused: "r", Why: ErrorForeign},
+	&Started{Instance: 7, Kind: ErrorDamaged, Error: "e", VM: -1},
 	&Listening{Instance: 7, Port: 65535, Stamps: Stamps{1, 2, 3, 4, 5, 6, 7}},
 	&Unlistening{Instance: 7, Port: 1},
 	&Output{Instance: 7, Stream: 2, Time: 8, Data: []byte("line")},
 	&Exited{Lost: [2]uint16{28, 5}, Instance: 7, Kind: KindKilled, Status: 9, Reason: "r", Report: "rep", Stamps: Stamps{1, 2, 3, 4, 5, 6, 7},
-		Counters: Counters{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}},
-	&StatsReply{Instance: 7, Token: 9, OK: true, Counters: Counters{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}},
+		Counters: Counters{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13}},
+	&StatsReply{Instance: 7, Token: 9, OK: true, Counters: Counters{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13}},
 }
 
 func TestRoundTrip(t *testing.T) {
@@ -135,6 +147,26 @@ func countFDs(t *testing.T) int {
 		t.Fatal(err)
 	}
 	return len(l)
+}
+
+// TestRefused: values that decode and mean nothing.
+func TestRefused(t *testing.T) {
+	for _, m := range []Message{
+		&Start{From: FromParked + 1},
+		&Start{Off: -1},
+		&Start{Len: -1},
+		&Started{Kind: errorEnd},
+		&Loaded{Why: errorEnd},
+		&Parked{Kind: errorEnd},
+		&Parked{Bytes: -1},
+		&Snapshotted{Bytes: -1},
+		&Load{Snapshot: Snapshot{HasImage: true, HasSink: true}},
+		&Load{Snapshot: Snapshot{Key: snapshot.Key{Layers: make([][32]byte, 9)}}},
+	} {
+		if got, err := Decode(Encode(nil, m)); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%+v was taken as %+v", m, got)
+		}
+	}
 }
 
 func FuzzDecode(f *testing.F) {
