@@ -19,6 +19,22 @@ type clock struct {
 	ticker *ticker
 	seq    uint32
 	page   abi.Clock // what the guest was told last; MonoNS 0: nothing yet
+	real   uint64    // ns, the host's CLOCK_REALTIME - CLOCK_MONOTONIC, as in page
+	boot   uint64    // the same of CLOCK_BOOTTIME
+	ahead  uint64    // ns, what the guest's CLOCK_MONOTONIC is ahead of the host's
+}
+
+// latest is how far a guest's CLOCK_MONOTONIC may be made to go: beyond, a signed number of nanoseconds gets short (292 years). A state from
+// anywhere asks for it.
+const latest = 1 << 62
+
+// runFrom makes the guest's CLOCK_MONOTONIC at least ns from now on.
+func (c *clock) runFrom(ns uint64) {
+	ns = min(ns, latest)
+	if _, mono := now(); ns > mono+c.ahead {
+		c.ahead = ns - mono
+	}
+	c.refresh()
 }
 
 // maxSlow is the largest part by which guest time runs slower than the host's, as the kernel's own clocks do.
@@ -49,6 +65,7 @@ func (c *clock) refresh() {
 func (c *clock) next() abi.Clock {
 	tsc, mono := now()
 	rate := c.ticker.rate(tsc, mono)
+	mono += c.ahead
 	khz := uint64(1e6/rate + 0.5)
 	if c.page.MonoNS != 0 {
 		if guest := guestTime(&c.page, tsc); guest > mono {
@@ -61,7 +78,9 @@ func (c *clock) next() abi.Clock {
 		p.Shift--
 	}
 	p.Mult = uint64(rate * float64(uint64(1)<<p.Shift))
-	p.RealOff, p.BootOff = offset(unix.CLOCK_REALTIME, c.page.RealOff), offset(unix.CLOCK_BOOTTIME, c.page.BootOff)
+	c.real, c.boot = offset(unix.CLOCK_REALTIME, c.real), offset(unix.CLOCK_BOOTTIME, c.boot)
+	// Of these two the guest's CLOCK_BOOTTIME goes on with its CLOCK_MONOTONIC; the time of day is everybody's.
+	p.RealOff, p.BootOff = c.real-c.ahead, c.boot
 	const second = 1e9
 	p.MonoSec, p.MonoNsec = mono/second, mono%second
 	p.RealSec, p.RealNsec = (mono+p.RealOff)/second, (mono+p.RealOff)%second

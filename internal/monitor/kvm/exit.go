@@ -35,7 +35,7 @@ func (s *sandbox) decode(err error) monitor.Exit {
 	case abi.BellQueue:
 		return monitor.Exit{Kind: monitor.ExitQueue}
 	case abi.BellIdle:
-		return monitor.Exit{Kind: monitor.ExitIdle}
+		return monitor.Exit{Kind: monitor.ExitIdle, Value: value}
 	case abi.BellExit:
 		e := monitor.Exit{Kind: monitor.ExitDone, Value: value}
 		if value&0x7f != 0 {

@@ -56,10 +56,13 @@ func openHost(file *os.File) (_ *host, err error) {
 		{kvmabi.CapUserMemory, 1, "KVM_CAP_USER_MEMORY"},
 		{kvmabi.CapReadonlyMem, 1, "KVM_CAP_READONLY_MEM"},
 		{kvmabi.CapXCRs, 1, "KVM_CAP_XCRS"},
+		{kvmabi.CapXSave, 1, "KVM_CAP_XSAVE"},
+		{kvmabi.CapDebugRegs, 1, "KVM_CAP_DEBUGREGS"},
+		{kvmabi.CapManualDirtyLog, kvmabi.ManualProtect, "KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2"},
 		{kvmabi.CapImmediateExit, 1, "KVM_CAP_IMMEDIATE_EXIT"},
 		{kvmabi.CapVCPUEvents, 1, "KVM_CAP_VCPU_EVENTS"},
 		{kvmabi.CapVCPUAttributes, 1, "KVM_CAP_VCPU_ATTRIBUTES"}, // of all these the youngest: Linux 5.16
-		{kvmabi.CapSyncRegs, kvmabi.SyncRegsBit | kvmabi.SyncSregsBit, "KVM_CAP_SYNC_REGS"},
+		{kvmabi.CapSyncRegs, kvmabi.SyncRegsBit | kvmabi.SyncSregsBit | kvmabi.SyncEventsBit, "KVM_CAP_SYNC_REGS"},
 	} {
 		r, err := ioctl(fd, kvmabi.CheckExtension, c.nr)
 		if err != nil || r&c.bits != c.bits {

@@ -78,6 +78,7 @@ func (s *sandbox) preempt() {
 	b, err := binary.Append(make([]byte, 0, abi.ExcFrameSize), binary.LittleEndian, &f)
 	if err == nil {
 		err = s.mem.ram.WriteAt(b, elfx.PA(s.header.ExcFrame))
+		s.track.wrote(elfx.PA(s.header.ExcFrame), abi.ExcFrameSize)
 	}
 	if err != nil { // cannot be: the header was checked
 		s.mem.shared.Store32(abi.CtlPreempt, 1)

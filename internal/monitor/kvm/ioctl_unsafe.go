@@ -41,6 +41,26 @@ func ioctlAttr(fd int, group uint32, attr, value uint64) error {
 	return nil
 }
 
+// getDirtyLog fills bits, of as many words as the slot needs.
+func getDirtyLog(vm int, slot uint32, bits []uint64) error {
+	l := kvmabi.DirtyLog{Slot: slot, Bitmap: uint64(uintptr(unsafe.Pointer(unsafe.SliceData(bits))))}
+	_, _, e := unix.Syscall6(unix.SYS_IOCTL, uintptr(vm), kvmabi.GetDirtyLog, uintptr(unsafe.Pointer(&l)), uintptr(unsafe.Pointer(unsafe.SliceData(bits))), 0, 0)
+	if e != 0 {
+		return e
+	}
+	return nil
+}
+
+// clearDirtyLog forgets the pages with a bit set; bit 0 is page first, a multiple of 64.
+func clearDirtyLog(vm int, slot uint32, first uint64, pages uint32, bits []uint64) error {
+	l := kvmabi.ClearDirtyLogRange{Slot: slot, NumPages: pages, FirstPage: first, Bitmap: uint64(uintptr(unsafe.Pointer(unsafe.SliceData(bits))))}
+	_, _, e := unix.Syscall6(unix.SYS_IOCTL, uintptr(vm), kvmabi.ClearDirtyLog, uintptr(unsafe.Pointer(&l)), uintptr(unsafe.Pointer(unsafe.SliceData(bits))), 0, 0)
+	if e != 0 {
+		return e
+	}
+	return nil
+}
+
 // runPage is the struct kvm_run that a vCPU shares with its monitor.
 func runPage(m []byte) *kvmabi.Run { return (*kvmabi.Run)(unsafe.Pointer(unsafe.SliceData(m))) }
 

@@ -84,16 +84,24 @@ func (m *memory) install(vm int) error {
 		if s.area == nil {
 			continue
 		}
-		r := kvmabi.UserspaceMemoryRegion{
-			Slot:          s.slot,
-			Flags:         s.flags,
-			GuestPhysAddr: uint64(s.area.GPA()),
-			MemorySize:    s.area.Size(),
-			UserspaceAddr: s.area.HostAddr(),
+		if err := setSlot(vm, s.slot, s.flags, s.area, s.area.Size()); err != nil {
+			return err
 		}
-		if _, err := ioctlPtr(vm, kvmabi.SetUserMemoryRegion, &r); err != nil {
-			return fmt.Errorf("KVM_SET_USER_MEMORY_REGION, %d MiB at 0x%x: %w", r.MemorySize>>20, r.GuestPhysAddr, err)
-		}
+	}
+	return nil
+}
+
+// setSlot makes a memslot of an area, changes its flags, or deletes it if size is 0.
+func setSlot(vm int, slot, flags uint32, a *guestmem.Area, size uint64) error {
+	r := kvmabi.UserspaceMemoryRegion{
+		Slot:          slot,
+		Flags:         flags,
+		GuestPhysAddr: uint64(a.GPA()),
+		MemorySize:    size,
+		UserspaceAddr: a.HostAddr(),
+	}
+	if _, err := ioctlPtr(vm, kvmabi.SetUserMemoryRegion, &r); err != nil {
+		return fmt.Errorf("KVM_SET_USER_MEMORY_REGION, %d MiB at 0x%x: %w", r.MemorySize>>20, r.GuestPhysAddr, err)
 	}
 	return nil
 }

@@ -32,6 +32,7 @@ func (s *sandbox) Run() (monitor.Exit, error) {
 		if time.Since(s.refreshed) > clockAge {
 			s.refresh()
 		}
+		s.vcpu.ran = true
 		_, err := ioctl(s.vcpu.raw, kvmabi.RunVCPU, 0)
 		if err == unix.EINTR {
 			continue

@@ -21,6 +21,7 @@ import (
 
 // sandbox is one virtual machine.
 type sandbox struct {
+	host   *host
 	header abi.LibosHeader
 	config monitor.Config
 	mem    *memory
@@ -28,6 +29,8 @@ type sandbox struct {
 	vm     *os.File
 	vcpu   *vcpu
 	clock  *clock
+
+	track *track // nil: no page is tracked
 
 	refreshed time.Time // when Run last saw the clock page renewed
 	ended     bool      // Run returned for the last time
@@ -51,7 +54,7 @@ func newSandbox(h *host, c monitor.Config) (_ *sandbox, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &sandbox{header: l.Header, config: c}
+	s := &sandbox{host: h, header: l.Header, config: c}
 	defer func() {
 		if err != nil {
 			s.Close()

@@ -28,11 +28,20 @@ const rflagsStart = 0x202
 
 // Model-specific registers.
 const (
-	msrSTAR   = 0xc0000081
-	msrLSTAR  = 0xc0000082
-	msrSFMASK = 0xc0000084
-	msrTSCAux = 0xc0000103
+	msrSTAR         = 0xc0000081
+	msrLSTAR        = 0xc0000082
+	msrCSTAR        = 0xc0000083
+	msrSFMASK       = 0xc0000084
+	msrKernelGSBase = 0xc0000102
+	msrTSCAux       = 0xc0000103
+	msrSysenterCS   = 0x174
+	msrSysenterESP  = 0x175
+	msrSysenterEIP  = 0x176
+	msrPAT          = 0x277
 )
+
+// patStart is the page attribute table after reset.
+const patStart = 0x0007040600070406
 
 // sfmask are the flags that SYSCALL clears: TF IF DF IOPL NT AC.
 const sfmask = 0x47700
@@ -42,10 +51,12 @@ const apicBase = 0xfee00900
 
 // vcpu is one virtual CPU and the page it shares with the monitor.
 type vcpu struct {
-	fd   *os.File
-	raw  int // its number: os.File.Fd costs a lock
-	page []byte
-	run  *kvmabi.Run
+	fd    *os.File
+	raw   int // its number: os.File.Fd costs a lock
+	page  []byte
+	run   *kvmabi.Run
+	ran   bool         // it has been in the guest
+	sregs kvmabi.Sregs // as at boot
 }
 
 func newVCPU(h *host, vm int) (_ *vcpu, err error) {
@@ -85,25 +96,15 @@ func (v *vcpu) setup(h *host, l *elfx.Libos) error {
 			return fmt.Errorf("KVM_CAP_ENFORCE_PV_FEATURE_CPUID: %w", err)
 		}
 	}
-	x := kvmabi.XCRs{NrXCRs: 1}
-	x.XCRs[0].Value = h.xcr0
-	if _, err := ioctlPtr(fd, kvmabi.SetXCRs, &x); err != nil {
-		return fmt.Errorf("KVM_SET_XCRS 0x%x: %w", h.xcr0, err)
+	if err := v.setXCR0(h.xcr0); err != nil {
+		return err
 	}
-	m := kvmabi.MSRs{Entries: [8]kvmabi.MSREntry{
-		// SYSRET takes its selectors from 0x23: SS 0x2b, CS 0x33.
-		{Index: msrSTAR, Data: (abi.UserSS-8)<<48 | abi.KernelCS<<32},
-		{Index: msrLSTAR, Data: l.Header.LSTAR},
-		{Index: msrSFMASK, Data: sfmask},
-		{Index: msrTSCAux, Data: 0}, // CPU number 0 for RDTSCP and RDPID
-	}}
-	m.NMSRs = 4
-	if n, err := ioctlPtr(fd, kvmabi.SetMSRs, &m); err != nil || n < 3 { // a CPU without RDTSCP has no TSC_AUX
+	m := startMSRs(&l.Header, false)
+	if n, err := ioctlPtr(fd, kvmabi.SetMSRs, &m); err != nil || n < int(m.NMSRs)-1 { // a CPU without RDTSCP has no TSC_AUX
 		return fmt.Errorf("KVM_SET_MSRS: %d of %d were taken: %v", n, m.NMSRs, err)
 	}
-	// The guest's time stamp counter is the host's, as the clock page wants it.
-	if err := ioctlAttr(fd, kvmabi.VCPUTSCCtrl, kvmabi.VCPUTSCOffset, 0); err != nil {
-		return fmt.Errorf("KVM_VCPU_TSC_OFFSET: %w", err)
+	if err := v.setTSCOffset(); err != nil {
+		return err
 	}
 	sregs := startSregs(&l.Header, h.cr4|h.cr4Native)
 	if _, err := ioctlPtr(fd, kvmabi.SetSregs, &sregs); err != nil {
@@ -112,10 +113,51 @@ func (v *vcpu) setup(h *host, l *elfx.Libos) error {
 			return fmt.Errorf("KVM_SET_SREGS: %w", err)
 		}
 	}
+	v.sregs = sregs
 	v.run.Sync.Regs = kvmabi.Regs{RIP: l.Header.Entry, RFLAGS: rflagsStart}
 	v.run.DirtyRegs = kvmabi.SyncRegsBit
 	v.run.ValidRegs = kvmabi.SyncRegsBit
 	return nil
+}
+
+func (v *vcpu) setXCR0(xcr0 uint64) error {
+	x := kvmabi.XCRs{NrXCRs: 1}
+	x.XCRs[0].Value = xcr0
+	if _, err := ioctlPtr(v.raw, kvmabi.SetXCRs, &x); err != nil {
+		return fmt.Errorf("KVM_SET_XCRS 0x%x: %w", xcr0, err)
+	}
+	return nil
+}
+
+// setTSCOffset makes the guest's time stamp counter the host's, as the clock page wants it.
+func (v *vcpu) setTSCOffset() error {
+	if err := ioctlAttr(v.raw, kvmabi.VCPUTSCCtrl, kvmabi.VCPUTSCOffset, 0); err != nil {
+		return fmt.Errorf("KVM_VCPU_TSC_OFFSET: %w", err)
+	}
+	return nil
+}
+
+// startMSRs are the registers that differ from those of a fresh vCPU, with all also those that a guest at CPL0 could have changed. The last
+// one is not there on every CPU.
+func startMSRs(h *abi.LibosHeader, all bool) (m kvmabi.MSRs) {
+	put := func(index uint32, data uint64) {
+		m.Entries[m.NMSRs] = kvmabi.MSREntry{Index: index, Data: data}
+		m.NMSRs++
+	}
+	// SYSRET takes its selectors from 0x23: SS 0x2b, CS 0x33.
+	put(msrSTAR, (abi.UserSS-8)<<48|abi.KernelCS<<32)
+	put(msrLSTAR, h.LSTAR)
+	put(msrSFMASK, sfmask)
+	if all {
+		put(msrCSTAR, 0)
+		put(msrKernelGSBase, 0)
+		put(msrSysenterCS, 0)
+		put(msrSysenterESP, 0)
+		put(msrSysenterEIP, 0)
+		put(msrPAT, patStart)
+	}
+	put(msrTSCAux, 0) // CPU number 0 for RDTSCP and RDPID
+	return m
 }
 
 // startSregs is long mode at CPL3 with the tables of the library OS.

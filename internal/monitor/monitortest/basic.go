@@ -17,9 +17,9 @@ func (s *suite) exitStatus(t *testing.T) {
 }
 
 func (s *suite) doorbells(t *testing.T) {
-	b := s.start(t, doBells, 0)
+	b := s.start(t, doBells, abi.IdleReady)
 	b.expect(monitor.ExitQueue, 0)
-	b.expect(monitor.ExitIdle, 0)
+	b.expect(monitor.ExitIdle, abi.IdleReady)
 	b.expect(monitor.ExitQueue, 0)
 	b.expect(monitor.ExitDone, 7<<8)
 	if _, err := b.Run(); err == nil {

@@ -26,6 +26,8 @@ const (
 const (
 	CreateVCPU          = iocNone | 0x41
 	SetUserMemoryRegion = iocWrite | 32<<16 | 0x46
+	GetDirtyLog         = iocWrite | 16<<16 | 0x42
+	ClearDirtyLog       = iocBoth | 24<<16 | 0xc0
 )
 
 // Of a vCPU.
@@ -40,6 +42,12 @@ const (
 	SetMSRs       = iocWrite | 8<<16 | 0x89
 	SetCPUID2     = iocWrite | 8<<16 | 0x90
 	GetVCPUEvents = iocRead | 64<<16 | 0x9f
+	SetVCPUEvents = iocWrite | 64<<16 | 0xa0
+	GetDebugRegs  = iocRead | 128<<16 | 0xa1
+	SetDebugRegs  = iocWrite | 128<<16 | 0xa2
+	GetXSave      = iocRead | 4096<<16 | 0xa4
+	SetXSave      = iocWrite | 4096<<16 | 0xa5
+	GetXCRs       = iocRead | 392<<16 | 0xa6
 	GetTSCKHz     = iocNone | 0xa3
 	SetXCRs       = iocWrite | 392<<16 | 0xa7
 	SetDeviceAttr = iocWrite | 24<<16 | 0xe1
@@ -50,6 +58,15 @@ const (
 const (
 	MemLogDirtyPages = 1
 	MemReadonly      = 2
+)
+
+// ManualProtect is the option of CapManualDirtyLog by which only ClearDirtyLog forgets that a page was written.
+const ManualProtect = 1
+
+// What VCPUEvents.Flags says is there to be set.
+const (
+	EventNMIPending = 1
+	EventShadow     = 4
 )
 
 // Parts of the registers in Run.Sync.
@@ -75,6 +92,9 @@ const (
 	CapVCPUAttributes = 127
 	CapVCPUEvents     = 41
 	CapEnforcePV      = 190
+	CapXSave          = 55
+	CapDebugRegs      = 50
+	CapManualDirtyLog = 168
 )
 
 // Exit reasons.

@@ -152,11 +152,11 @@ type MSREntry struct {
 	Data     uint64
 }
 
-// MSRs is struct kvm_msrs with room for the few that the monitor sets.
+// MSRs is struct kvm_msrs with room for those that the monitor sets.
 type MSRs struct {
 	NMSRs   uint32
 	Pad     uint32
-	Entries [8]MSREntry
+	Entries [16]MSREntry
 }
 
 // CPUIDEntry is struct kvm_cpuid_entry2.
@@ -191,6 +191,34 @@ type XCRs struct {
 	Flags   uint32
 	XCRs    [16]XCR
 	Padding [16]uint64
+}
+
+// XSave is struct kvm_xsave: an XSAVE area in the standard form, zero behind the last component.
+type XSave struct {
+	Region [4096]uint8
+}
+
+// DebugRegs is struct kvm_debugregs.
+type DebugRegs struct {
+	DB       [4]uint64
+	DR6, DR7 uint64
+	Flags    uint64
+	Reserved [9]uint64
+}
+
+// DirtyLog is struct kvm_dirty_log; Bitmap is an address, of a bit for each page of the slot, in words of 64.
+type DirtyLog struct {
+	Slot     uint32
+	Padding1 uint32
+	Bitmap   uint64
+}
+
+// ClearDirtyLogRange is struct kvm_clear_dirty_log: FirstPage is a multiple of 64, NumPages too but at the end of the slot.
+type ClearDirtyLogRange struct {
+	Slot      uint32
+	NumPages  uint32
+	FirstPage uint64
+	Bitmap    uint64
 }
 
 // DeviceAttr is struct kvm_device_attr.

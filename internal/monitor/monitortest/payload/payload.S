@@ -173,6 +173,7 @@ t_exit:	mov	%r12d, %eax
 
 t_bells:
 	BELL	UFS_BELL_QUEUE
+	mov	%r12d, %eax
 	BELL	UFS_BELL_IDLE
 	BELL	UFS_BELL_QUEUE
 	STATUS	7
