@@ -32,6 +32,7 @@ static const struct chrdev { const char *name; u16 dev; const struct file_ops *f
 	{ "full", 1 << 8 | 7, &full_fops },
 	{ "random", 1 << 8 | 8, &random_fops },
 	{ "urandom", 1 << 8 | 9, &random_fops },
+	{ "snapshot", 10 << 8 | 200, &snapdev_fops },
 	{ "tty", 5 << 8, NULL },
 	{ "console", CONSOLE, NULL },
 	{ "ptmx", 5 << 8 | 2, NULL },
@@ -58,6 +59,8 @@ int chrdev_open(struct inode *ino, struct file *f, bool noctty)
 	if (!d)
 		return -ENXIO;
 	f->ops = d->fops;
+	if (d->fops == &snapdev_fops)
+		snapdev_open(f);
 	return 0;
 }
 

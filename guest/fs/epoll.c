@@ -10,6 +10,7 @@
 #include "syscall.h"
 #include "net.h"
 #include "time.h"
+#include "snapshot.h"
 #include <asm/fcntl.h>
 #include <linux/eventpoll.h>
 
@@ -100,6 +101,20 @@ void epoll_file_gone(struct file *f)
 {
 	while (!list_empty(&f->epolls))
 		item_free(list_first(&f->epolls, struct epitem, in_file));
+}
+
+bool waitq_awaited(struct waitq *q)
+{
+	list_for_each(l, &q->waiters) {
+		struct waiter *w = list_entry(l, struct waiter, link);
+		if (w->wake != ep_wake)
+			return true;
+		struct epitem *it = container_of(w, struct epwaiter, w)->it;
+		/* An instance may be watched by others, never in a circle. */
+		if (it->events & EPOLLIN && (!list_empty(&it->ep->wq.waiters) || waitq_awaited(&it->ep->pollers)))
+			return true;
+	}
+	return false;
 }
 
 /* ---- the instance as a file ---- */

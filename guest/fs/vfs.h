@@ -167,7 +167,8 @@ long pipe_wait_room(struct file *f, bool nonblock);
 long pipe_tee(struct file *in, struct file *out, u64 n); /* copies what is there and fits, without taking it */
 
 /* ---- devfs.c, random.c ---- */
-extern const struct file_ops random_fops;
+extern const struct file_ops random_fops, snapdev_fops;
+void snapdev_open(struct file *f);
 int chrdev_open(struct inode *ino, struct file *f, bool noctty);
 bool chrdev_known(u64 rdev);
 

@@ -98,7 +98,7 @@ struct process {
 	char exe[256];           /* path of the ELF file */
 	char *cmdline; size_t cmdline_len;
 	u64 arg_start, env_start, env_end;
-	u64 vdso;
+	u64 vdso, at_random;
 	struct rlimit_k { u64 cur, max; } rlim[16];
 	u32 oom_killed;
 	/* proc/ only */
@@ -113,6 +113,7 @@ struct process {
 	bool stop_report, cont_report; /* what waitpid has not been told yet */
 	int stop_sig;            /* stopped by this signal, 0 running */
 	int pdeath_sig, nice;
+	int snap_signal;         /* sent at each restore, 0 none (fs/snapdev.c) */
 	u32 suid, sgid, fsuid, fsgid;
 	struct groups *groups;   /* supplementary, NULL none */
 	u64 cap_eff, cap_perm, cap_inh, cap_bset;

@@ -20,7 +20,7 @@ struct page {
 	u32 prev : 22;   /* free: the one before it; 0 is the list's head, for page 0 is never free */
 	u32 order : 4;   /* of the block that starts here */
 	u32 state : 2;
-	u32 clean : 1;   /* free: contents are zero */
+	u32 clean : 1;   /* free: contents are zero. Used: a page table outside of the zone */
 	u32 user : 1;    /* used: charged to the program */
 	u32 kind : 2;    /* used: PK_*, heap.c's mark */
 };
@@ -32,6 +32,7 @@ static struct {
 	u32 frontier, end;   /* page numbers */
 	u64 nfree;           /* pages free, those above the frontier too */
 	u64 nuser;           /* pages charged to the program */
+	u64 tables_out;      /* ufs_ctl.tables_out */
 	u64 reserve;         /* the program cannot have the last ones: the libos must be able to end it in order */
 } ram;
 
@@ -53,6 +54,12 @@ static void account(void)
 	u64 used = ram.end - ram.nfree - books_untouched();
 	CTL->ram_used = used << PAGE_SHIFT;
 	CTL->ram_libos = (used - ram.nuser) << PAGE_SHIFT;
+}
+
+/* While the monitor can restore page tables entry by entry, this is 0. */
+static void tables_out(int more)
+{
+	CTL->tables_out = ram.tables_out += more;
 }
 
 static void list_push(u32 i, unsigned order, bool clean)
@@ -109,6 +116,7 @@ static bool zone_open(void)
 	if (next == end && !back)
 		return false;
 	zone.lo = zone.next = zone.end = zone.back = 0;
+	tables_out(1); /* for ever: anything may be there from now on */
 	range_free(next, end);
 	while (back) {
 		u32 i = back;
@@ -175,6 +183,8 @@ void page_init(u64 start, u64 size)
 	memset(&zone, 0, sizeof(zone));
 	ram.reserve = MIN(ram.end / 64, 64u);
 	memset(ram.head, 0, sizeof(ram.head));
+	ram.tables_out = 0;
+	tables_out(0);
 	account();
 }
 
@@ -210,15 +220,19 @@ void page_add_range(u64 start, u64 end)
 void *page_alloc(unsigned order, unsigned flags)
 {
 	u64 n = 1ULL << order;
-	bool clean, user = flags & PG_USER;
+	bool clean, user = flags & PG_USER, out = flags & PG_TABLE;
 	if (order >= ORDERS || ram.nfree < n + (user ? ram.reserve : 0))
 		return NULL;
 	u32 i = flags & PG_TABLE ? zone_take(&clean) : 0;
-	if (!i)
+	if (likely(!i))
 		i = block_take(order, &clean);
+	else
+		out = false;
 	if (!i)
 		return NULL;
-	ram.pages[i] = (struct page){ .link = 1, .order = order, .state = ST_USED, .user = user };
+	ram.pages[i] = (struct page){ .link = 1, .order = order, .state = ST_USED, .user = user, .clean = out };
+	if (unlikely(out))
+		tables_out(1);
 	ram.nfree -= n;
 	ram.nuser += user ? n : 0;
 	account();
@@ -250,6 +264,8 @@ void page_put(void *page)
 	ram.nfree += n;
 	ram.nuser -= p->user ? n : 0;
 	p->state = ST_NONE;
+	if (unlikely(p->clean))
+		tables_out(-1);
 	u32 i = p - ram.pages;
 	if (i >= zone.lo && i < zone.end) {
 		p->link = zone.back;

@@ -180,13 +180,23 @@ void mm_file_changed(struct inode *ino, u64 from, u64 to, bool gone)
 	}
 }
 
+/* In place where it can be: page tables that do not change are the same after each restore. */
+static void wipe_leaf(struct mm *mm, u64 *e, u64 va, int level, void *arg)
+{
+	if (in_ram(*e) && page_refs(pte_page(*e)) == 1)
+		memset(pte_page(*e), 0, level_size(level));
+	else
+		pt_set(mm, e, va, level, 0);
+}
+
+/* Address spaces with such mappings are in no family. */
 void mm_wipe(void)
 {
 	list_for_each(l, &mm_list) {
 		struct mm *mm = list_entry(l, struct mm, all);
 		for (struct vma *v = vma_find(mm, 0); v; v = vma_find(mm, v->end))
 			if (v->flags & VM_WIPEONFORK)
-				pt_clear(mm, v->start, v->end);
+				pt_each(mm, v->start, v->end, wipe_leaf, NULL);
 		pt_flush(mm);
 	}
 }

@@ -8,6 +8,7 @@
  */
 #include "sock.h"
 #include "platform.h"
+#include "snapshot.h"
 
 #define BUCKETS 32
 #define FLOWS_SOCK 64
@@ -268,4 +269,14 @@ bool flow_message(const struct ufs_msg *m, const struct spans *s)
 		drop(f, false);
 	}
 	return true;
+}
+
+void flow_reset_all(void)
+{
+	for (u32 i = 0; i < BUCKETS; i++)
+		list_for_each_safe(l, n, bucket(i)) {
+			struct flow *f = list_entry(l, struct flow, in_conns);
+			error(f, ECONNRESET);
+			drop(f, false);
+		}
 }

@@ -194,6 +194,12 @@ static void dispatch(const struct ufs_msg *m)
 	case UFS_MSG_FILE_REPLY:
 		host_message(m, &s);
 		break;
+	case UFS_MSG_TABLES:
+		restore_tables(&s);
+		break;
+	case UFS_MSG_RESTORE:
+		restore_done(m->arg, &s);
+		break;
 	case UFS_MSG_SIGNAL: {
 		struct ksiginfo si = { .signo = m->arg, .code = SI_KERNEL };
 		if (init_process && m->arg >= 1 && m->arg <= NSIG)

@@ -24,6 +24,9 @@ void tcp_message(const struct ufs_msg *m, const struct spans *s);
 bool flow_message(const struct ufs_msg *m, const struct spans *s); /* false: no flow's */
 void tcp_open(u32 conn, u32 port);
 void host_message(const struct ufs_msg *m, const struct spans *s); /* fs/hostfs.c */
+/* restore.c */
+void restore_tables(const struct spans *s);
+void restore_done(u32 kind, const struct spans *s);
 /* proc/spawn.c: programs started by request. */
 void job_spawn(u32 conn, const struct spans *env);
 bool job_message(const struct ufs_msg *m, const struct spans *s); /* false: no job's */

@@ -9,11 +9,12 @@
  */
 #include "sock.h"
 #include "platform.h"
+#include "snapshot.h"
 
 #define BUCKETS 64
 #define CONNECT_TIMEOUT (127 * NSEC) /* for an answer or a place in a full backlog: as long as Linux repeats its SYN */
 
-static struct list conns[BUCKETS];
+static struct list conns[BUCKETS], listeners = LIST_INIT(listeners); /* by in_conns */
 
 static struct list *conn_bucket(u32 conn)
 {
@@ -84,11 +85,21 @@ static int tcp_listen(struct sock *sk)
 		queue_control(UFS_MSG_LISTEN, 0, sk->local.port);
 	if (!CTL->tsc_listen)
 		CTL->tsc_listen = rdtsc();
+	list_add(&sk->in_conns, &listeners);
 	return 0;
+}
+
+bool tcp_awaited(void)
+{
+	list_for_each(l, &listeners)
+		if (waitq_awaited(&list_entry(l, struct sock, in_conns)->wq))
+			return true;
+	return false;
 }
 
 static void tcp_unlisten(struct sock *sk)
 {
+	list_del(&sk->in_conns);
 	if (!port_listened(sk->local.port, sk))
 		queue_control(UFS_MSG_UNLISTEN, 0, sk->local.port);
 }
@@ -227,6 +238,15 @@ void tcp_message(const struct ufs_msg *m, const struct spans *s)
 			waitq_wake(&sk->wq, POLL_OUT);
 		}
 	}
+}
+
+void tcp_reset_all(void)
+{
+	for (u32 i = 0; i < BUCKETS; i++)
+		list_for_each_safe(l, n, conn_bucket(i)) {
+			struct ufs_msg m = { .type = UFS_MSG_RESET, .conn = list_entry(l, struct sock, in_conns)->x.conn, .arg = ECONNRESET };
+			tcp_message(&m, NULL);
+		}
 }
 
 static void tcp_accepted(struct sock *sk)

@@ -2,6 +2,7 @@
 /* kvm.c: the platform interface under the kvm monitor: doorbell, exception gates, FPU set-up, page-table switch. */
 #include "platform.h"
 #include "internal.h"
+#include "snapshot.h"
 
 #define XSAVE_KNOWN 0x2e7 /* x87, SSE, AVX, AVX-512, PKRU */
 
@@ -20,7 +21,7 @@ void platform_idle(u64 next_timer)
 {
 	CTL->next_timer = next_timer;
 	CTL->traps = trap_count;
-	doorbell(UFS_BELL_IDLE, 0);
+	doorbell(UFS_BELL_IDLE, snapshot_ready() ? UFS_IDLE_READY : 0);
 }
 
 _Noreturn void platform_exit(int wait_status)

@@ -301,6 +301,7 @@ void exec_done(struct process *p)
 	p->vm_shared = false;
 	p->keep_caps = false;
 	p->dumpable = true;
+	p->snap_signal = 0;
 	current()->rseq = 0;
 	posix_timers_free(p);
 	vfork_release(p);

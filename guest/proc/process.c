@@ -252,6 +252,7 @@ static void inherit(struct process *p, const struct process *from)
 	p->env_start = from->env_start;
 	p->env_end = from->env_end;
 	p->vdso = from->vdso;
+	p->at_random = from->at_random;
 	if (from->cmdline && (p->cmdline = kmalloc(from->cmdline_len + 1))) {
 		memcpy(p->cmdline, from->cmdline, from->cmdline_len);
 		p->cmdline_len = from->cmdline_len;

@@ -100,9 +100,10 @@ void thread_set_prio(struct thread *t, int prio)
 /* Real-time threads leave the others a slice a second, so that one that never sleeps can still be stopped. */
 #define RT_MAX 950000000ULL
 
+static u64 ordinary_ns; /* when no ordinary thread had waited */
+
 static struct thread *pick(const struct thread *prev, u64 now)
 {
-	static u64 ordinary_ns; /* when no ordinary thread had waited */
 	struct thread *next = list_first(&percpu.runq, struct thread, run);
 	if (likely(!prev->prio || list_entry(percpu.runq.prev, struct thread, run)->prio))
 		ordinary_ns = now;
@@ -147,7 +148,7 @@ void schedule(void)
 			platform_idle(at);
 		queue_poll();
 		timers_run();
-		now = now_ns();
+		now = ordinary_ns = now_ns();
 	}
 	next = pick(prev, now);
 	list_del(&next->run);

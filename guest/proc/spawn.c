@@ -11,6 +11,7 @@
 #include "internal.h"
 #include "fs.h"
 #include "poll.h"
+#include "snapshot.h"
 #include "../fs/vfs.h"
 #include "../net/stream.h"
 #include <asm/fcntl.h>
@@ -319,6 +320,8 @@ void job_spawn(u32 conn, const struct spans *env)
 	queue_control(UFS_MSG_RESET, conn, 0);
 	klog("request refused: out of memory");
 }
+
+bool job_awaited(void) { return BOOT->flags & UFS_BOOT_SPAWN && list_empty(&jobs); }
 
 /* ---- process 1 ---- */
 

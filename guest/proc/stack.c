@@ -5,6 +5,7 @@
 #include "mm.h"
 #include "platform.h"
 #include "random.h"
+#include "snapshot.h"
 #include <linux/mman.h>
 #include <linux/auxvec.h>
 
@@ -94,6 +95,7 @@ long stack_build(struct mm *mm, const struct auxinfo *ai, char *const argv[], in
 	u64 platform = push(&w, "x86_64", 7);
 	random_bytes(seed, sizeof(seed));
 	u64 random = push(&w, seed, sizeof(seed));
+	p->at_random = random;
 	auxv_fill(ai, random, platform, execfn);
 	ptrs[0] = argc;
 	ptrs[1 + argc] = 0;
@@ -104,4 +106,18 @@ long stack_build(struct mm *mm, const struct auxinfo *ai, char *const argv[], in
 	push(&w, ptrs, vec);
 	kfree(ptrs);
 	return w.err ? w.err : (long)w.sp;
+}
+
+/* Unless something else is there now. */
+void stack_renew(void)
+{
+	u8 seed[16];
+	list_for_each(l, &process_list) {
+		struct process *p = list_entry(l, struct process, all);
+		const char *name = p->mm && p->at_random ? mm_name(p->mm, p->at_random) : NULL;
+		if (!name || *name != '[')
+			continue;
+		random_bytes(seed, sizeof(seed));
+		mm_poke(p->mm, p->at_random, seed, sizeof(seed));
+	}
 }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # fs.mk: tests of fs/: the image reader on images of mkfs.erofs, whole and damaged; all calls against the host's own.
 
-TESTS += fs_erofs_test fs_calls_test fs_pipe_test fs_random_test fs_limits_test fs_folder_test
+TESTS += fs_erofs_test fs_calls_test fs_pipe_test fs_random_test fs_limits_test fs_folder_test fs_snapshot_test
 
 FS_SKIP   := poll epoll eventfd timerfd signalfd mqueue
 FS_SRC    := $(filter-out $(FS_SKIP:%=../fs/%.c),$(wildcard ../fs/*.c))

@@ -265,6 +265,76 @@ static void advice(unsigned long arg)
 	mm_put(child);
 }
 
+/* What must read as zeros after a restore: pages of one's own, shared by a fork in either order, shared zeros, 2 MiB leaves, part of one. */
+static void wiped(unsigned long arg)
+{
+	struct mm *mm = fake_mm;
+	int level;
+	map_ok(AT, 8, RW);
+	for (u64 i = 0; i < 8; i++)
+		CHECK(user_write(AT + i * P, i + 1) == 0);
+	struct mm *old = mm_fork(mm); /* a family: shares what is not a wiped mapping's yet */
+	user_switch(old);
+	CHECK(user_write(AT, 100) == 0);
+	user_switch(mm);
+	CHECK(mm_advise(mm, AT + P, 4 * P, MADV_WIPEONFORK) == 0); /* leaves the family */
+	READS(AT + P, 2);
+	struct mm *child = mm_fork(mm);
+	user_switch(child);
+	READS(AT + P, 0);
+	CHECK(user_write(AT + P, 50) == 0 && user_write(AT + 5 * P, 51) == 0);
+	user_switch(mm);
+	READS(AT + P, 2);
+	CHECK(mm_protect(mm, AT + 2 * P, P, PROT_NONE) == 0);
+	u64 e = *pt_find(mm, AT + P, &level);
+	check_all();
+	mm_wipe();
+	check_all();
+	CHECK(*pt_find(mm, AT + P, &level) == e); /* its own page: in place */
+	READS(AT, 1);
+	for (u64 i = 1; i < 5; i++)
+		if (i != 2)
+			READS(AT + i * P, 0);
+	READS(AT + 5 * P, 6);
+	CHECK(mm_protect(mm, AT + 2 * P, P, RW) == 0);
+	READS(AT + 2 * P, 0);
+	user_switch(child);
+	READS(AT, 1);
+	READS(AT + P, 0);
+	READS(AT + 5 * P, 51);
+	user_switch(old);
+	READS(AT, 100);
+	for (u64 i = 1; i < 8; i++)
+		READS(AT + i * P, i + 1);
+	user_switch(mm);
+	mm_put(child);
+	mm_put(old);
+	/* A page that another reference shares, as a pipe may: its bytes are not ours to change. */
+	CHECK(user_write(AT + P, 9) == 0);
+	u64 *page = pte_page(*pt_find(mm, AT + P, &level));
+	page_get(page);
+	mm_wipe();
+	READS(AT + P, 0);
+	CHECK(*page == 9);
+	page_put(page);
+	check_all();
+	/* Large leaves: whole, and cut by the mapping's end. */
+	u64 big = AT + (64UL << 20), n = 3 * HUGE_SIZE / P;
+	big &= HUGE_MASK;
+	map_ok(big, n, RW);
+	for (u64 at = big; at < big + n * P; at += HUGE_SIZE)
+		CHECK(user_write(at + 5 * P, 3) == 0);
+	CHECK(mm_advise(mm, big, HUGE_SIZE + 7 * P, MADV_WIPEONFORK) == 0);
+	mm_wipe();
+	READS(big + 5 * P, 0);
+	READS(big + HUGE_SIZE + 5 * P, 0);
+	READS(big + 2 * HUGE_SIZE + 5 * P, 3);
+	CHECK(user_write(big + HUGE_SIZE + 7 * P, 4) == 0);
+	mm_wipe();
+	READS(big + HUGE_SIZE + 7 * P, 4);
+	check_all();
+}
+
 static void write_there(void)
 {
 	CHECK(user_write(AT, 77) == 0);
@@ -319,7 +389,7 @@ static void sparse(unsigned long arg)
 
 static void start(unsigned long test)
 {
-	static void (*const tests[])(unsigned long) = { arguments, anonymous, huge, files, growing, remaps, advice, waited, sparse, sparse };
+	static void (*const tests[])(unsigned long) = { arguments, anonymous, huge, files, growing, remaps, advice, waited, sparse, sparse, wiped };
 	machine_start(test == 9 ? 16 << 20 : 128 << 20);
 	struct file *warm = fake_memory(P); /* so that every size of kmalloc has its slab */
 	file_put(warm);
@@ -343,7 +413,7 @@ static void start(unsigned long test)
 int main(void)
 {
 	int bad = 0;
-	for (unsigned long t = 0; t < 10; t++)
+	for (unsigned long t = 0; t < 11; t++)
 		bad |= host_run(start, t);
 	return bad ? 1 : 0;
 }

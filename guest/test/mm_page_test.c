@@ -101,6 +101,35 @@ static void frontier(unsigned long arg)
 	CHECK(page_free_bytes() == 0 && !page_alloc(0, 0) && !kmalloc(8000) && !page_alloc(11, 0));
 }
 
+/* What the monitor is told: page tables that lie elsewhere, and when its block is not only theirs any more. */
+static void tables(unsigned long arg)
+{
+	machine_start(16 << 20);
+	CHECK(CTL->tables_out == 0);
+	page_reserve_tables(UFS_TABLES_PA + 500 * PAGE_SIZE, UFS_TABLES_PA, UFS_TABLES_END);
+	void *in[12], *out[3], *page;
+	for (int i = 0; i < 12; i++)
+		CHECK((in[i] = page_alloc(0, PG_TABLE)) && virt_to_phys(in[i]) - UFS_TABLES_PA < UFS_TABLES_END - UFS_TABLES_PA && CTL->tables_out == 0);
+	for (unsigned i = 0; i < 3; i++)
+		CHECK((out[i] = page_alloc(0, PG_TABLE | PG_ZERO)) && virt_to_phys(out[i]) - UFS_TABLES_PA >= UFS_TABLES_END - UFS_TABLES_PA && CTL->tables_out == i + 1);
+	page_put(in[3]);
+	CHECK(CTL->tables_out == 3 && page_alloc(0, PG_TABLE) == in[3] && CTL->tables_out == 3);
+	page_put(out[1]);
+	CHECK(CTL->tables_out == 2 && (page = page_alloc(0, 0)) && CTL->tables_out == 2);
+	page_put(page);
+	page_get(out[0]);
+	page_put(out[0]);
+	CHECK(CTL->tables_out == 2);
+	page_put(out[0]);
+	page_put(out[2]);
+	CHECK(CTL->tables_out == 0);
+	page_put(in[5]);
+	CHECK(CTL->tables_out == 0);
+	while ((page = page_alloc(0, 0)))
+		;
+	CHECK(CTL->tables_out == 1); /* in[5] was the last one */
+}
+
 static void random_heap(unsigned long seed)
 {
 	machine_start(24 << 20);
@@ -175,6 +204,6 @@ int main(void)
 	int bad = 0;
 	for (unsigned long seed = 1; seed <= 4; seed++)
 		bad |= host_run(random_pages, seed) | host_run(random_heap, seed);
-	bad |= host_run(frontier, 0) | host_run(misuse, 0);
+	bad |= host_run(frontier, 0) | host_run(tables, 0) | host_run(misuse, 0);
 	return bad ? 1 : 0;
 }

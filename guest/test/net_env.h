@@ -4,9 +4,11 @@
 #ifndef UFS_TEST_NET_ENV_H
 #define UFS_TEST_NET_ENV_H
 #include "../../abi/unifaas_abi.h"
+#undef UFS_PHYS_VA
 #undef UFS_SHARED_VA
 #undef UFS_WINDOW_VA
 #undef UFS_WINDOW_END
+#define UFS_PHYS_VA 0x200000000000
 #define UFS_SHARED_VA 0x220000000000
 #define UFS_WINDOW_VA 0x10000
 #define UFS_WINDOW_END 0x20000

@@ -8,6 +8,7 @@
 #include "mm.h"
 #include "../mm/uaccess.h"
 #include "ring.h"
+#include "snapshot.h"
 
 #undef current
 struct percpu percpu;
@@ -486,6 +487,20 @@ void machine_start(void)
 	net_init();
 }
 
+
+/* ---- what a restore does elsewhere ---- */
+
+int flushes, wipes, renewals;
+bool snap_wanted = true, job_waits;
+u64 snap_generation;
+char renamed[65];
+void platform_flush(u64 va, u64 len) { flushes++; }
+void mm_wipe(void) { wipes++; }
+void stack_renew(void) { renewals++; }
+void host_rename(const char *name, u32 n) { memcpy(renamed, name, n); renamed[n] = 0; }
+bool snapshot_wanted(void) { return snap_wanted; }
+void snapshot_restored(u64 generation) { snap_generation = generation; }
+bool job_awaited(void) { return job_waits; }
 
 struct spans;
 void host_message(const struct ufs_msg *m, const struct spans *s);

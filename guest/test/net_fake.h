@@ -28,6 +28,12 @@ extern bool oom;                          /* allocations fail */
 void interrupt(void);                     /* the sleeping threads get a signal */
 int open_files(void);
 
+/* What a restore did outside of net/. */
+extern int flushes, wipes, renewals;
+extern bool snap_wanted, job_waits;
+extern u64 snap_generation;
+extern char renamed[65];
+
 /* The monitor. */
 struct got { u16 type; u32 conn, arg, len; u8 *data; };
 bool monitor_put(u16 type, u32 conn, u32 arg, const void *data, u32 len); /* false: no room */

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * restore.c: what the monitor says after it has put memory and CPU back to a snapshot.
+ *
+ * All was saved in IDLE, so this runs where IDLE returns to: on the stack of whoever gave up the CPU last, before any thread
+ * runs. Until the page tables are as they were, nothing but the libos's own memory may be touched.
+ */
+#include "stream.h"
+#include "mm.h"
+#include "platform.h"
+#include "snapshot.h"
+
+static void store(const u8 *p, u32 n)
+{
+	struct ufs_entry e;
+	for (; n >= sizeof(e); p += sizeof(e), n -= sizeof(e)) {
+		memcpy(&e, p, sizeof(e));
+		if (e.pa % 8 || e.pa < UFS_TABLES_PA || e.pa >= UFS_TABLES_END)
+			panic("restore: 0x%llx is no entry of a page table", (unsigned long long)e.pa);
+		*(volatile u64 *)phys_to_virt(e.pa) = e.value;
+	}
+	if (n)
+		panic("restore: %u bytes are no entry of a page table", n);
+}
+
+void restore_tables(const struct spans *s)
+{
+	store(s->p, s->n); /* entries are as long as messages are aligned: none lies across the end of the ring */
+	store(s->p2, s->n2);
+	platform_flush(0, ~0ULL);
+}
+
+void restore_done(u32 kind, const struct spans *s)
+{
+	struct { struct ufs_restore r; char name[64]; } m = { .r.hostname = 0 };
+	u32 len = s->n + s->n2, n = MIN(s->n, (u32)sizeof(m));
+	memcpy(&m, s->p, n);
+	memcpy((u8 *)&m + n, s->p2, MIN(s->n2, (u32)sizeof(m) - n));
+	if (kind - 1 >= UFS_RESTORE_REWIND || len < sizeof(m.r) || m.r.hostname > MIN(len - sizeof(m.r), sizeof(m.name)))
+		panic("restore: message of kind %u, %u bytes, host name of %u", kind, len, m.r.hostname);
+	if (kind != UFS_RESTORE_WAKE) {
+		mm_wipe();
+		stack_renew();
+	}
+	if (m.r.hostname)
+		host_rename(m.name, m.r.hostname);
+	tcp_reset_all();
+	flow_reset_all();
+	snapshot_restored(m.r.generation);
+}
+
+bool snapshot_ready(void)
+{
+	return snapshot_wanted() && (tcp_awaited() || job_awaited());
+}
