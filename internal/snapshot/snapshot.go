@@ -10,13 +10,13 @@
 //
 // A memory file, sealed once complete, of which all tenders of a revision map the same pages:
 //
-//	0 ........ Memory            guest RAM, each page at its physical address; a hole is a page of zeros
+//	0 ........ Memory            guest RAM, each page at its physical address; what Meta.Data does not name is a hole
 //	Memory ... + 2 MiB           the shared area, without its rings: both are empty
 //	then                         Meta, encoded
-//	last 64 bytes                trailer: magic, format version, length of Meta, CRC of Meta
+//	last 64 bytes                trailer: magic, format version, length of Meta, CRC of Meta, CRC of memory
 //
 // A page of RAM that is the same as one of the image's layers is a hole too, and named in Meta.Shared: it is taken from the layer, which
-// all functions with that layer share.
+// all functions with that layer share. All other pages are zero.
 package snapshot
 
 import (
@@ -61,6 +61,14 @@ type Meta struct {
 	Mono uint64 // the guest's CLOCK_MONOTONIC, ns
 	// Shared are pages of RAM that are in the image's layers, in order, apart from each other.
 	Shared []Extent
+	// Data are the pages of RAM that are in the image, in order, apart from each other and from Shared.
+	Data []Run
+}
+
+// Run is a run of pages of RAM.
+type Run struct {
+	Page  uint32
+	Pages uint32
 }
 
 // Extent is a run of pages of RAM found in the image area (abi.ImageGPA).
