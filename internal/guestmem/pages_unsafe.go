@@ -30,11 +30,20 @@ func NewView(f *os.File, off int64, size uint64) (*Area, error) {
 	if st.Size < off || uint64(st.Size-off) < size {
 		return nil, fmt.Errorf("map %s: %d bytes at 0x%x, it has %d", f.Name(), size, off, st.Size)
 	}
-	m, err := unix.Mmap(int(f.Fd()), off, int(size), unix.PROT_READ, unix.MAP_SHARED)
+	a, err := reserve(0, roundUp(size), unix.PROT_NONE)
 	if err != nil {
+		return nil, err
+	}
+	a.size = size
+	_, err = unix.MmapPtr(int(f.Fd()), off, a.base, uintptr(size), unix.PROT_READ, unix.MAP_SHARED|unix.MAP_FIXED)
+	if err == unix.EPERM { // before Linux 6.7, for a file that is sealed against writing: the same pages
+		_, err = unix.MmapPtr(int(f.Fd()), off, a.base, uintptr(size), unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_FIXED)
+	}
+	if err != nil {
+		a.Close()
 		return nil, fmt.Errorf("map %s: %w", f.Name(), err)
 	}
-	return &Area{base: unsafe.Pointer(unsafe.SliceData(m)), size: size, mapping: m}, nil
+	return a, nil
 }
 
 // pages checks a range of whole pages.

@@ -188,3 +188,9 @@ func IsSealed(f *os.File) bool {
 	got, err := unix.FcntlInt(f.Fd(), unix.F_GET_SEALS, 0)
 	return err == nil && got&seals == seals
 }
+
+// IsWhole reports whether nobody can cut a file short any more: it can be mapped.
+func IsWhole(f *os.File) bool {
+	got, err := unix.FcntlInt(f.Fd(), unix.F_GET_SEALS, 0)
+	return err == nil && got&unix.F_SEAL_SHRINK != 0
+}

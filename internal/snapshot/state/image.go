@@ -34,8 +34,8 @@ var zeroPage [pageSize]byte
 type Image struct {
 	meta   *snapshot.Meta
 	sum    uint64         // tells it from all others
-	memory *guestmem.View // of the file
-	layers []*guestmem.View
+	memory *guestmem.Area // of the file
+	layers []*guestmem.Area
 	spans  []span // in order; all other pages are zero
 	shared []byte // the shared area, what is kept of it
 	header abi.LibosHeader
@@ -66,7 +66,7 @@ func Open(f *os.File, key snapshot.Key, layers []monitor.Layer) (_ *Image, err e
 			im.Close()
 		}
 	}()
-	if im.memory, err = guestmem.NewView(f, uint64(m.Key.Memory+abi.SharedSize)); err != nil {
+	if im.memory, err = guestmem.NewView(f, 0, uint64(m.Key.Memory+abi.SharedSize)); err != nil {
 		return nil, err
 	}
 	if err := im.findSpans(layers); err != nil {
@@ -81,7 +81,7 @@ func Open(f *os.File, key snapshot.Key, layers []monitor.Layer) (_ *Image, err e
 
 // findSpans puts what is in the file and what is in layers in one order.
 func (im *Image) findSpans(layers []monitor.Layer) error {
-	im.layers = make([]*guestmem.View, len(layers))
+	im.layers = make([]*guestmem.Area, len(layers))
 	data, shared := im.meta.Data, im.meta.Shared
 	im.spans = make([]span, 0, len(data)+len(shared))
 	for len(data) > 0 || len(shared) > 0 {
@@ -113,8 +113,8 @@ func (im *Image) layerBytes(layers []monitor.Layer, off, n uint64) ([]byte, erro
 		size := roundUp(uint64(l.Size), pageSize)
 		if off >= base && off-base < size && n <= size-(off-base) {
 			at := off - base
-			if v := im.layers[i]; v == nil {
-				im.layers[i], _ = guestmem.NewView(l.File, size)
+			if v := im.layers[i]; v == nil && snapshot.IsWhole(l.File) {
+				im.layers[i], _ = guestmem.NewView(l.File, 0, size)
 			}
 			if v := im.layers[i]; v != nil {
 				return v.Bytes(at, n)
