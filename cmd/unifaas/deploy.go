@@ -81,7 +81,7 @@ is there, and what they do not name stays as it is.`,
 	addBuildFlags(f, &o.maxSize)
 	f.StringVar(&o.image, "image", "", "`IMAGE` in the node's store, by name or digest")
 	f.StringVar(&o.request.Contract, "contract", "", "how the program is called: http, a program that serves HTTP on $PORT, or stdio, one that is run for each request (default: what the image says, or http)")
-	f.StringVar(&o.request.Isolation, "isolation", "", "between invocations: reuse, or fresh for a new instance each (default reuse)")
+	f.StringVar(&o.request.Isolation, "isolation", "", "between invocations: reuse, rewind for the state after initialisation each time, or fresh for a new instance each (default reuse)")
 	f.StringVar(&o.memory, "memory", "", "memory of an instance, 16M to 16G (default "+units.FormatBytes(control.DefaultMemory)+")")
 	f.StringVar(&o.timeout, "timeout", "", "time limit of an invocation (default "+units.FormatDuration(control.DefaultTimeout)+")")
 	f.StringArrayVarP(&o.env, "env", "e", nil, "environment variable `K=V` of the program; may be repeated")

@@ -175,6 +175,11 @@ func (c *Client) Instances(ctx context.Context, function string) (l []api.Instan
 	return l, c.call(ctx, http.MethodGet, "/unifaas/v1/instances?function="+url.QueryEscape(function), nil, &l)
 }
 
+// Dismiss ends the tender of a function in which nothing runs.
+func (c *Client) Dismiss(ctx context.Context, name string) error {
+	return c.call(ctx, http.MethodDelete, "/unifaas/v1/functions/"+url.PathEscape(name)+"/tender", nil, nil)
+}
+
 // Images lists images.
 func (c *Client) Images(ctx context.Context) (l []api.Image, err error) {
 	return l, c.call(ctx, http.MethodGet, "/unifaas/v1/images", nil, &l)

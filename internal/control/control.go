@@ -253,6 +253,15 @@ func (c *Control) save(ctx context.Context, f *Function, version uint64) error {
 	return nil
 }
 
+// Dismiss ends all instances of a function that run nothing and, if none is left, its tender: the next invocation is as the first one on this node.
+// It reports whether none is left.
+func (c *Control) Dismiss(ctx context.Context, name string) (bool, error) {
+	if _, err := c.Get(name); err != nil {
+		return false, err
+	}
+	return c.node.Dismiss(ctx, name)
+}
+
 // Remove takes a function away; its instances end when they have finished what they run.
 func (c *Control) Remove(ctx context.Context, name string) error {
 	if CheckName(name) != nil {

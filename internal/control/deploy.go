@@ -72,7 +72,7 @@ func (d *Deployment) onto(old *Function) (Config, node.Scale) {
 	}
 	if c.Concurrency == 0 && d.Concurrency == nil {
 		c.Concurrency = DefaultConcurrency
-		if c.Isolation == IsolationFresh {
+		if c.Isolation != IsolationReuse {
 			c.Concurrency = 1
 		}
 	}

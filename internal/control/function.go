@@ -75,7 +75,8 @@ func (f *Function) spec() node.Spec {
 	}
 	return node.Spec{
 		Function: f.Name, Revision: RevisionName(f.Name, r.Number), Image: r.Image, Memory: r.Memory, Timeout: r.Timeout,
-		Concurrency: r.Concurrency, Env: r.Env, Port: port, Stdio: r.Contract == ContractStdio, Fresh: r.Isolation == IsolationFresh, Egress: r.Egress, Scale: f.Scale,
+		Concurrency: r.Concurrency, Env: r.Env, Port: port, Stdio: r.Contract == ContractStdio, Fresh: r.Isolation == IsolationFresh,
+		Rewind: r.Isolation == IsolationRewind, Egress: r.Egress, Scale: f.Scale,
 	}
 }
 

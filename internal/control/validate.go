@@ -80,9 +80,14 @@ func check(name string, c Config, s node.Scale) error {
 			return invalid("concurrency %d: with isolation fresh an instance gets one invocation", c.Concurrency)
 		}
 	case IsolationRewind:
-		return invalid("isolation rewind is not supported in this version: use reuse or fresh")
+		if c.Concurrency != 1 {
+			return invalid("concurrency %d: with isolation rewind an instance has one invocation at a time", c.Concurrency)
+		}
+		if c.Env[node.EnvSnapshot] == node.SnapshotOff {
+			return invalid("isolation rewind needs a snapshot, and environment variable %s is %s", node.EnvSnapshot, node.SnapshotOff)
+		}
 	default:
-		return invalid("isolation %q: use reuse or fresh", clip(c.Isolation))
+		return invalid("isolation %q: use reuse, rewind or fresh", clip(c.Isolation))
 	}
 	switch {
 	case c.Memory < MinMemory || c.Memory > MaxMemory:
@@ -123,6 +128,11 @@ func checkEnv(env map[string]string) error {
 	}
 	if total > maxEnv {
 		return invalid("environment of %d bytes, at most %d", total, maxEnv)
+	}
+	switch v := env[node.EnvSnapshot]; v {
+	case "", node.SnapshotAuto, node.SnapshotManual, node.SnapshotOff:
+	default:
+		return invalid("environment variable %s is %q: use %s, %s or %s", node.EnvSnapshot, clip(v), node.SnapshotAuto, node.SnapshotManual, node.SnapshotOff)
 	}
 	if p, ok := env["PORT"]; ok {
 		if n, err := strconv.Atoi(p); err != nil || n < 1 || n > 65535 {

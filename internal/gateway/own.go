@@ -27,6 +27,7 @@ func (g *Gateway) routeOwn() {
 	g.system.HandleFunc("PUT /unifaas/v1/functions/{name}", g.deploy)
 	g.system.HandleFunc("DELETE /unifaas/v1/functions/{name}", g.remove)
 	g.system.HandleFunc("POST /unifaas/v1/functions/{name}/scale", g.scale)
+	g.system.HandleFunc("DELETE /unifaas/v1/functions/{name}/tender", g.dismiss)
 	g.system.HandleFunc("GET /unifaas/v1/instances", g.listInstances)
 	g.system.HandleFunc("GET /unifaas/v1/logs", g.logs)
 }
@@ -60,6 +61,7 @@ func (g *Gateway) function(f *control.Function) api.Function {
 		Labels: f.Labels, Annotations: f.Annotations, Revision: revision(f.Name, *f.Current()),
 		Ready: s.Ready, Booting: s.Booting, Waiting: s.Waiting, Invocations: s.Stats.Invocations, Cold: s.Stats.Cold,
 		Crashes: s.Stats.Crashes, Timeouts: s.Stats.Timeouts, Refused: s.Stats.Refused,
+		Rewinds: s.Stats.Rewinds, RewindPages: s.Stats.RewindPages, RewindUS: s.Stats.RewindTime.Microseconds(), Snapshot: s.Snapshot,
 	}
 }
 
@@ -111,6 +113,20 @@ func (g *Gateway) remove(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	reply(w, http.StatusOK, struct{}{})
+}
+
+// dismiss ends the tender of a function, for measurements of what it costs to have none.
+func (g *Gateway) dismiss(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("name")
+	gone, err := g.control.Dismiss(r.Context(), name)
+	switch {
+	case err != nil:
+		failWith(w, name, err)
+	case !gone:
+		fail(w, http.StatusConflict, "function %s: instances are busy: try again when nothing runs", name)
+	default:
+		reply(w, http.StatusOK, struct{}{})
+	}
 }
 
 func (g *Gateway) scale(w http.ResponseWriter, r *http.Request) {

@@ -26,11 +26,16 @@ func (s state) String() string { return [...]string{"booting", "ready", "ending"
 type instance struct {
 	id      string
 	created time.Time
+	left    chan struct{} // closed when it has ended
 
 	// Set before the instance is ready.
 	guest     Guest
 	transport transport
 	boot      bootParts
+	origin    Origin
+	lineage   *lineage
+	taker     bool     // the tender's snapshot is to be taken of it
+	taken     *lineage // and others may wait for that; belongs to its own goroutine
 
 	state       state
 	seq         uint64 // of instances made
@@ -59,7 +64,8 @@ type bootParts struct {
 	total time.Duration
 }
 
-// newTransport gives an instance its own streams: none is ever used for another instance.
+// newTransport gives an instance its own streams: none is ever used for another instance. conns are kept for further requests; below 0:
+// none, without a word of that to the program.
 func newTransport(dial func(context.Context) (net.Conn, error), conns int) *http.Transport {
 	return &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -76,6 +82,13 @@ func newTransport(dial func(context.Context) (net.Conn, error), conns int) *http
 		MaxResponseHeaderBytes: maxHeaderBytes,
 	}
 }
+
+// String is for logs.
+func (o Origin) String() string {
+	return [...]string{"started", "started from its snapshot", "woken"}[o]
+}
+
+func (o Origin) short() string { return [...]string{"boot", "snapshot", "parked"}[o] }
 
 // stop ends the guest: with grace it may react to SIGTERM first.
 func (i *instance) stop(grace time.Duration, reason string) {

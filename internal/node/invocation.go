@@ -29,6 +29,7 @@ type Invocation struct {
 	limit    context.Context // ends at deadline, with the caller, or at the end of the invocation
 	deadline time.Time
 	retire   bool
+	over     bool // its limit has passed, and that was noted
 	failed   bool
 	timing   Timing
 }
@@ -37,10 +38,12 @@ type Invocation struct {
 // instance's boot and zero unless this invocation waited for it.
 type Timing struct {
 	Cold      bool   `json:"cold"`
+	Origin    string `json:"origin,omitempty"` // of an instance that was made for it: boot, snapshot, parked
 	Instance  string `json:"instance"`
 	Queue     int64  `json:"queue_us"`      // waited for an instance, beside its boot
 	Tender    int64  `json:"tender_us"`     // start of the tender process
 	VM        int64  `json:"vm_us"`         // sandbox made
+	State     int64  `json:"state_us"`      // snapshot and what differs from it put in
 	Libos     int64  `json:"libos_us"`      // library OS ready
 	Program   int64  `json:"program_us"`    // program loaded and listening
 	FirstByte int64  `json:"first_byte_us"` // request sent until the head of the answer
@@ -107,7 +110,7 @@ func (v *Invocation) acquire(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		v.pool, v.inst, v.retire = p, i, false
+		v.pool, v.inst, v.retire, v.over = p, i, false, false
 		v.deadline = time.Now().Add(p.spec.Timeout)
 		v.limit, v.cancel = context.WithDeadline(ctx, v.deadline)
 		if tell, limit := v.OnLimit, v.limit; tell != nil {
@@ -131,8 +134,9 @@ func (v *Invocation) measure(sent time.Time) {
 	if v.pool.claimBoot(v.inst, v.arrived) {
 		b := v.inst.boot
 		t.Cold = true
-		t.Tender, t.VM, t.Libos, t.Program = us(b.tender), us(b.VM), us(b.Libos), us(b.Program)
-		t.Queue = max(t.Queue-t.Tender-t.VM-t.Libos-t.Program, 0)
+		t.Tender, t.VM, t.State, t.Libos, t.Program = us(b.tender), us(b.VM), us(b.State), us(b.Libos), us(b.Program)
+		t.Queue = max(t.Queue-t.Tender-t.VM-t.State-t.Libos-t.Program, 0)
+		t.Origin = v.inst.origin.short()
 	}
 	v.timing = t
 }
@@ -180,10 +184,11 @@ func (v *Invocation) explain(ctx context.Context, sent *body, err error) error {
 
 // expired notes that the invocation ran past its limit: whatever the program still does, it is not to go on.
 func (v *Invocation) expired() {
-	if v.retire {
+	if v.retire || v.over {
 		return
 	}
-	v.retire = true
+	v.over = true
+	v.retire = !v.pool.spec.Rewind // which ends whatever it does
 	v.pool.timedOut(v.inst)
 }
 
@@ -191,6 +196,10 @@ func (p *pool) timedOut(i *instance) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stats.Timeouts++
+	if p.spec.Rewind {
+		p.n.line(p.spec.Function, i.id, (&TimeoutError{p.spec.Timeout}).Error()+": it is rewound")
+		return
+	}
 	p.instances.set(i, retired)
 	reason := (&TimeoutError{p.spec.Timeout}).Error()
 	if i.inflight == 1 {
@@ -217,11 +226,11 @@ func (v *Invocation) End(failed bool) {
 func (v *Invocation) late() bool { return v.limit.Err() != nil && !time.Now().Before(v.deadline) }
 
 func (v *Invocation) letGo(counts bool) {
-	if v.failed && !v.retire && v.limit.Err() != nil {
+	if v.failed && !v.retire && v.limit.Err() != nil && !v.pool.spec.Rewind {
 		v.pool.watch(v.inst, v.deadline)
 	}
 	v.cancel()
-	v.pool.release(v.inst, outcome{counts: counts, answered: !v.failed, retire: v.retire})
+	v.pool.release(v.inst, outcome{counts: counts, answered: !v.failed, retire: v.retire, tried: true})
 	v.inst = nil
 }
 

@@ -24,6 +24,7 @@ type Node struct {
 	images  Images
 	log     Log
 	opts    Options
+	keys    heldKeys
 
 	mu        sync.RWMutex
 	functions map[string]*served
@@ -61,7 +62,7 @@ func (n *Node) Apply(spec Spec) {
 	if n.closing {
 		return
 	}
-	if spec.Fresh {
+	if spec.Fresh || spec.Rewind {
 		spec.Concurrency = 1
 	}
 	f := n.functions[spec.Function]

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"unifaas.dev/internal/snapshot"
 )
 
 // pool is the instances of one revision, the tender that runs them and the invocations that wait for one.
@@ -30,8 +32,10 @@ type pool struct {
 	floorAt   *time.Timer // tries again to reach Scale.Min
 	used      time.Time   // end of the last invocation
 	stats     Stats
+	saidFresh bool // that it cannot rewind
 
 	tender tenderHolder
+	snap   keeper
 	busy   sync.WaitGroup // goroutines of instances
 }
 
@@ -53,6 +57,9 @@ type Stats struct {
 	Crashes     int64 // instances that ended by themselves
 	Timeouts    int64
 	Refused     int64 // queue full
+	Rewinds     int64
+	RewindPages int64 // copied back in all of them
+	RewindTime  time.Duration
 }
 
 func (s *Stats) add(o Stats) {
@@ -61,12 +68,15 @@ func (s *Stats) add(o Stats) {
 	s.Crashes += o.Crashes
 	s.Timeouts += o.Timeouts
 	s.Refused += o.Refused
+	s.Rewinds += o.Rewinds
+	s.RewindPages += o.RewindPages
+	s.RewindTime += o.RewindTime
 }
 
 func newPool(n *Node, spec Spec) *pool {
 	p := &pool{spec: spec, n: n, scale: spec.Scale, used: time.Now()}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
-	p.tender.pool = p
+	p.tender.pool, p.snap.pool = p, p
 	p.mu.Lock()
 	p.floor()
 	p.mu.Unlock()
@@ -134,10 +144,14 @@ type outcome struct {
 	counts   bool // it was one: the request was not given to another instance instead
 	answered bool // in full
 	retire   bool // the instance is to get no further one
+	tried    bool // something was sent to it, or may have been
 }
 
 // release counts an invocation out.
 func (p *pool) release(i *instance, o outcome) {
+	if p.spec.Rewind && o.tried && !o.retire {
+		o.retire = !p.rewind(i)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	i.used = time.Now()
@@ -251,7 +265,7 @@ func (p *pool) floorLater() {
 
 // boot starts to make one instance. Preconditions: mu is held, not draining.
 func (p *pool) boot() {
-	i := &instance{id: p.n.newID(), created: time.Now()}
+	i := &instance{id: p.n.newID(), created: time.Now(), left: make(chan struct{})}
 	p.instances.add(i)
 	p.busy.Add(1)
 	go func() {
@@ -279,14 +293,14 @@ func (p *pool) bootGuest(i *instance) error {
 	}
 }
 
-func (p *pool) bootOnce(i *instance) (Tender, error) {
+func (p *pool) bootOnce(i *instance) (*tenderInUse, error) {
 	start := time.Now()
 	t, err := p.tender.get(p.ctx)
 	if err != nil {
 		return nil, err
 	}
 	i.boot.tender = time.Since(start)
-	guest, err := t.Start(p.ctx, Start{ID: i.id, Hostname: hostname(p.spec.Function, i.id)})
+	guest, err := p.startGuest(i, t)
 	if err != nil {
 		return t, err
 	}
@@ -302,13 +316,43 @@ func (p *pool) bootOnce(i *instance) (Tender, error) {
 		}
 		return t, err
 	}
-	if p.spec.Stdio {
+	if i.taken != nil {
+		i.taken.listens()
+	}
+	switch {
+	case p.spec.Stdio:
 		i.transport = &stdio{spawn: guest.Spawn}
-	} else {
+	case p.spec.Rewind || p.spec.Fresh:
+		i.transport = newTransport(guest.Dial, -1)
+	default:
 		i.transport = newTransport(guest.Dial, p.spec.Concurrency)
 	}
 	i.boot.total = time.Since(start)
 	return t, nil
+}
+
+// startGuest starts what the instance is made from, or boots it if that turns out to be of no use.
+func (p *pool) startGuest(i *instance, t *tenderInUse) (Guest, error) {
+	if i.taken != nil {
+		i.taken.yield() // of a tender that has died
+		i.taken = nil
+	}
+	origin, taker, err := t.turn(p.ctx)
+	if err != nil {
+		return nil, err
+	}
+	if taker {
+		i.taken = t.lineage
+	}
+	i.lineage, i.origin, i.taker = t.lineage, origin, taker
+	s := Start{ID: i.id, Hostname: hostname(p.spec.Function, i.id), Origin: origin}
+	g, err := t.Start(p.ctx, s)
+	if origin == FromSnapshot && (errors.Is(err, snapshot.ErrDamaged) || errors.Is(err, snapshot.ErrForeign)) {
+		p.snap.refuse(t.lineage, err)
+		i.origin, s.Origin = FromBoot, FromBoot
+		g, err = t.Start(p.ctx, s)
+	}
+	return g, err
 }
 
 // isGone reports whether a tender is dead, or just about to be: its streams break first.
@@ -333,7 +377,7 @@ func (p *pool) booted(i *instance) {
 		return
 	}
 	p.instances.set(i, ready)
-	p.n.line(p.spec.Function, i.id, fmt.Sprintf("started in %v", i.boot.total.Round(100*time.Microsecond)))
+	p.n.line(p.spec.Function, i.id, fmt.Sprintf("%s in %v", i.origin, i.boot.total.Round(100*time.Microsecond)))
 	p.serve()
 	p.floor()
 	p.grow()
@@ -344,6 +388,11 @@ func (p *pool) ended(i *instance, bootErr error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.instances.remove(i)
+	close(i.left)
+	if i.taken != nil {
+		i.taken.yield()
+		i.taken = nil
+	}
 	if !i.ending && !p.draining {
 		p.stats.Crashes++
 		p.report(i, bootErr)

@@ -42,6 +42,37 @@ func (p *pool) shrink(keep int, before time.Time) {
 	}
 }
 
+// Dismiss ends the instances of a function that run nothing and, if none is left, its tender. It returns when they are gone and reports whether none
+// is left.
+func (n *Node) Dismiss(ctx context.Context, function string) (bool, error) {
+	p, err := n.pool(function)
+	if err != nil {
+		return false, err
+	}
+	p.mu.Lock()
+	var ended []*instance
+	for i := range p.instances.all {
+		if i.state == ready && i.inflight == 0 {
+			p.end(i, 0, "its tender is dismissed")
+		}
+		if i.ending && i.guest != nil {
+			ended = append(ended, i)
+		}
+	}
+	p.mu.Unlock()
+	for _, i := range ended {
+		select {
+		case <-i.left:
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
+	p.mu.Lock()
+	free := len(p.instances.all) == 0 && len(p.queue) == 0
+	p.mu.Unlock()
+	return free && p.tender.dismissNow(), nil
+}
+
 // setScale changes the bounds. With now, idle instances beyond Min end at once rather than after their idle time.
 func (p *pool) setScale(s Scale, now bool) {
 	p.mu.Lock()
@@ -104,4 +135,5 @@ func (p *pool) drain(ctx context.Context, closing bool) {
 	}
 	p.tender.close()
 	<-gone
+	p.snap.close(closing)
 }

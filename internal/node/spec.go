@@ -21,6 +21,7 @@ type Spec struct {
 	Port        int      // where the program listens
 	Stdio       bool     // the program is run once a request, see stdio.go; Port is 0
 	Fresh       bool     // a new instance for every invocation
+	Rewind      bool     // every invocation meets the snapshot
 	Scale       Scale
 }
 
@@ -33,7 +34,8 @@ type Scale struct {
 // sameProgram reports whether o runs the same instances: only bounds may differ.
 func (s Spec) sameProgram(o Spec) bool {
 	return s.Function == o.Function && s.Revision == o.Revision && s.Image == o.Image && s.Memory == o.Memory &&
-		s.Timeout == o.Timeout && s.Concurrency == o.Concurrency && s.Port == o.Port && s.Stdio == o.Stdio && s.Fresh == o.Fresh && maps.Equal(s.Env, o.Env) && slices.Equal(s.Egress, o.Egress)
+		s.Timeout == o.Timeout && s.Concurrency == o.Concurrency && s.Port == o.Port && s.Stdio == o.Stdio && s.Fresh == o.Fresh && s.Rewind == o.Rewind &&
+		maps.Equal(s.Env, o.Env) && slices.Equal(s.Egress, o.Egress)
 }
 
 // Defaults of Options.
@@ -61,6 +63,8 @@ type Options struct {
 	StartLimit time.Duration // from boot until the program listens
 	WaitLimit  time.Duration // that an invocation waits for an instance
 	Queue      int           // invocations that may wait for one function
+
+	Snapshots Snapshots // nil: none are taken
 }
 
 func (o Options) withDefaults() Options {

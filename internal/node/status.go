@@ -83,6 +83,8 @@ type FunctionStatus struct {
 	Booting int
 	Waiting int // invocations without an instance
 	Stats   Stats
+
+	Snapshot int64 // bytes of memory that the revision's snapshot takes
 }
 
 // Function says how a function does.
@@ -104,6 +106,7 @@ func (n *Node) Function(function string) FunctionStatus {
 	s := FunctionStatus{Ready: p.count(ready), Booting: p.count(booting), Waiting: len(p.queue), Stats: p.stats}
 	p.mu.Unlock()
 	s.Stats.add(past)
+	s.Snapshot = p.snap.memory()
 	return s
 }
 

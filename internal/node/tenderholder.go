@@ -18,8 +18,7 @@ type tenderHolder struct {
 	pool *pool
 
 	mu     sync.Mutex // held while a tender starts: others wait for it
-	tender Tender
-	layers []image.Layer
+	tender *tenderInUse
 	closed bool
 	ending sync.WaitGroup
 
@@ -27,8 +26,31 @@ type tenderHolder struct {
 	pid   int
 }
 
+// tenderInUse is a tender with what belongs to it.
+type tenderInUse struct {
+	Tender
+	*lineage
+	layers []image.Layer
+}
+
+// config is what a tender of the revision is started with. The caller closes its layers.
+func (h *tenderHolder) config() (TenderConfig, error) {
+	spec := h.pool.spec
+	layers, manifest, err := h.pool.n.images.Open(spec.Image)
+	if err != nil {
+		return TenderConfig{}, err
+	}
+	return TenderConfig{
+		Name:     spec.Revision,
+		Layers:   layers,
+		Manifest: manifest, Memory: spec.Memory, Port: spec.Port, Spawn: spec.Stdio, Egress: spec.Egress,
+		Env:    environ(manifest, spec),
+		OnLine: h.pool.n.output(spec.Function),
+	}, nil
+}
+
 // get gives the tender. Preconditions: pool.mu is not held.
-func (h *tenderHolder) get(ctx context.Context) (Tender, error) {
+func (h *tenderHolder) get(ctx context.Context) (*tenderInUse, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
@@ -42,41 +64,39 @@ func (h *tenderHolder) get(ctx context.Context) (Tender, error) {
 			return h.tender, nil
 		}
 	}
-	spec := h.pool.spec
-	layers, manifest, err := h.pool.n.images.Open(spec.Image)
+	c, err := h.config()
 	if err != nil {
 		return nil, err
 	}
-	t, err := h.pool.n.runtime.StartTender(ctx, TenderConfig{
-		Name:     spec.Revision,
-		Layers:   layers,
-		Manifest: manifest, Memory: spec.Memory, Port: spec.Port, Spawn: spec.Stdio, Egress: spec.Egress,
-		Env:    environ(manifest, spec),
-		OnLine: h.pool.n.output(spec.Function),
-	})
+	t, l, err := h.pool.snap.start(ctx, c)
 	if err != nil {
-		image.CloseLayers(layers)
+		image.CloseLayers(c.Layers)
 		return nil, fmt.Errorf("tender: %w", err)
 	}
-	h.tender, h.layers = t, layers
+	h.tender = &tenderInUse{t, l, c.Layers}
 	h.setPID(t.PID())
-	return t, nil
+	return h.tender, nil
 }
 
-// drop lets go of the tender. Preconditions: mu is held.
-func (h *tenderHolder) drop() {
+// drop lets go of the tender; what it returns is closed when it is gone. Preconditions: mu is held.
+func (h *tenderHolder) drop() <-chan struct{} {
+	gone := make(chan struct{})
 	if h.tender == nil {
-		return
+		close(gone)
+		return gone
 	}
-	t, layers := h.tender, h.layers
-	h.tender, h.layers = nil, nil
+	t := h.tender
+	h.tender = nil
 	h.setPID(0)
 	h.ending.Add(1)
 	go func() {
 		defer h.ending.Done()
 		t.Close()
-		image.CloseLayers(layers)
+		t.lineage.close()
+		image.CloseLayers(t.layers)
+		close(gone)
 	}()
+	return gone
 }
 
 // dismiss ends the tender if none is being started. Preconditions: no instance is left.
@@ -85,6 +105,17 @@ func (h *tenderHolder) dismiss() {
 		h.drop()
 		h.mu.Unlock()
 	}
+}
+
+// dismissNow ends the tender and waits for that, if none is being started. Preconditions: no instance is left.
+func (h *tenderHolder) dismissNow() bool {
+	if !h.mu.TryLock() {
+		return false
+	}
+	gone := h.drop()
+	h.mu.Unlock()
+	<-gone
+	return true
 }
 
 // close ends the tender for good; it returns when the process is gone.

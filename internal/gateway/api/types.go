@@ -27,10 +27,12 @@ type Error struct {
 // Timing says where the time of an invocation went, in microseconds.
 type Timing struct {
 	Cold      bool   `json:"cold"`
+	Origin    string `json:"origin,omitempty"` // of an instance that was made for it: boot, snapshot, parked
 	Instance  string `json:"instance"`
 	Queue     int64  `json:"queue_us"`
 	Tender    int64  `json:"tender_us"`
 	VM        int64  `json:"vm_us"`
+	State     int64  `json:"state_us"`
 	Libos     int64  `json:"libos_us"`
 	Program   int64  `json:"program_us"`
 	FirstByte int64  `json:"first_byte_us"`
@@ -93,6 +95,10 @@ type Function struct {
 	Crashes     int64             `json:"crashes"`
 	Timeouts    int64             `json:"timeouts"`
 	Refused     int64             `json:"refused"`
+	Rewinds     int64             `json:"rewinds"`
+	RewindPages int64             `json:"rewind_pages"`    // copied back in all of them
+	RewindUS    int64             `json:"rewind_us"`       // that they took in all
+	Snapshot    int64             `json:"snapshot_memory"` // bytes that the revision's snapshot takes; 0: there is none
 }
 
 // Description is a function with all there is to say.

@@ -4,8 +4,6 @@
 package nodetest
 
 import (
-	"unifaas.dev/internal/snapshot"
-
 	"context"
 	"errors"
 	"net"
@@ -14,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"unifaas.dev/internal/image"
 	"unifaas.dev/internal/node"
@@ -33,17 +33,27 @@ type Runtime struct {
 	OnDial func() error
 	// OnSpawn is the program of contract stdio.
 	OnSpawn func(ctx context.Context, env []string) (node.Job, error)
+	// Snapshots says that instances can be taken snapshots of. Guest.Value is their state.
+	Snapshots bool
+	// OnImage, if set, can refuse an image; OnTake can fail the taking of one; OnRestore can fail a Start from one.
+	OnImage   func() error
+	OnTake    func(g *Guest) error
+	OnRestore func(s node.Start) error
+	// OnRewind and OnPark, if set, can fail those.
+	OnRewind func(g *Guest) error
+	OnPark   func(g *Guest) error
 	// IgnoreTerm lets instances survive Signal(15).
 	IgnoreTerm bool
 
 	mu      sync.Mutex
 	tenders []*Tender
 
-	Boots   atomic.Int64
-	Started atomic.Int64 // tenders
-	Live    atomic.Int64 // instances that have not ended
-	Peak    atomic.Int64 // most of them at once
-	Running atomic.Int64 // tenders that have not ended
+	Boots    atomic.Int64 // instances started, whatever from
+	Restores atomic.Int64 // of these, not from the image
+	Started  atomic.Int64 // tenders
+	Live     atomic.Int64 // instances that have not ended
+	Peak     atomic.Int64 // most of them at once
+	Running  atomic.Int64 // tenders that have not ended
 }
 
 // Name is "test".
@@ -59,14 +69,19 @@ func (r *Runtime) StartTender(_ context.Context, c node.TenderConfig) (node.Tend
 	r.Started.Add(1)
 	r.Running.Add(1)
 	t := &Tender{r: r, Config: c, done: make(chan struct{}), guests: map[*Guest]struct{}{}}
+	if c.Snapshot.Sink != nil {
+		fd, err := unix.FcntlInt(c.Snapshot.Sink.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			return nil, err
+		}
+		t.sink = os.NewFile(uintptr(fd), "sink")
+	}
+	t.accept()
 	r.mu.Lock()
 	r.tenders = append(r.tenders, t)
 	r.mu.Unlock()
 	return t, nil
 }
-
-// Key says that there are no snapshots.
-func (r *Runtime) Key(node.TenderConfig) (snapshot.Key, bool) { return snapshot.Key{}, false }
 
 // Tenders lists all that were ever started.
 func (r *Runtime) Tenders() []*Tender {
@@ -82,12 +97,19 @@ type Tender struct {
 
 	mu     sync.Mutex
 	guests map[*Guest]struct{}
+	snap   state
+	sink   *os.File
+	taking bool
+	kept   atomic.Int64
 	once   sync.Once
 	done   chan struct{}
 }
 
-// Keep is a hint that nothing follows from here.
-func (t *Tender) Keep(int) {}
+// Keep notes how many shells are wanted.
+func (t *Tender) Keep(n int) { t.kept.Store(int64(n)) }
+
+// Shells is how many are wanted.
+func (t *Tender) Shells() int { return int(t.kept.Load()) }
 
 // PID is a number that no process has.
 func (t *Tender) PID() int { return 1 << 30 }
@@ -109,6 +131,10 @@ func (t *Tender) die(e node.Exit) {
 		t.mu.Lock()
 		guests := t.guests
 		t.guests = nil
+		if t.sink != nil && !t.taking {
+			t.sink.Close()
+			t.sink = nil
+		}
 		t.mu.Unlock()
 		for g := range guests {
 			g.End(e)
@@ -121,6 +147,9 @@ func (t *Tender) die(e node.Exit) {
 // Start makes an instance.
 func (t *Tender) Start(ctx context.Context, s node.Start) (node.Guest, error) {
 	g := &Guest{t: t, ID: s.ID, Hostname: s.Hostname, conns: make(chan net.Conn), done: make(chan struct{}), open: map[net.Conn]struct{}{}}
+	if err := t.origin(g, s); err != nil {
+		return nil, err
+	}
 	t.mu.Lock()
 	if t.guests == nil {
 		t.mu.Unlock()
@@ -135,12 +164,6 @@ func (t *Tender) Start(ctx context.Context, s node.Start) (node.Guest, error) {
 	return g, nil
 }
 
-// Rewind is not there: no such tender takes a snapshot.
-func (g *Guest) Rewind(then func(node.Rewound, error)) { then(node.Rewound{}, errors.ErrUnsupported) }
-
-// Park is not there either.
-func (g *Guest) Park(context.Context, *os.File) (int64, error) { return 0, errors.ErrUnsupported }
-
 // Guest is a fake instance.
 type Guest struct {
 	t        *Tender
@@ -149,6 +172,11 @@ type Guest struct {
 
 	conns chan net.Conn
 	CPU   atomic.Int64 // what Usage reports, ns
+	Value atomic.Int64 // what snapshots keep
+
+	order    sync.Mutex // what is dialled waits for what is being done
+	busy     atomic.Int64
+	restored bool
 
 	mu    sync.Mutex
 	open  map[net.Conn]struct{}
@@ -165,7 +193,7 @@ func Self(r *http.Request) *Guest { return r.Context().Value(selfKey{}).(*Guest)
 
 // WaitListen starts to serve.
 func (g *Guest) WaitListen(ctx context.Context) (node.BootTiming, error) {
-	if g.t.r.OnBoot != nil {
+	if g.t.r.OnBoot != nil && !g.restored {
 		if err := g.t.r.OnBoot(ctx, g); err != nil {
 			return node.BootTiming{}, err
 		}
@@ -177,10 +205,18 @@ func (g *Guest) WaitListen(ctx context.Context) (node.BootTiming, error) {
 		return node.BootTiming{}, ctx.Err()
 	default:
 	}
-	srv := &http.Server{Handler: g.t.r.Handler,
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		g.busy.Add(1)
+		defer g.busy.Add(-1)
+		g.t.r.Handler.ServeHTTP(w, r)
+	})
+	srv := &http.Server{Handler: handler,
 		ConnContext: func(ctx context.Context, _ net.Conn) context.Context { return context.WithValue(ctx, selfKey{}, g) }}
 	go srv.Serve(listener{g})
 	go func() { <-g.done; srv.Close() }()
+	if !g.restored {
+		g.t.take(g)
+	}
 	return node.BootTiming{VM: time.Millisecond, Libos: 2 * time.Millisecond, Program: 3 * time.Millisecond}, nil
 }
 
@@ -191,6 +227,8 @@ func (g *Guest) Dial(ctx context.Context) (net.Conn, error) {
 			return nil, err
 		}
 	}
+	g.order.Lock()
+	defer g.order.Unlock()
 	a, b, err := socketPair()
 	if err != nil {
 		return nil, err

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"errors"
+	"fmt"
+)
+
+// rewind puts an instance back to the snapshot after an invocation: the next one may have it at once, the tender sees to the order. false:
+// it cannot be, and has to end. Preconditions: pool.mu is not held, nothing else runs in the instance.
+func (p *pool) rewind(i *instance) bool {
+	i.transport.CloseIdleConnections()
+	if why := i.cannotRewind(); why != nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if !p.saidFresh {
+			p.saidFresh = true
+			p.n.line(p.spec.Function, i.id, fmt.Sprintf("there is no snapshot to rewind to: %v: each instance ends after one invocation", why))
+		}
+		return false
+	}
+	i.guest.Rewind(func(r Rewound, err error) { p.rewound(i, r, err) })
+	return true
+}
+
+// cannotRewind is why an instance was made in a way that it cannot be rewound.
+func (i *instance) cannotRewind() error {
+	if i.origin != FromBoot {
+		return nil
+	}
+	why := i.lineage.reason()
+	if why == nil && !i.taker {
+		why = errors.New("it was not there yet")
+	}
+	return why
+}
+
+// rewound is told how a rewind went.
+func (p *pool) rewound(i *instance, r Rewound, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err == nil {
+		p.stats.Rewinds++
+		p.stats.RewindPages += int64(r.Pages)
+		p.stats.RewindTime += r.Took
+		return
+	}
+	if i.state == gone || i.ending {
+		return
+	}
+	p.n.line(p.spec.Function, i.id, fmt.Sprintf("ended: it could not be rewound: %v", err))
+	p.end(i, 0, "it could not be rewound")
+	p.floor()
+	p.grow()
+}
