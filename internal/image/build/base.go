@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"unifaas.dev/internal/image"
+	"unifaas.dev/internal/image/hooks"
 	"unifaas.dev/internal/image/tree"
 )
 
@@ -47,6 +48,32 @@ func bases() []base {
 			paths:    [][2]string{{"/bin/sh", "dash"}, {"/bin/bash", "bash"}, {"/usr/bin/awk", "mawk"}},
 		},
 	}
+}
+
+// hooks are files of our own: what keeps random numbers apart in instances of one snapshot.
+func (b *base) hooks() []hooks.File {
+	switch {
+	case b.python:
+		return hooks.Python()
+	case b.node != 0:
+		return hooks.Node()
+	}
+	return nil
+}
+
+// environment adds what the base's hooks need to what the image's program gets.
+func (b *base) environment(env []string) []string {
+	if b.node == 0 {
+		return env
+	}
+	const name = "NODE_OPTIONS="
+	for i, kv := range env {
+		if own, ok := strings.CutPrefix(kv, name); ok {
+			env[i] = name + hooks.NodeOptions + " " + own
+			return env
+		}
+	}
+	return append(env, name+hooks.NodeOptions)
 }
 
 func findBase(name string) (*base, error) {
@@ -108,6 +135,11 @@ func (m *machine) baseTree(ctx context.Context, b *base) (*tree.Tree, error) {
 	}
 	if b.node != 0 {
 		if err := m.addNode(ctx, t, b.node); err != nil {
+			return nil, fmt.Errorf("base %s: %w", b.name, err)
+		}
+	}
+	for _, f := range b.hooks() {
+		if _, err := t.Put(f.Path, tree.Bytes(0o644, f.Data)); err != nil {
 			return nil, fmt.Errorf("base %s: %w", b.name, err)
 		}
 	}

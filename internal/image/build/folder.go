@@ -66,7 +66,7 @@ func (m *machine) assemble(ctx context.Context, name, dir string, c *config) ([]
 			return fail(err)
 		}
 	}
-	man := image.Manifest{Args: slices.Clone(c.Command), Cwd: c.Workdir, Port: c.Port, Contract: c.Contract, Env: c.environment()}
+	man := image.Manifest{Args: slices.Clone(c.Command), Cwd: c.Workdir, Port: c.Port, Contract: c.Contract, Env: b.environment(c.environment())}
 	if _, _, err := top.Lookup(c.Workdir); err != nil {
 		if _, err := top.Put(c.Workdir, tree.Dir(0o755)); err != nil {
 			return fail(fmt.Errorf("%s: workdir: %w", name, err))
