@@ -48,6 +48,12 @@ const (
 	doFaults
 	doKernel
 	doFiles
+	doState
+	doCR3
+	doRemap
+	doWrite
+	doRead
+	doTaint
 )
 
 // Faults of doException and doTriple, the order of `faults` in payload.S.
@@ -79,6 +85,8 @@ const (
 	noteFrame = notes + 8
 	noteRegs  = notes + 80
 	noteData  = notes + 256
+	noteIn    = notes + 0x1000
+	noteOut   = notes + 0x2000
 )
 
 // Build assembles the payload into file.

@@ -17,6 +17,8 @@ type Options struct {
 	NoTables bool
 	// NoTraps: privileged instructions reach the guest in another form than the CPU's exceptions.
 	NoTraps bool
+	// NoState: sandboxes are not monitor.Stateful.
+	NoState bool
 	// Slow stretches all timeouts.
 	Slow int
 }
@@ -67,6 +69,15 @@ func Run(t *testing.T, m monitor.Monitor, o Options) {
 		{"HostileScribble", s.hostileScribble, false},
 		{"HostileKernel", s.hostileKernel, o.NoTraps},
 		{"HostileIndices", s.hostileIndices, false},
+		{"StateLoad", s.stateLoad, o.NoState},
+		{"StateInterrupted", s.stateInterrupted, o.NoState},
+		{"StateTables", s.stateTables, o.NoState || o.NoTables},
+		{"StateStale", s.stateStale, o.NoState || o.NoTables},
+		{"StateRefused", s.stateRefused, o.NoState},
+		{"StateTainted", s.stateTainted, o.NoState || o.NoTraps},
+		{"StateClock", s.stateClock, o.NoState},
+		{"Track", s.track, o.NoState},
+		{"TrackHost", s.trackHost, o.NoState},
 		{"Refused", s.refused, false},
 		{"Close", s.close, false},
 		{"Parallel", s.parallel, false},

@@ -571,10 +571,254 @@ t_clock:
 	jmp	1b
 2:	STATUS	1
 
+	/* Registers of all kinds from IN, an idle doorbell, what they are then to OUT, a queue doorbell; for ever. gid is the doorbell's value.
+	 * IN: 16 registers (the eighth, RSP's place, too; RAX and R15 are the bell's), at 128 flags, FS base, GS base; at 256 double,
+	 * control word of the x87, MXCSR at 268; at 512 sixteen of 32 bytes. OUT: the registers, at 128 flags, FS base, GS base, CS, DS, ES, FS, GS;
+	 * at 512 FXSAVE, at 1024 sixteen of 32 bytes. NOTE_DATA says whether there is AVX. */
+#define IN (NOTES + 0x1000)
+#define OUT (NOTES + 0x2000)
+t_state:
+	movl	%r12d, NOTE_DATA+8(%r14)
+	xor	%ecx, %ecx
+	xgetbv
+	and	$4, %eax
+	movl	%eax, NOTE_DATA(%r14)
+	movabs	$IN, %rdi
+	mov	$UFS_USER_SS, %eax
+	mov	%eax, %ds
+	xor	%eax, %eax
+	mov	%eax, %es
+	mov	%eax, %fs
+	mov	$UFS_USER_SS, %eax
+	mov	%eax, %gs
+	fninit
+	fldl	256(%rdi)
+	fldcw	264(%rdi)
+	ldmxcsr	268(%rdi)
+	mov	136(%rdi), %rax
+	wrfsbase %rax
+	mov	144(%rdi), %rax
+	wrgsbase %rax
+	cmpl	$0, NOTE_DATA(%r14)
+	je	1f
+	.irp	n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
+	vmovdqu	512+32*\n(%rdi), %ymm\n
+	.endr
+	jmp	2f
+1:	.irp	n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
+	movdqu	512+32*\n(%rdi), %xmm\n
+	.endr
+2:	lea	stack_top(%rip), %rsp
+	push	128(%rdi)
+	popf
+	movl	NOTE_DATA+8(%r14), %eax
+	mov	8(%rdi), %rbx
+	mov	16(%rdi), %rcx
+	mov	24(%rdi), %rdx
+	mov	32(%rdi), %rsi
+	mov	48(%rdi), %rbp
+	mov	56(%rdi), %rsp
+	mov	64(%rdi), %r8
+	mov	72(%rdi), %r9
+	mov	80(%rdi), %r10
+	mov	88(%rdi), %r11
+	mov	96(%rdi), %r12
+	mov	104(%rdi), %r13
+	mov	112(%rdi), %r14
+	movabs	$UFS_DOORBELL_VA, %r15
+	mov	40(%rdi), %rdi
+	movl	%eax, UFS_BELL_IDLE(%r15)
+	movabs	%rax, OUT
+	movabs	$OUT, %rax
+	mov	%rbx, 8(%rax)
+	mov	%rcx, 16(%rax)
+	mov	%rdx, 24(%rax)
+	mov	%rsi, 32(%rax)
+	mov	%rdi, 40(%rax)
+	mov	%rbp, 48(%rax)
+	mov	%rsp, 56(%rax)
+	mov	%r8, 64(%rax)
+	mov	%r9, 72(%rax)
+	mov	%r10, 80(%rax)
+	mov	%r11, 88(%rax)
+	mov	%r12, 96(%rax)
+	mov	%r13, 104(%rax)
+	mov	%r14, 112(%rax)
+	mov	%r15, 120(%rax)
+	lea	stack_top(%rip), %rsp
+	pushf
+	pop	128(%rax)
+	rdfsbase %rbx
+	mov	%rbx, 136(%rax)
+	rdgsbase %rbx
+	mov	%rbx, 144(%rax)
+	mov	%cs, 152(%rax)
+	mov	%ds, 154(%rax)
+	mov	%es, 156(%rax)
+	mov	%fs, 158(%rax)
+	mov	%gs, 160(%rax)
+	fxsave64 512(%rax)
+	movabs	$NOTES, %r14
+	cmpl	$0, NOTE_DATA(%r14)
+	je	1f
+	.irp	n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
+	vmovdqu	%ymm\n, 1024+32*\n(%rax)
+	.endr
+1:	push	$0x202
+	popf
+	BELL	UFS_BELL_QUEUE
+	movl	NOTE_DATA+8(%r14), %r12d
+	jmp	t_state
+
+	/* The first gate leads to CPL0 code that loads CR3 from RDI: INT3, with what RAX says there. Keeps RAX and RDI. */
+gate_cr3:
+	call	fill_idt
+	push	%rdi
+	lea	set_cr3(%rip), %rsi
+	lea	idt(%rip), %rdi
+	mov	%esi, %edx
+	and	$0xffff, %edx
+	or	$UFS_KERNEL_CS << 16, %edx
+	movl	%edx, 48(%rdi)
+	mov	%esi, %edx
+	and	$0xffff0000, %edx
+	or	$0xee01, %edx
+	movl	%edx, 52(%rdi)
+	pop	%rdi
+	ret
+set_cr3:
+	mov	%rdi, %cr3
+	iretq
+
+	/* Tables of its own in use: a second PML4, where the physmap is at 512 GiB too. Idle; then read there. */
+t_cr3:	call	gate_cr3
+	lea	boot_tables(%rip), %rsi
+	lea	spare_tables(%rip), %rdi
+	mov	$512, %ecx
+	rep	movsq
+	lea	spare_tables(%rip), %rdi
+	movabs	$UFS_PHYS_VA, %rax
+	shr	$39, %rax
+	mov	(%rdi,%rax,8), %rdx
+	mov	%rdx, 8(%rdi)
+	movabs	$UFS_LIBOS_VA, %rax
+	sub	%rax, %rdi
+	int3
+1:	xor	%eax, %eax
+	BELL	UFS_BELL_IDLE
+	movabs	$0x8000800000, %rsi        /* RAM 8 MiB */
+	mov	(%rsi), %rax
+	mov	%rax, NOTE_DATA(%r14)
+	BELL	UFS_BELL_QUEUE
+	jmp	1b
+
+	/* Idle; then, if the tender wrote 1, what only CPL0 can do to the CPU, and bells for ever; if it wrote 0, a look whether any of that is there:
+	 * time stamp counter to the notes, a system call. */
+t_taint:
+	call	gate_cr3
+	lea	taint(%rip), %rsi
+	lea	idt(%rip), %rdi
+	movw	%si, 48(%rdi)
+	shr	$16, %esi
+	movw	%si, 54(%rdi)
+	xor	%eax, %eax
+	BELL	UFS_BELL_IDLE
+	cmpl	$0, NOTE_DATA(%r14)
+	je	1f
+	int3
+2:	BELL	UFS_BELL_QUEUE
+	jmp	2b
+1:	rdtsc
+	shl	$32, %rdx
+	or	%rdx, %rax
+	mov	%rax, NOTE_DATA+24(%r14)
+	jmp	program_syscall
+taint:	mov	$0xc0000082, %ecx          /* LSTAR */
+	xor	%eax, %eax
+	xor	%edx, %edx
+	wrmsr
+	mov	$0xc0000084, %ecx          /* SFMASK: also the carry that program_syscall wants back */
+	mov	$0x202, %eax
+	wrmsr
+	mov	$0x10, %ecx                /* the time stamp counter */
+	xor	%eax, %eax
+	wrmsr
+	mov	$0xc0000102, %ecx
+	mov	$0x1234, %eax
+	wrmsr
+	mov	$0x400, %eax
+	mov	%rax, %dr0
+	iretq
+
+	/* RAM from gid MiB on at the program's 4 GiB, in a page table whose address goes to the notes. Then for ever: what is there goes to
+	 * the notes, a bell, and if the tender wrote an entry, that is stored and CR3 loaded. */
+t_remap:
+	call	gate_cr3
+	lea	boot_tables(%rip), %r8
+	lea	spare_tables(%rip), %r9
+	movabs	$UFS_LIBOS_VA, %rax
+	mov	%r9, %rcx
+	sub	%rax, %rcx
+	lea	0x67(%rcx), %rdx
+	mov	%rdx, (%r8)                /* PML4[0] */
+	lea	0x1067(%rcx), %rdx
+	mov	%rdx, 32(%r9)              /* PDPT[4] */
+	mov	%r12, %rdx
+	shl	$20, %rdx
+	or	$0xe7, %rdx
+	mov	%rdx, 0x1000(%r9)          /* PD[0] */
+	mov	%r8, %rdi
+	sub	%rax, %rdi
+	int3
+	add	$0x1000, %rcx
+	mov	%rcx, NOTE_DATA+8(%r14)
+	movabs	$0x100000000, %rbp
+1:	mov	(%rbp), %rax
+	mov	%rax, NOTE_DATA(%r14)
+	BELL	UFS_BELL_QUEUE
+	mov	NOTE_DATA+16(%r14), %rdx
+	test	%rdx, %rdx
+	jz	1b
+	mov	%rdx, 0x1000(%r9)
+	movq	$0, NOTE_DATA+16(%r14)
+	int3
+	jmp	1b
+
+	/* For ever: a bell, then a byte in each page of RAM that the tender names: count, numbers from IN on. Through the physmap. */
+t_write:
+	movabs	$UFS_PHYS_VA, %rdi
+1:	BELL	UFS_BELL_QUEUE
+	movabs	$IN, %rsi
+	mov	(%rsi), %rcx
+2:	test	%rcx, %rcx
+	jz	1b
+	mov	(%rsi,%rcx,8), %rdx
+	shl	$12, %rdx
+	incb	(%rdi,%rdx)
+	dec	%rcx
+	jmp	2b
+
+	/* For ever: a bell, then a byte read from each page of RAM from the one that the tender names up to the other. */
+t_read:	movabs	$UFS_PHYS_VA, %rdi
+1:	BELL	UFS_BELL_QUEUE
+	movabs	$IN, %rsi
+	mov	(%rsi), %rcx
+	mov	8(%rsi), %rdx
+	xor	%ebp, %ebp
+2:	cmp	%rdx, %rcx
+	jae	1b
+	mov	%rcx, %rax
+	shl	$12, %rax
+	movzbl	(%rdi,%rax), %eax
+	add	%rax, %rbp
+	inc	%rcx
+	jmp	2b
+
 	.balign 8
 table:	.quad	t_exit, t_bells, t_loop, t_panic, t_oom, t_preempt, t_flagged, t_exception
 	.quad	t_triple, t_syscall, t_badbell, t_hole, t_storm, t_scribble, t_lie, t_echo
 	.quad	t_touch, t_image, t_cpu, t_clock, t_faults, t_kernel, t_files
+	.quad	t_state, t_cr3, t_remap, t_write, t_read, t_taint
 table_end:
 faults:	.quad	f_ud2, f_hlt, f_cr3, f_out, f_jump, f_write, f_text, f_int3, f_div, f_rdmsr, f_noncanon, f_cli
 faults_end:
