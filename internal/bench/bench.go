@@ -49,10 +49,12 @@ type suite struct {
 func suites() map[string]suite {
 	return map[string]suite{
 		"start":     {"from a request at the gateway to the first byte of its answer, with no instance there", runStart},
+		"rewind":    {"instances that are put back to their snapshot after every invocation", runRewind},
 		"warm":      {"latency and throughput of an instance that is there", runWarm},
 		"syscall":   {"single system calls", runPrograms("syscall")},
 		"proc":      {"processes and threads", runPrograms("proc")},
 		"compute":   {"work that needs no system call", runPrograms("compute")},
+		"density":   {"memory that instances keep, and how many fit", runDensity},
 		"footprint": {"bytes: library OS, guest, image", runFootprint},
 	}
 }

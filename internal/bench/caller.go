@@ -68,9 +68,15 @@ func (c *caller) call(ctx context.Context, url string, header http.Header) (answ
 // timed makes calls whose answer says where the time went.
 var timed = http.Header{api.HeaderTiming: {"1"}}
 
+// timing is of the gateway's account what is no step.
+type timing struct {
+	Cold   bool   `json:"cold"`
+	Origin string `json:"origin"` // of the instance that was made: boot, snapshot, parked
+}
+
 // timing is what the gateway says about a call: whether it was cold, and how long each step took, in µs. What the gateway does not
 // account for, and the caller's own part, is the last step.
-func (a answer) timing() (t api.Timing, steps []Step, err error) {
+func (a answer) timing() (t timing, steps []Step, err error) {
 	text := []byte(a.header.Get(api.HeaderTiming))
 	if err := json.Unmarshal(text, &t); err != nil {
 		return t, nil, fmt.Errorf("header %s of the answer: %w", api.HeaderTiming, err)

@@ -47,8 +47,8 @@ func startCase(ctx context.Context, o *Options, p *pair, name string, rounds int
 	plain := coldLane(p.plain, name, "boot", p.plain.empty)
 	lanes := []*lane{
 		coldLane(p.kvm, boots, "boot", p.kvm.empty),
-		coldLane(p.kvm, name, "cold", p.kvm.empty).fromSnapshot(),
-		coldLane(p.kvm, name, "cold_new_tender", p.kvm.noTender).fromSnapshot(),
+		coldLane(p.kvm, name, "cold", p.kvm.empty).from("snapshot"),
+		coldLane(p.kvm, name, "cold_new_tender", p.kvm.noTender).from("snapshot"),
 		plain, runc,
 	}
 	if err := p.kvm.snapshot(ctx, name); err != nil {
@@ -93,7 +93,7 @@ func coldLane(h *host, function, metric string, empty func(context.Context, stri
 			if err == nil && !t.Cold {
 				err = fmt.Errorf("%s had an instance", function)
 			}
-			return sample{us(a.took), steps}, err
+			return sample{us(a.took), steps, t.Origin}, err
 		}}
 }
 

@@ -23,8 +23,9 @@ type lane struct {
 
 // sample is one measurement.
 type sample struct {
-	us    float64
-	steps []Step // P50 is the value
+	us     float64
+	steps  []Step // P50 is the value
+	origin string // what the instance was made from
 }
 
 // unableError is why something cannot be measured here: its row says so, and the others go on.
