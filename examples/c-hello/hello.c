@@ -22,6 +22,7 @@ struct conn {
 };
 
 static const char greeting[] = "Hello from a unikernel\n";
+static unsigned long calls; /* answered so far: an instance that was parked goes on, one that is rewound begins again */
 
 static void die(const char *what)
 {
@@ -32,9 +33,12 @@ static void die(const char *what)
 /* Sends all of it. The answers are short: a client that does not read them loses its connection. */
 static int reply(int fd, const char *status, const char *body, int keep)
 {
-	char out[512];
-	int n = snprintf(out, sizeof(out), "HTTP/1.1 %s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n%s\r\n%s",
-			 status, strlen(body), keep ? "" : "Connection: close\r\n", body);
+	char out[512], host[65] = "";
+	int n;
+
+	gethostname(host, sizeof(host) - 1);
+	n = snprintf(out, sizeof(out), "HTTP/1.1 %s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\nX-Host: %s\r\nX-Calls: %lu\r\n%s\r\n%s",
+		     status, strlen(body), host, ++calls, keep ? "" : "Connection: close\r\n", body);
 	return send(fd, out, n, MSG_NOSIGNAL) == n ? 0 : -1;
 }
 

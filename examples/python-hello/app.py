@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Says hello over HTTP on $PORT, and echoes what is posted."""
 
+import itertools
 import json
 import os
+import socket
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+calls = itertools.count(1)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -16,6 +20,9 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
+        # Which instance it is, and what number this call has in it: what was parked goes on, what is rewound begins again.
+        self.send_header("X-Host", socket.gethostname())
+        self.send_header("X-Calls", str(next(calls)))
         self.end_headers()
         self.wfile.write(data)
 

@@ -24,6 +24,7 @@ type htmlCase struct {
 	Name    string
 	Plots   []plot
 	Bars    []stack
+	Counts  []grid
 	Rows    []htmlRow
 	Skipped []htmlSkipped
 }
@@ -59,7 +60,7 @@ func HTML(w io.Writer, r *Result) error {
 		Cases    []htmlCase
 	}{Result: r}
 	for _, rows := range byCase(r.Rows) {
-		c := htmlCase{Name: rows[0].Case, Plots: plots(rows), Bars: stacks(rows)}
+		c := htmlCase{Name: rows[0].Case, Plots: plots(rows), Bars: stacks(rows), Counts: counts(rows)}
 		data.Plots = data.Plots || len(c.Plots) > 0
 		for _, row := range rows {
 			if row.Skipped != "" {

@@ -36,14 +36,15 @@ type Row struct {
 	N       int
 	Skipped string // why there is no figure
 	Note    string // what the figure does not say
-	Steps   []Step // what it consists of
+	Steps   []Step // what it consists of, in the same unit
+	Counts  []Step // what happened meanwhile
 
 	all samples // where the figure is of several
 }
 
-// Step is a part of a figure.
+// Step is a part of a figure: its name and median.
 type Step struct {
-	Name string  `json:"step"`
+	Name string  `json:"name"`
 	P50  float64 `json:"p50"`
 }
 
@@ -62,6 +63,7 @@ func (r Row) MarshalJSON() ([]byte, error) {
 		N     int     `json:"n"`
 		Note  string  `json:"note,omitempty"`
 		Steps []Step  `json:"steps,omitempty"`
+		Count []Step  `json:"counts,omitempty"`
 	}
 	h := head{r.Case, r.System, r.Metric, r.Skipped}
 	if r.Skipped != "" {
@@ -70,7 +72,7 @@ func (r Row) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		head
 		figures
-	}{h, figures{r.Unit, round(r.P50), round(r.P99), r.N, r.Note, r.Steps}})
+	}{h, figures{r.Unit, round(r.P50), round(r.P99), r.N, r.Note, r.Steps, r.Counts}})
 }
 
 // single is a figure that does not vary.

@@ -61,6 +61,9 @@ func startCase(ctx context.Context, o *Options, p *pair, name string, rounds int
 	if err := turns(ctx, o, name, rounds, lanes); err != nil {
 		return nil, err
 	}
+	if err := count(ctx, o, lanes); err != nil {
+		return nil, err
+	}
 	var rows []Row
 	for _, l := range lanes {
 		rows = append(rows, l.row(name))
@@ -93,7 +96,7 @@ func coldLane(h *host, function, metric string, empty func(context.Context, stri
 			if err == nil && !t.Cold {
 				err = fmt.Errorf("%s had an instance", function)
 			}
-			return sample{us(a.took), steps, t.Origin}, err
+			return sample{us: us(a.took), origin: t.Origin, steps: steps}, err
 		}}
 }
 

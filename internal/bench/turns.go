@@ -15,17 +15,44 @@ type lane struct {
 	ready func(context.Context) error
 	once  func(context.Context) (sample, error)
 
-	got   samples
-	steps map[string]samples
-	names []string // of steps, in their order
-	skip  string
+	got           samples
+	steps, counts parts
+	skip          string
 }
 
 // sample is one measurement.
 type sample struct {
 	us     float64
-	steps  []Step // P50 is the value
 	origin string // what the instance was made from
+	steps  []Step // P50 is the value
+}
+
+// parts collects values by their names.
+type parts struct {
+	names  []string // in the order in which they came
+	values map[string]samples
+}
+
+func (p *parts) add(steps []Step) {
+	for _, s := range steps {
+		if p.values == nil {
+			p.values = map[string]samples{}
+		}
+		if p.values[s.Name] == nil {
+			p.names = append(p.names, s.Name)
+		}
+		p.values[s.Name] = append(p.values[s.Name], s.P50)
+	}
+}
+
+// medians leaves out what is 0.
+func (p *parts) medians() (steps []Step) {
+	for _, name := range p.names {
+		if v := round(p.values[name].quantile(0.5)); v != 0 {
+			steps = append(steps, Step{name, v})
+		}
+	}
+	return steps
 }
 
 // unableError is why something cannot be measured here: its row says so, and the others go on.
@@ -49,18 +76,9 @@ func (l *lane) take(ctx context.Context, counts bool) error {
 	if err != nil {
 		return l.failed(err)
 	}
-	if !counts {
-		return nil
-	}
-	l.got = append(l.got, s.us)
-	for _, p := range s.steps {
-		if l.steps == nil {
-			l.steps = map[string]samples{}
-		}
-		if l.steps[p.Name] == nil {
-			l.names = append(l.names, p.Name)
-		}
-		l.steps[p.Name] = append(l.steps[p.Name], p.P50)
+	if counts {
+		l.got = append(l.got, s.us)
+		l.steps.add(s.steps)
 	}
 	return nil
 }
@@ -79,11 +97,7 @@ func (l *lane) row(c string) Row {
 		return skipped(c, l.system, l.metric, l.skip)
 	}
 	r := l.got.row(c, l.system, l.metric, "us")
-	for _, name := range l.names {
-		if v := round(l.steps[name].quantile(0.5)); v != 0 {
-			r.Steps = append(r.Steps, Step{name, v})
-		}
-	}
+	r.Steps, r.Counts = l.steps.medians(), l.counts.medians()
 	return r
 }
 
