@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 dir=${1:-build/results}
 mkdir -p "$dir"
-for suite in footprint syscall proc compute start warm; do
+for suite in footprint syscall proc compute start warm rewind density; do
 	echo "== $suite"
 	bin/unifaas bench $suite --json "$dir/$suite.json" --html "$dir/$suite.html" | tee "$dir/$suite.txt"
 done

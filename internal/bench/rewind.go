@@ -13,7 +13,7 @@ import (
 )
 
 // rewindMetrics in the order of tables.
-var rewindMetrics = []string{"latency", "latency_reuse", "added", "throughput", "pages", "entries", "vcpu_time"}
+var rewindMetrics = []string{"latency", "latency_reuse", "added", "throughput", "pages", "rewind_time"}
 
 // runRewind measures functions whose every invocation meets the snapshot: against the same function that keeps its state, and against a container for
 // every invocation.
@@ -114,25 +114,25 @@ func rewindCase(ctx context.Context, o *Options, h *host, name string) ([]Row, e
 
 // rewindCount is what a function's rewinds have taken since the node started.
 type rewindCount struct {
-	n, pages, entries int64
-	took              time.Duration
+	n, pages int64
+	took     time.Duration
 }
 
 func (c rewindCount) since(b rewindCount) rewindCount {
-	return rewindCount{c.n - b.n, c.pages - b.pages, c.entries - b.entries, c.took - b.took}
+	return rewindCount{c.n - b.n, c.pages - b.pages, c.took - b.took}
 }
 
 // rows are means: the node adds up.
 func (c rewindCount) rows(name string) []Row {
 	if c.n == 0 {
-		return skippedAll(name, KVM, "nothing was rewound", "pages", "entries", "vcpu_time")
+		return skippedAll(name, KVM, "nothing was rewound", "pages", "rewind_time")
 	}
 	mean := func(metric, unit string, sum float64) Row {
 		r := single(name, KVM, metric, unit, sum/float64(c.n))
 		r.N, r.Note = int(c.n), metric+" is the mean of "+strconv.FormatInt(c.n, 10)+" rewinds"
 		return r
 	}
-	return []Row{mean("pages", "pages", float64(c.pages)), mean("entries", "entries", float64(c.entries)), mean("vcpu_time", "us", us(c.took))}
+	return []Row{mean("pages", "pages", float64(c.pages)), mean("rewind_time", "us", us(c.took))}
 }
 
 // fleet is containers of one program, a bundle for each core.

@@ -4,7 +4,11 @@ package bench
 
 import (
 	"context"
+	"strings"
 	"time"
+
+	"unifaas.dev/internal/client"
+	"unifaas.dev/internal/gateway/api"
 )
 
 // snapshotEnv is what tells a node how to make a function's snapshot: auto, manual or off.
@@ -17,7 +21,10 @@ func (h *host) empty(ctx context.Context, function string) error {
 
 // noTender takes away all instances of a function, and the process that would run the next one.
 func (h *host) noTender(ctx context.Context, function string) error {
-	return unable("the node cannot be told to end a tender")
+	if err := h.empty(ctx, function); err != nil {
+		return err
+	}
+	return h.explain(h.Client.Dismiss(ctx, function))
 }
 
 // snapshotTries is how many instances are looked at for one that comes from a snapshot.
@@ -40,7 +47,19 @@ func (h *host) snapshot(ctx context.Context, function string) error {
 			return err
 		}
 	}
-	return unable("instances do not start from a snapshot")
+	return unable("instances do not start from a snapshot: %s", h.said(ctx, function, "snapshot"))
+}
+
+// said is the last line with a word that the node wrote to a function's log.
+func (h *host) said(ctx context.Context, function, word string) string {
+	last := "the node does not say why"
+	h.Client.Logs(ctx, client.LogQuery{Function: function, Tail: 100}, func(l api.LogLine) error {
+		if strings.Contains(l.Text, word) {
+			last = l.Text
+		}
+		return nil
+	})
+	return last
 }
 
 // from lets only starts count that were made from what they are to be measured from.
@@ -59,6 +78,5 @@ func (l *lane) from(origin string) *lane {
 // rewinds is what a function's rewinds have taken so far.
 func (h *host) rewinds(ctx context.Context, function string) (rewindCount, error) {
 	d, err := h.Client.Describe(ctx, function)
-	_ = d
-	return rewindCount{took: time.Duration(0)}, err
+	return rewindCount{d.Rewinds, d.RewindPages, time.Duration(d.RewindUS) * time.Microsecond}, h.explain(err)
 }
