@@ -52,11 +52,16 @@ func Finish(f *os.File, m *Meta, memory Sum) error {
 	le.PutUint32(t[12:], uint32(len(meta)))
 	le.PutUint32(t[16:], crc32.Checksum(meta, castagnoli))
 	le.PutUint32(t[20:], uint32(memory))
-	le.PutUint32(t[trailerSize-4:], crc32.Checksum(t[:trailerSize-4], castagnoli))
+	closeTrailer(t)
 	if _, err := f.WriteAt(b, m.Key.Memory+abi.SharedSize); err != nil {
 		return fmt.Errorf("write snapshot: %w", err)
 	}
 	return nil
+}
+
+// closeTrailer puts the trailer's own checksum in.
+func closeTrailer(t []byte) {
+	le.PutUint32(t[trailerSize-4:], crc32.Checksum(t[:trailerSize-4], castagnoli))
 }
 
 // ReadMeta gives what stands in an image beside memory, checked; not its memory, see Check. Errors wrap ErrDamaged or ErrForeign.

@@ -71,7 +71,7 @@ func (im *Image) apply(sb monitor.Stateful, f *os.File, off, n int64) (*snapshot
 	if r.sum != le.Uint32(h[32:]) {
 		return nil, fmt.Errorf("%w: its checksum", snapshot.ErrDamaged)
 	}
-	if err := putShared(sb.Shared(), shared, &m.Link, true); err != nil {
+	if err := putShared(sb.Shared(), shared, &m.Link); err != nil {
 		return nil, err
 	}
 	if err := sb.LoadCPU(m.CPU); err != nil {

@@ -39,17 +39,9 @@ func Capture(sink *os.File, sb monitor.Stateful, layers []monitor.Layer, m snaps
 	if m.Data, m.Shared, err = classify(ram, layers); err != nil {
 		return none, err
 	}
-	var sum snapshot.Sum
-	for _, r := range m.Data {
-		b, err := ram.Bytes(uint64(r.Page)*pageSize, uint64(r.Pages)*pageSize)
-		if err != nil {
-			return none, err
-		}
-		if _, err := sink.WriteAt(b, int64(r.Page)*pageSize); err != nil {
-			return none, fmt.Errorf("write snapshot: %w", err)
-		}
-		sum.AddRun(r)
-		sum.Add(b)
+	sum, err := writeRAM(sink, ram, m.Data)
+	if err != nil {
+		return none, err
 	}
 	b, err := saveShared(shared)
 	if err != nil {
@@ -68,6 +60,50 @@ func Capture(sink *os.File, sb monitor.Stateful, layers []monitor.Layer, m snaps
 	return m.Info(sink)
 }
 
+// writeRAM writes these pages, and sums them up.
+func writeRAM(sink *os.File, ram *guestmem.Area, data []snapshot.Run) (sum snapshot.Sum, err error) {
+	b, err := ram.Bytes(0, ram.Size())
+	if err != nil {
+		return 0, err
+	}
+	// What lies in one block is written together.
+	const blockPages = snapshot.BlockSize / pageSize
+	var parts []snapshot.Run
+	var block, pages uint32
+	write := func() error {
+		defer func() { parts, pages = parts[:0], 0 }()
+		if pages >= snapshot.BlockDense {
+			return snapshot.WriteBlock(sink, int64(block)*snapshot.BlockSize, func(mem []byte) {
+				for _, r := range parts {
+					copy(mem[(r.Page%blockPages)*pageSize:], b[int64(r.Page)*pageSize:int64(r.Page+r.Pages)*pageSize])
+				}
+			})
+		}
+		for _, r := range parts {
+			if _, err := sink.WriteAt(b[int64(r.Page)*pageSize:int64(r.Page+r.Pages)*pageSize], int64(r.Page)*pageSize); err != nil {
+				return fmt.Errorf("write snapshot: %w", err)
+			}
+		}
+		return nil
+	}
+	for _, r := range data {
+		sum.AddRun(r)
+		sum.Add(b[int64(r.Page)*pageSize : int64(r.Page+r.Pages)*pageSize])
+		for r.Pages > 0 {
+			if r.Page/blockPages != block {
+				if err := write(); err != nil {
+					return 0, err
+				}
+				block = r.Page / blockPages
+			}
+			n := min(r.Pages, blockPages-r.Page%blockPages)
+			parts, pages = append(parts, snapshot.Run{Page: r.Page, Pages: n}), pages+n
+			r.Page, r.Pages = r.Page+n, r.Pages-n
+		}
+	}
+	return sum, write()
+}
+
 // emptyRings refuses a state with messages under way.
 func emptyRings(shared *guestmem.Area, l snapshot.Link) error {
 	if shared.Load64(abi.CtlRxTail) != l.RxHead || shared.Load64(abi.CtlTxHead) != l.TxTail {
@@ -76,7 +112,7 @@ func emptyRings(shared *guestmem.Area, l snapshot.Link) error {
 	return nil
 }
 
-// classify finds the pages that are not zero.
+// classify finds the pages that are not zero, and which of them layers have.
 func classify(ram *guestmem.Area, layers []monitor.Layer) (data []snapshot.Run, shared []snapshot.Extent, err error) {
 	err = blocks(ram, func(first uint32, b, there []byte) error {
 		for i := range there {
@@ -92,5 +128,15 @@ func classify(ram *guestmem.Area, layers []monitor.Layer) (data []snapshot.Run, 
 		}
 		return nil
 	})
-	return data, shared, err
+	if err != nil || len(layers) == 0 {
+		return data, nil, err
+	}
+	image := mapLayers(layers)
+	defer image.close()
+	b, err := ram.Bytes(0, ram.Size())
+	if err != nil {
+		return nil, nil, err
+	}
+	data, shared = share(b, data, image)
+	return data, shared, nil
 }

@@ -27,7 +27,7 @@ func (im *Image) Fill(sb monitor.Stateful) error {
 		}
 		copy(dst, s.bytes)
 	}
-	if err := putShared(sb.Shared(), im.shared, &im.meta.Link, true); err != nil {
+	if err := putShared(sb.Shared(), im.shared, &im.meta.Link); err != nil {
 		return err
 	}
 	return sb.LoadCPU(im.meta.CPU)

@@ -35,7 +35,7 @@ type Image struct {
 	meta   *snapshot.Meta
 	sum    uint64         // tells it from all others
 	memory *guestmem.Area // of the file
-	layers []*guestmem.Area
+	image  *imageArea
 	spans  []span // in order; all other pages are zero
 	shared []byte // the shared area, what is kept of it
 	header abi.LibosHeader
@@ -81,7 +81,7 @@ func Open(f *os.File, key snapshot.Key, layers []monitor.Layer) (_ *Image, err e
 
 // findSpans puts what is in the file and what is in layers in one order.
 func (im *Image) findSpans(layers []monitor.Layer) error {
-	im.layers = make([]*guestmem.Area, len(layers))
+	im.image = mapLayers(layers)
 	data, shared := im.meta.Data, im.meta.Shared
 	im.spans = make([]span, 0, len(data)+len(shared))
 	for len(data) > 0 || len(shared) > 0 {
@@ -96,7 +96,7 @@ func (im *Image) findSpans(layers []monitor.Layer) error {
 			continue
 		}
 		e := shared[0]
-		b, err := im.layerBytes(layers, uint64(e.Image)*pageSize, uint64(e.Pages)*pageSize)
+		b, err := im.layerBytes(layers, e)
 		if err != nil {
 			return err
 		}
@@ -106,26 +106,21 @@ func (im *Image) findSpans(layers []monitor.Layer) error {
 	return nil
 }
 
-// layerBytes finds bytes of the image area in the layer's file. A file that may be cut short is copied.
-func (im *Image) layerBytes(layers []monitor.Layer, off, n uint64) ([]byte, error) {
-	var base uint64
-	for i, l := range layers {
-		size := roundUp(uint64(l.Size), pageSize)
-		if off >= base && off-base < size && n <= size-(off-base) {
-			at := off - base
-			if v := im.layers[i]; v == nil && snapshot.IsWhole(l.File) {
-				im.layers[i], _ = guestmem.NewView(l.File, 0, size)
-			}
-			if v := im.layers[i]; v != nil {
-				return v.Bytes(at, n)
-			}
-			b := make([]byte, n)
-			if _, err := l.File.ReadAt(b, int64(at)); err != nil && !errors.Is(err, io.EOF) {
-				return nil, fmt.Errorf("read image layer %d: %w", i+1, err)
-			}
-			return b, nil
+// layerBytes finds bytes of the image area in the layer's file. Of a file that may be cut short, they are copied.
+func (im *Image) layerBytes(layers []monitor.Layer, e snapshot.Extent) ([]byte, error) {
+	for i, first := range im.image.first {
+		if e.Image < first || e.Image-first >= im.image.pages[i] || e.Pages > im.image.pages[i]-(e.Image-first) {
+			continue
 		}
-		base += roundUp(size, guestmem.HugeSize)
+		at, n := uint64(e.Image-first)*pageSize, uint64(e.Pages)*pageSize
+		if v := im.image.views[i]; v != nil {
+			return v.Bytes(at, n)
+		}
+		b := make([]byte, n)
+		if _, err := layers[i].File.ReadAt(b, int64(at)); err != nil && !errors.Is(err, io.EOF) {
+			return nil, fmt.Errorf("read image layer %d: %w", i+1, err)
+		}
+		return b, nil
 	}
 	return nil, fmt.Errorf("%w: it shares pages with what is not in its image", snapshot.ErrDamaged)
 }
@@ -154,10 +149,8 @@ func (im *Image) Close() error {
 	if im.memory != nil {
 		errs = append(errs, im.memory.Close())
 	}
-	for _, v := range im.layers {
-		if v != nil {
-			errs = append(errs, v.Close())
-		}
+	if im.image != nil {
+		im.image.close()
 	}
 	im.spans, im.shared = nil, nil
 	return errors.Join(errs...)

@@ -3,6 +3,8 @@
 package state
 
 import (
+	"bytes"
+
 	"unifaas.dev/abi"
 	"unifaas.dev/internal/guestmem"
 	"unifaas.dev/internal/snapshot"
@@ -15,27 +17,45 @@ const (
 	seedEnd  = abi.CtlSeed + uint64(len(abi.Ctl{}.Seed))
 )
 
-// sharedParts are the stretches that a state consists of, beside ctl's words below.
-var sharedParts = [...][2]uint64{{seedEnd, abi.ClockOff}, {clockEnd, abi.RxOff}}
-
-// putShared puts in what saveShared gave; both rings are empty then, at these indices; their bytes stay. fresh: the number of the seed
-// is the state's too; otherwise the area's own has only grown since.
-func putShared(a *guestmem.Area, saved []byte, l *snapshot.Link, fresh bool) error {
-	for _, p := range sharedParts {
-		if err := a.WriteAt(saved[p[0]:p[1]], p[0]); err != nil {
+// putShared puts in what saveShared gave, the number of the seed too. Both rings are empty then; their bytes stay.
+func putShared(a *guestmem.Area, saved []byte, l *snapshot.Link) error {
+	for n := range uint64(usedPages) {
+		if err := putSharedPage(a, saved, n); err != nil {
 			return err
 		}
 	}
+	a.Store64(abi.CtlSeedSeq, le.Uint64(saved[abi.CtlSeedSeq:]))
+	setLink(a, l)
+	return nil
+}
+
+// putSharedPage puts in one page, but for what is no part of a state.
+func putSharedPage(a *guestmem.Area, saved []byte, n uint64) error {
+	off, end := n*pageSize, (n+1)*pageSize
+	switch off {
+	case abi.ClockOff:
+		return nil
+	case abi.CtlOff:
+		off = seedEnd
+	}
+	b, err := a.Bytes(off, end-off)
+	if err != nil {
+		return err
+	}
+	if s := saved[off:end]; !bytes.Equal(b, s) { // most are as they were
+		copy(b, s)
+	}
+	return nil
+}
+
+// setLink makes the rings empty, and clears what the monitor asks of the guest.
+func setLink(a *guestmem.Area, l *snapshot.Link) {
 	a.Store32(abi.CtlPreempt, 0)
 	a.Store32(abi.CtlRxWanted, 0)
-	if fresh {
-		a.Store64(abi.CtlSeedSeq, le.Uint64(saved[abi.CtlSeedSeq:]))
-	}
 	a.Store64(abi.CtlRxHead, l.RxHead)
 	a.Store64(abi.CtlRxTail, l.RxHead)
 	a.Store64(abi.CtlTxHead, l.TxTail)
 	a.Store64(abi.CtlTxTail, l.TxTail)
-	return nil
 }
 
 // saveShared copies the part of a shared area that a state consists of; the rest is zero.
