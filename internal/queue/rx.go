@@ -17,6 +17,12 @@ func NewRx(shared *guestmem.Area) *Rx {
 	return &Rx{ring{area: shared, off: abi.RxOff, size: abi.RxSize}}
 }
 
+// Index is the end of all that was put.
+func (r *Rx) Index() uint64 { return r.index }
+
+// Resume makes the ring empty at an index that Index gave once: the guest's state of then was put in, the control page with it.
+func (r *Rx) Resume(index uint64) { r.index = index }
+
 // used is how many bytes the guest has not taken yet.
 func (r *Rx) used() (uint64, error) {
 	tail := r.area.Load64(abi.CtlRxTail)

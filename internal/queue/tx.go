@@ -17,6 +17,15 @@ func NewTx(shared *guestmem.Area) *Tx {
 	return &Tx{ring{area: shared, off: abi.TxOff, size: abi.TxSize}}
 }
 
+// Index is the end of all that was taken.
+func (t *Tx) Index() uint64 { return t.index }
+
+// Resume makes the ring empty at an index that Index gave once: the guest's state of then was put in, the control page with it.
+func (t *Tx) Resume(index uint64) { t.index = index }
+
+// Empty reports whether the guest has put nothing that was not taken.
+func (t *Tx) Empty() bool { return t.area.Load64(abi.CtlTxHead) == t.index }
+
 // Next takes one message; its payload is copied into buf, which must hold abi.MsgMax bytes. ok is false when there is none.
 // An error means that the guest lies and has to end.
 func (t *Tx) Next(buf []byte) (m Msg, payload []byte, ok bool, err error) {
@@ -69,6 +78,11 @@ func check(m Msg, used uint64) error {
 		return nil
 	case abi.MsgEOF, abi.MsgReset, abi.MsgCredit, abi.MsgListen, abi.MsgUnlisten, abi.MsgAccepted, abi.MsgEnded:
 		if m.Len != 0 {
+			return corrupt("tx", "message of type %d with %d bytes of payload", m.Type, m.Len)
+		}
+		return nil
+	case abi.MsgFree:
+		if m.Len == 0 || uint64(m.Len)%abi.RangeSize != 0 || uint64(m.Len) > abi.FreeMax*abi.RangeSize {
 			return corrupt("tx", "message of type %d with %d bytes of payload", m.Type, m.Len)
 		}
 		return nil

@@ -17,11 +17,12 @@ import (
 // Instead each is asked first, and then given no more than it takes at once.
 type console struct {
 	*link
-	epfd int
-	in   source
-	out  [2]sink
-	tty  terminal
-	emit func(stream uint8, p []byte) bool // an Output event; false: not now
+	epfd   int
+	in     source
+	out    [2]sink
+	tty    terminal
+	closed uint8                             // bit n: the guest has closed stream n
+	emit   func(stream uint8, p []byte) bool // an Output event; false: not now
 }
 
 // source is standard input.
@@ -44,6 +45,7 @@ type sink struct {
 	owed     uint32
 	extra    uint32 // credit that what is pending took beyond its length
 	pending  []byte
+	stale    int  // bytes of pending that count for no credit: the guest that wrote them is another one now
 	waiting  bool // for epoll to say that the descriptor takes more
 	later    bool // the node takes no events now: try again soon
 	broken   bool // nobody reads: what comes is dropped
@@ -172,7 +174,9 @@ func (c *console) write(s *sink) error {
 		if wait {
 			break
 		}
-		s.owed += uint32(n)
+		old := min(n, s.stale)
+		s.stale -= old
+		s.owed += uint32(n - old)
 		s.pending = s.pending[n:]
 	}
 	if len(s.pending) == 0 {

@@ -33,13 +33,16 @@ func (in *instance) counters() wire.Counters {
 // more. Preconditions: in.mu is held.
 func (in *instance) readStamps() {
 	now := in.host.clock.now()
-	s := &in.stamps
+	s := &in.stamps.Stamps
+	if in.stamps.State != 0 {
+		return // they are those of the instance that was the snapshot
+	}
 	for _, f := range []struct {
 		off uint64
 		to  *int64
 	}{{abi.CtlTSCEntry, &s.Entry}, {abi.CtlTSCExec, &s.Exec}, {abi.CtlTSCUser, &s.User}, {abi.CtlTSCListen, &s.Listen}} {
 		if tsc := in.link.area.Load64(f.off); tsc != 0 {
-			*f.to = min(max(in.monoOf(tsc), s.Enter), now)
+			*f.to = min(max(in.monoOf(tsc)-in.ahead, s.Enter), now)
 		}
 	}
 }

@@ -18,6 +18,9 @@ func (in *instance) drain() (moved bool, err error) {
 		}
 		moved = true
 		budget -= int(abi.MsgSize) + len(payload)
+		if in.rewinds > 0 && (m.Conn >= abi.ConnFirst || m.Type != abi.MsgData && m.Type != abi.MsgTrace) {
+			continue // of before: only what it has printed counts
+		}
 		if m.Type == abi.MsgFile {
 			err = in.files.request(m.Conn, m.Arg, payload)
 		} else if m.Conn < abi.ConnFirst {
@@ -37,6 +40,8 @@ func (in *instance) consoleMessage(typ uint16, conn, arg uint32, payload []byte)
 	switch typ {
 	case abi.MsgListen, abi.MsgUnlisten:
 		return in.listen(typ == abi.MsgListen, arg)
+	case abi.MsgFree:
+		return in.free(payload)
 	}
 	if conn > abi.ConnStderr {
 		return violated("message of type %d for stream %d, which never was", typ, conn)
@@ -52,6 +57,7 @@ func (in *instance) consoleMessage(typ uint16, conn, arg uint32, payload []byte)
 		return in.console.grant(conn, arg)
 	case abi.MsgReset, abi.MsgEOF:
 		// The program closed its end. Output that is on its way still goes out.
+		in.console.closed |= 1 << conn
 		if conn == abi.ConnStdin {
 			in.console.closeIn()
 		}
@@ -109,12 +115,13 @@ func (in *instance) listen(on bool, arg uint32) error {
 		// Low addresses are handed out first, behind the library OS's own blocks.
 		in.host.shells.used(int64(in.link.area.Load64(abi.CtlRAMUsed)) + abi.TablesEnd)
 		in.host.shells.refill(shellDelay)
-		event = &wire.Listening{Instance: in.id, Port: port, Stamps: in.stamps}
+		event = &wire.Listening{Instance: in.id, Port: port, Stamps: in.stamps.Stamps}
 	}
 	if !in.host.out.offer(event, maxPortsQueued) {
 		return violated("opens and closes listening sockets faster than anyone can follow")
 	}
 	if on {
+		in.captureListens()
 		return in.table.listen(port)
 	}
 	in.table.unlisten(port)

@@ -88,15 +88,23 @@ func (in *instance) finish() {
 	}
 	in.linger()
 	in.readStamps()
-	e := in.end
-	exited := &wire.Exited{Instance: in.id, Kind: e.kind, Status: e.status, Reason: e.reason, Report: e.report,
-		Stamps: in.stamps, Counters: in.counters(), Lost: in.console.lost()}
-	// Before the sockets close: whoever sees one end finds the reason already on its way.
-	in.host.out.send(exited)
-	in.mu.Unlock()
 	in.host.forget(in)
+	// Before the sockets close: whoever sees one end finds the reason already on its way.
+	if in.end.kind == kindParked {
+		in.parked(wire.ErrorNone, "", in.parkedBytes)
+	} else {
+		in.host.out.send(in.exited())
+	}
+	in.mu.Unlock()
 	in.close()
 	in.host.shells.refill(shellDelay)
+}
+
+// exited is the last event of an instance. Preconditions: in.mu is held.
+func (in *instance) exited() *wire.Exited {
+	e := in.end
+	return &wire.Exited{Instance: in.id, Kind: e.kind, Status: e.status, Reason: e.reason, Report: e.report,
+		Stamps: in.stamps.Stamps, Counters: in.counters(), Lost: in.console.lost()}
 }
 
 // linger waits until sockets and console have taken what the program wrote. Preconditions: in.mu is held.
@@ -134,6 +142,9 @@ func (in *instance) close() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.ended = true
+	in.captureGone()
+	in.parkOver()
+	in.host.states.release(in)
 	if in.table != nil {
 		in.table.closeAll()
 	}

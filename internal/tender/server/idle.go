@@ -22,7 +22,7 @@ const (
 // idle waits, with the mutex released while in epoll, until there is a reason to enter the guest again.
 // Preconditions: in.mu is held, the guest is not running.
 func (in *instance) idle() {
-	for !in.ended {
+	for !in.ended && in.rewinds == 0 {
 		if in.table.tx.GuestWaits() {
 			return // the ring was emptied just now
 		}
@@ -36,6 +36,11 @@ func (in *instance) idle() {
 			return
 		}
 		in.stubbornness = 0
+		if in.parking != nil {
+			if in.parkNow(); in.ended {
+				return
+			}
+		}
 		wait := forever
 		if timer, ok := in.nextTimer(); ok {
 			now := in.host.clock.now()

@@ -3,8 +3,6 @@
 package server
 
 import (
-	"fmt"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,6 +11,7 @@ import (
 
 	"unifaas.dev/abi"
 	"unifaas.dev/internal/monitor"
+	"unifaas.dev/internal/snapshot/state"
 	"unifaas.dev/internal/tender/wire"
 )
 
@@ -23,32 +22,46 @@ const wakeID = 3 // epoll id of the eventfd: below abi.ConnFirst and no console 
 //
 // Lock order: ticker.mu, instance.mu, outbox.mu.
 type instance struct {
-	id      uint32
-	host    *Server
-	stdio   [3]int
-	spawns  bool          // the program is started by Spawn, see job.go
-	running atomic.Bool   // the vCPU thread is in Run, or about to be
-	entries atomic.Uint64 // entries into the guest
+	id       uint32
+	host     *Server
+	boot     monitor.Boot
+	hostname string
+	stdio    [3]int
+	spawns   bool          // the program is started by Spawn, see job.go
+	manual   bool          // the program says when it is initialised
+	origin   *origin       // nil: it boots
+	asked    int64         // when it was asked for
+	running  atomic.Bool   // the vCPU thread is in Run, or about to be
+	entries  atomic.Uint64 // entries into the guest
 
-	mu       sync.Mutex
-	sb       monitor.Sandbox
-	link     *link
-	table    *table
-	console  *console
-	files    *files // nil: no folder is served
-	epfd     int
-	evfd     int
-	sleeping bool   // the vCPU thread is in epoll, or about to be
-	ended    bool   // Run is not entered again
-	abort    bool   // and nothing that is left is waited for
-	end      ending // why: the first cause
-	signals  uint64 // signals for process 1 that wait for room in the ring
-	tid      int
-	entered  int64 // when the guest was entered last
-	stamps   wire.Stamps
-	ticks    uint64
-	preempts uint64
-	pace     pace // of ticker
+	mu          sync.Mutex
+	sb          monitor.Sandbox
+	link        *link
+	table       *table
+	console     *console
+	files       *files // nil: no folder is served
+	frees       frees
+	capture     *capture        // not nil: its state is going to be the snapshot
+	rewinder    *state.Rewinder // nil: it cannot be rewound
+	rewinds     int             // asked for and not done
+	parking     *parking        // nil: nobody wants it parked
+	ahead       int64           // ns that the guest's CLOCK_MONOTONIC is ahead of the host's
+	untold      bool            // what restoring took is to be told
+	announced   bool            // the node knows of it
+	parkedBytes int64
+	epfd        int
+	evfd        int
+	sleeping    bool   // the vCPU thread is in epoll, or about to be
+	ended       bool   // Run is not entered again
+	abort       bool   // and nothing that is left is waited for
+	end         ending // why: the first cause
+	signals     uint64 // signals for process 1 that wait for room in the ring
+	tid         int
+	entered     int64 // when the guest was entered last
+	stamps      stamps
+	ticks       uint64
+	preempts    uint64
+	pace        pace // of ticker
 
 	lastTail     uint64 // see throttle
 	stubbornness int
@@ -64,59 +77,99 @@ type ending struct {
 	report string
 }
 
-// run is the life of an instance, on a thread of its own.
-func (in *instance) run(cfg monitor.Config) {
-	// The thread is not given back: it carries the vCPU's signal state, and ends with it.
-	runtime.LockOSThread()
+// kindParked is an ending of its own: the state is kept.
+const kindParked = 255
+
+// stamps are those of the life of an instance, and what else it took.
+type stamps struct {
+	wire.Stamps
+	State int64 // ns that putting its state in took
+}
+
+// adopt takes over a shell. From here on streams can be opened: they wait until the guest runs.
+func (in *instance) adopt(sh *shell) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.sb, in.epfd, in.evfd, in.tid, in.link = sh.sb, sh.epfd, sh.evfd, sh.tid, sh.link
+	in.stamps.Create = in.host.clock.now()
+	in.table = newTable(in.link, in.epfd)
+	in.table.held = in.capture != nil
+	if in.boot.Flags&abi.BootNet != 0 {
+		in.table.net = &dialer{id: in.id, asked: map[uint32]*stream{}, tell: in.host.out.send,
+			offer: func(m wire.Message) bool { return in.host.out.offer(m, maxOutput) }}
+	}
+	in.console = newConsole(in.link, in.epfd, in.stdio, in.emit)
+	if in.boot.Flags&abi.BootFiles != 0 {
+		in.files = &files{link: in.link, sb: in.sb, id: in.id, ask: in.host.out.send}
+	}
+	in.link.shut = true // until there is something to talk to
+	if in.origin != nil && in.origin.parked == nil {
+		in.announce(&in.origin.image.Meta().Link)
+	}
+}
+
+// begin is the life of an instance, on the locked thread of its shell. err is why there is none; a shell that it has not adopted yet is sh.
+func (in *instance) begin(sh *shell, err error) {
 	defer in.host.wg.Done()
-	start := in.host.clock.now()
-	err := in.create(cfg)
-	vm := in.host.clock.now() - start
+	if sh != nil && err == nil {
+		in.adopt(sh)
+	}
+	if err == nil {
+		err = in.prepare()
+	}
 	if err != nil {
-		in.host.out.send(&wire.Started{Instance: in.id, Error: oneLine(err)})
-		in.host.forget(in)
-		in.close()
+		in.stillborn(err)
 		return
 	}
-	in.stamps.Create = start
-	in.host.out.send(&wire.Started{Instance: in.id, VM: vm})
 	in.host.ticker.add(in)
 	in.loop()
 	in.host.ticker.remove(in)
 	in.finish()
 }
 
-func (in *instance) create(cfg monitor.Config) error {
-	sb, err := in.host.shells.take(in.host.mon, cfg)
-	if err != nil {
+// prepare makes the sandbox what it was asked to be, and tells that the instance is there.
+func (in *instance) prepare() error {
+	if o := in.origin; o != nil {
+		err := in.restore(o)
+		closeFile(o.parked)
+		in.origin = nil
+		if err == nil {
+			in.mu.Lock()
+			in.await()
+			in.mu.Unlock()
+		}
+		return err
+	}
+	if err := in.sb.SetBoot(in.boot); err != nil {
 		return err
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.sb = sb
-	in.tid = unix.Gettid()
-	if in.epfd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
-		return fmt.Errorf("make an epoll set: %w", err)
-	}
-	if in.evfd, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
-		return fmt.Errorf("make an eventfd: %w", err)
-	}
-	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: wakeID}
-	if err := unix.EpollCtl(in.epfd, unix.EPOLL_CTL_ADD, in.evfd, &ev); err != nil {
-		return fmt.Errorf("watch an eventfd: %w", err)
-	}
-	in.link = newLink(sb.Shared())
-	in.table = newTable(in.link, in.epfd)
-	if cfg.Boot.Flags&abi.BootNet != 0 {
-		in.table.net = &dialer{id: in.id, asked: map[uint32]*stream{}, tell: in.host.out.send,
-			offer: func(m wire.Message) bool { return in.host.out.offer(m, maxOutput) }}
-	}
-	in.console = newConsole(in.link, in.epfd, in.stdio, in.emit)
-	if cfg.Boot.Flags&abi.BootFiles != 0 {
-		in.files = &files{link: in.link, sb: sb, id: in.id, ask: in.host.out.send}
-	}
+	in.link.shut = false
 	// Input that is there already, or its end, is in the ring before the guest starts: that saves it an exit.
-	return in.console.service()
+	if err := in.console.service(); err != nil {
+		return err
+	}
+	in.host.out.send(&wire.Started{Instance: in.id, VM: in.host.clock.now() - in.asked})
+	in.announced = true
+	return nil
+}
+
+// stillborn is an instance that does not come to run.
+func (in *instance) stillborn(err error) {
+	in.mu.Lock()
+	told := in.announced
+	if told { // it was there already as far as the node knows
+		if !in.end.set {
+			in.end = ending{set: true, kind: wire.KindFault, reason: oneLine(err), report: err.Error()}
+		}
+		in.host.out.send(in.exited())
+	} else {
+		in.host.out.send(&wire.Started{Instance: in.id, Kind: kindOf(err), Error: oneLine(err)})
+	}
+	in.mu.Unlock()
+	in.host.forget(in)
+	in.close()
 }
 
 // loop enters the guest until it has ended.
@@ -130,6 +183,10 @@ func (in *instance) loop() {
 // enter prepares for Run; false if there is none.
 func (in *instance) enter() bool {
 	in.mu.Lock()
+	for in.rewinds > 0 && !in.ended {
+		in.rewindNow()
+		in.await()
+	}
 	if in.ended {
 		in.mu.Unlock()
 		return false
@@ -152,6 +209,7 @@ func (in *instance) leave(exit monitor.Exit, err error) {
 	defer in.mu.Unlock()
 	in.running.Store(false)
 	in.pace.last = 0
+	in.tellRestored()
 	if err != nil {
 		in.conclude(ending{kind: wire.KindFault, reason: oneLine(err), report: err.Error()})
 		return
@@ -164,6 +222,9 @@ func (in *instance) leave(exit monitor.Exit, err error) {
 	switch exit.Kind {
 	case monitor.ExitQueue, monitor.ExitKick:
 	case monitor.ExitIdle:
+		if exit.Value&abi.IdleReady != 0 {
+			in.takeSnapshot()
+		}
 		in.idle()
 	default:
 		in.conclude(endingOf(exit, in.host.memory))
@@ -205,6 +266,9 @@ func (in *instance) push() (moved bool, err error) {
 		return false, err
 	}
 	if err := in.files.settle(); err != nil {
+		return false, err
+	}
+	if err := in.settleFrees(); err != nil {
 		return false, err
 	}
 	return in.table.readAll()

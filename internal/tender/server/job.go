@@ -40,6 +40,9 @@ func (s *Server) spawn(m *wire.Spawn, fd int) {
 		}
 		err := in.table.spawn(&job{token: m.Token, env: []byte(env)}, fd)
 		if err == nil {
+			err = in.captureDue()
+		}
+		if err == nil {
 			_, err = in.table.readAll()
 		}
 		in.command(err)
@@ -51,7 +54,7 @@ func (s *Server) spawn(m *wire.Spawn, fd int) {
 
 // spawn starts a job, or lets it wait until the guest takes any.
 func (t *table) spawn(j *job, fd int) error {
-	if !t.listening[spawnPort] {
+	if !t.listening[spawnPort] || t.held {
 		t.jobs = append(t.jobs, waitingJob{j, fd})
 		return nil
 	}

@@ -31,6 +31,7 @@ type link struct {
 	rx   *queue.Rx
 	tx   *queue.Tx
 
+	shut    bool // nothing can be put: the guest's state is about to be another one
 	pushed  bool // something was put since whoever cares looked last
 	full    bool // a message found no room: the guest was asked for a doorbell
 	buf     [abi.MsgMax]byte
@@ -43,6 +44,9 @@ func newLink(area *guestmem.Area) *link {
 
 // put sends one message to the guest; false if there is no room now.
 func (l *link) put(typ uint16, conn, arg uint32, payload []byte) (bool, error) {
+	if l.shut {
+		return false, nil
+	}
 	ok, err := l.rx.Put(typ, conn, arg, payload)
 	if err != nil {
 		return false, err
@@ -64,6 +68,9 @@ func (l *link) put(typ uint16, conn, arg uint32, payload []byte) (bool, error) {
 
 // room is the payload that a put would take now, 0 if none.
 func (l *link) room() (int, error) {
+	if l.shut {
+		return 0, nil
+	}
 	n, err := l.rx.Room()
 	if err != nil {
 		return 0, err

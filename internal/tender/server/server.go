@@ -42,8 +42,9 @@ type Server struct {
 	out    *outbox
 	ticker *ticker
 	mon    monitor.Monitor // nil until loaded
-	shells *shells         // nil: none are kept
-	config monitor.Config  // of every instance, but for host name and environment
+	shells *shells
+	states *states
+	config monitor.Config // of every instance, but for host name and environment
 	memory int64
 	loaded bool
 
@@ -59,7 +60,7 @@ func Serve(fd int, open Open) error {
 	if err != nil {
 		return fmt.Errorf("make a timer: %w", err)
 	}
-	s := &Server{fd: fd, open: open, clock: newClock(), out: &outbox{fd: fd}, ticker: t, instances: map[uint32]*instance{}}
+	s := &Server{fd: fd, open: open, clock: newClock(), out: &outbox{fd: fd}, ticker: t, states: &states{}, instances: map[uint32]*instance{}}
 	defer s.shutdown()
 	buf := make([]byte, wire.MaxInline)
 	for {
@@ -129,13 +130,13 @@ func (s *Server) dispatch(m wire.Message, fds []int) (done bool, err error) {
 		r.OK = s.with(m.Instance, func(in *instance) { r.Counters = in.counters() })
 		s.out.send(r)
 	case *wire.Keep:
+		if s.shells != nil {
+			s.shells.keep(int(m.Shells))
+		}
 	case *wire.Rewind:
-		s.kill(m.Instance, "it cannot be rewound: there is no snapshot")
+		s.rewind(m.Instance)
 	case *wire.Park:
-		unix.Close(fds[0])
-		s.with(m.Instance, func(in *instance) {
-			s.out.send(&wire.Parked{Instance: m.Instance, Kind: wire.ErrorBusy, Error: "there is no snapshot to park against"})
-		})
+		s.park(m.Instance, fds[0])
 	case *wire.Stop:
 		return true, nil
 	default:
@@ -157,9 +158,7 @@ func (s *Server) short(m wire.Message) error {
 	case *wire.Prepare:
 		s.out.send(&wire.Prepared{Error: why})
 	case *wire.Park:
-		s.with(m.Instance, func(*instance) {
-			s.out.send(&wire.Parked{Instance: m.Instance, Kind: wire.ErrorOther, Error: why})
-		})
+		s.with(m.Instance, func(in *instance) { in.parked(wire.ErrorOther, why, 0) })
 	case *wire.Spawn:
 		s.with(m.Instance, func(in *instance) { in.jobRefused(m.Token) })
 	case *wire.Connected:
@@ -242,19 +241,24 @@ func (s *Server) load(m *wire.Load, fds []int) error {
 	}
 	s.config.Memory, s.config.Boot = m.Memory, m.Boot
 	s.memory = m.Memory
-	if m.Shells > 0 {
-		s.shells = newShells(s.mon, s.config)
-		s.shells.refill(0)
-	}
+	s.shells.configure(s.config)
 	loaded := &wire.Loaded{Monitor: s.mon.Name()}
-	closeFile(state)
-	if m.Snapshot.HasImage {
-		loaded.Refused, loaded.Why = "this monitor makes no snapshots", wire.ErrorForeign
+	s.states.layers, s.states.track, s.states.key = s.config.Layers, m.Snapshot.Track, m.Snapshot.Key
+	switch {
+	case m.Snapshot.HasImage:
+		loaded.Features = s.shells.kind()
+		s.states.key.Features = loaded.Features
+		if err := s.states.open(state); err != nil {
+			loaded.Refused, loaded.Why = oneLine(err), kindOf(err)
+		} else {
+			s.shells.used(top(s.states.get()))
+		}
+		state.Close()
+	case m.Snapshot.HasSink:
+		s.states.sink = state
 	}
+	s.shells.keep(int(m.Shells))
 	s.out.send(loaded)
-	if m.Snapshot.HasSink {
-		s.out.send(&wire.Snapshotted{Error: "this monitor makes no snapshots"})
-	}
 	return nil
 }
 
@@ -276,6 +280,9 @@ func (s *Server) prepare(m *wire.Prepare, fds []int) error {
 		s.out.send(&wire.Prepared{Error: oneLine(err)})
 		return nil
 	}
+	s.config.Memory = m.Memory
+	s.shells.configure(s.config)
+	s.shells.keep(1)
 	s.out.send(&wire.Prepared{})
 	return nil
 }
@@ -293,6 +300,7 @@ func (s *Server) openMonitor(name string, kvm *os.File, fd int, size int64) erro
 	mon, err := s.open(name, kvm)
 	if err == nil {
 		s.mon = mon
+		s.shells = newShells(mon, s.config)
 	}
 	return err
 }
@@ -311,14 +319,15 @@ func (s *Server) start(m *wire.Start, fds []int) error {
 			stdio[i], rest = rest[0], rest[1:]
 		}
 	}
-	if m.From != wire.FromBoot {
-		wire.CloseAll(fds)
-		s.out.send(&wire.Started{Instance: m.Instance, Kind: wire.ErrorForeign, Error: "there is no snapshot"})
-		return nil
+	parked := -1
+	if m.From == wire.FromParked && len(rest) > 0 {
+		parked, rest = rest[0], rest[1:]
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	bad := len(rest) != 0 || s.mon == nil || s.instances[m.Instance] != nil
+	taken := s.instances[m.Instance] != nil
+	s.mu.Unlock()
+	bad := len(rest) != 0 || !s.loaded || s.mon == nil || taken || m.From == wire.FromParked && parked < 0 ||
+		m.From != wire.FromBoot && (m.Stdio != 0 || len(m.Env) > 0)
 	for i := range stdio {
 		bad = bad || (m.Stdio&(1<<i) != 0 && stdio[i] < 0)
 	}
@@ -326,17 +335,41 @@ func (s *Server) start(m *wire.Start, fds []int) error {
 		wire.CloseAll(fds)
 		return fmt.Errorf("%w: start of instance %d with %d descriptors", wire.ErrMalformed, m.Instance, len(fds))
 	}
-	cfg := s.config
-	cfg.Boot.Hostname = m.Hostname
-	cfg.Boot.Env = mergeEnv(cfg.Boot.Env, m.Env)
-	if cfg.Boot.Flags&abi.BootStrace != 0 {
-		cfg.Boot.Trace = calltrace.Table()
+	in := &instance{id: m.Instance, host: s, boot: s.config.Boot, hostname: m.Hostname, stdio: stdio, epfd: -1, evfd: -1, asked: s.clock.now()}
+	in.spawns, in.manual = in.boot.Flags&abi.BootSpawn != 0, in.boot.Flags&abi.BootSnapManual != 0
+	if m.From == wire.FromBoot {
+		in.boot.Hostname = m.Hostname
+		in.boot.Env = mergeEnv(in.boot.Env, m.Env)
+		if in.boot.Flags&abi.BootStrace != 0 {
+			in.boot.Trace = calltrace.Table()
+		}
+		if s.states.claim(in) {
+			in.capture = &capture{}
+		}
+	} else if in.origin = s.originOf(m, parked); in.origin == nil {
+		s.out.send(&wire.Started{Instance: m.Instance, Kind: wire.ErrorForeign, Error: errNoSnapshot.Error()})
+		return nil
 	}
-	in := &instance{id: m.Instance, spawns: cfg.Boot.Flags&abi.BootSpawn != 0, host: s, stdio: stdio, epfd: -1, evfd: -1}
+	s.mu.Lock()
 	s.instances[m.Instance] = in
+	s.mu.Unlock()
 	s.wg.Add(1)
-	go in.run(cfg)
+	s.shells.give(in)
 	return nil
+}
+
+// originOf is what an instance is made of; nil: there is no snapshot. It owns the descriptor.
+func (s *Server) originOf(m *wire.Start, parked int) *origin {
+	im := s.states.get()
+	if im == nil {
+		closeFD(parked)
+		return nil
+	}
+	o := &origin{image: im, off: m.Off, len: m.Len}
+	if parked >= 0 {
+		o.parked = os.NewFile(uintptr(parked), "parked")
+	}
+	return o
 }
 
 // mergeEnv lets the variables of an instance override those of its function.
@@ -361,6 +394,9 @@ func (s *Server) dial(m *wire.Dial, fd int) {
 			return
 		}
 		err := in.table.dial(m.Port, fd)
+		if err == nil {
+			err = in.captureDue()
+		}
 		if err == nil {
 			_, err = in.table.readAll() // the request with the OPEN
 		}
@@ -423,7 +459,10 @@ func (s *Server) shutdown() {
 	case <-time.After(stopGrace):
 	}
 	s.ticker.stop()
-	s.shells.close()
+	if s.shells != nil {
+		s.shells.close()
+	}
+	s.states.close()
 	for _, l := range s.config.Layers {
 		l.File.Close()
 	}

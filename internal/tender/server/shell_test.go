@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"unifaas.dev/abi"
+	"unifaas.dev/internal/guestmem"
 	"unifaas.dev/internal/monitor"
 )
 
@@ -22,7 +24,8 @@ type countingMonitor struct {
 type countedSandbox struct {
 	monitor.Sandbox
 	m        *countingMonitor
-	boot     monitor.Boot
+	area     *guestmem.Area
+	layers   int
 	populate int64
 }
 
@@ -34,76 +37,109 @@ func (m *countingMonitor) Create(c monitor.Config) (monitor.Sandbox, error) {
 		return nil, errors.New("no more")
 	}
 	m.made.Add(1)
-	return &countedSandbox{m: m, boot: c.Boot}, nil
+	area, err := guestmem.New(abi.SharedGPA, abi.SharedSize)
+	return &countedSandbox{m: m, area: area, layers: len(c.Layers)}, err
 }
 
-func (s *countedSandbox) SetBoot(b monitor.Boot) error { s.boot = b; return nil }
-func (s *countedSandbox) Populate(n int64) error       { s.populate = n; return nil }
-func (s *countedSandbox) Close() error                 { s.m.closed.Add(1); return nil }
+func (s *countedSandbox) Populate(n int64) error            { s.populate = n; return nil }
+func (s *countedSandbox) Shared() *guestmem.Area            { return s.area }
+func (s *countedSandbox) Close() error                      { s.m.closed.Add(1); return s.area.Close() }
+func (s *countedSandbox) SetLayers(l []monitor.Layer) error { s.layers = len(l); return nil }
 
-func boot(host string) monitor.Config { return monitor.Config{Boot: monitor.Boot{Hostname: host}} }
+// take is a start that is only interested in the sandbox.
+func (s *shells) take() (*shell, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := len(s.ready)
+	if n == 0 {
+		return nil, false
+	}
+	sh := s.ready[n-1]
+	s.ready = s.ready[:n-1]
+	return sh, true
+}
 
-// settle waits until no shell is being made.
-func settle(s *shells) { s.wg.Wait() }
+func (s *shells) count() (ready, making int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.ready), s.making
+}
 
-func TestShellIsGivenOnce(t *testing.T) {
+// until waits for a condition.
+func until(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !cond(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal(what)
+		}
+	}
+}
+
+// drop ends a shell that a test has taken.
+func drop(sh *shell) {
+	sh.over.Store(true)
+	sh.poke()
+}
+
+func TestShellsStandReady(t *testing.T) {
 	m := &countingMonitor{}
-	s := newShells(m, boot("shell"))
+	s := newShells(m, monitor.Config{})
 	s.used(20 << 20)
-	s.refill(0)
-	s.refill(0) // one is enough
-	settle(s)
-	first, err := s.take(m, boot("a"))
-	if err != nil || m.made.Load() != 1 {
-		t.Fatalf("%v, %d made", err, m.made.Load())
-	}
-	if sb := first.(*countedSandbox); sb.boot.Hostname != "a" || sb.populate != 20<<20 {
-		t.Errorf("%+v", sb)
-	}
-	if second, err := s.take(m, boot("b")); err != nil || second == first || m.made.Load() != 2 {
-		t.Errorf("%v, %d made", err, m.made.Load())
+	s.keep(2)
+	until(t, "two shells are not made", func() bool { n, making := s.count(); return n == 2 && making == 0 })
+	sh, _ := s.take()
+	if n := sh.sb.(*countedSandbox).populate; n != 20<<20 {
+		t.Errorf("%d bytes were made present", n)
 	}
 	s.refill(0)
-	settle(s)
+	until(t, "the next is not made", func() bool { n, making := s.count(); return n == 2 && making == 0 })
+	s.keep(0)
+	drop(sh)
+	until(t, "the shells that are too many are not ended", func() bool { return m.closed.Load() == 3 })
 	s.close()
-	if m.made.Load() != 3 || m.closed.Load() != 1 {
-		t.Errorf("%d made, %d closed", m.made.Load(), m.closed.Load())
-	}
 	s.refill(0)
-	settle(s)
-	if m.made.Load() != 3 {
-		t.Error("made one after close")
+	if n, making := s.count(); n+making != 0 || m.made.Load() != 3 {
+		t.Errorf("%d ready, %d in the making after close, %d made", n, making, m.made.Load())
 	}
 }
 
-func TestShellInTheMakingIsWaitedFor(t *testing.T) {
-	m := &countingMonitor{gate: make(chan struct{})}
-	s := newShells(m, boot("shell"))
-	s.refill(0)
-	for s.inTheMaking() == nil {
-		time.Sleep(time.Millisecond)
+func TestShellsGetAnImage(t *testing.T) {
+	m := &countingMonitor{gate: make(chan struct{}, 8)}
+	s := newShells(m, monitor.Config{Memory: 1})
+	s.keep(1)
+	m.gate <- struct{}{}
+	until(t, "no shell is made", func() bool { n, _ := s.count(); return n == 1 })
+	s.keep(2)
+	until(t, "no second shell is begun", func() bool { _, making := s.count(); return making == 1 })
+	s.configure(monitor.Config{Memory: 1, Layers: make([]monitor.Layer, 3)}) // one is ready, one half made
+	m.gate <- struct{}{}
+	until(t, "the second shell is not made", func() bool { n, _ := s.count(); return n == 2 })
+	for range 2 {
+		sh, _ := s.take()
+		if n := sh.sb.(*countedSandbox).layers; n != 3 {
+			t.Errorf("%d layers", n)
+		}
+		drop(sh)
 	}
-	taken := make(chan monitor.Sandbox)
-	go func() {
-		sb, _ := s.take(m, boot("a"))
-		taken <- sb
-	}()
-	m.gate <- struct{}{} // one Create goes on; a second would wait for ever
-	if sb := <-taken; sb == nil || m.made.Load() != 1 {
-		t.Errorf("%v, %d made", sb, m.made.Load())
+	if m.made.Load() != 2 {
+		t.Errorf("%d made", m.made.Load())
 	}
+	s.keep(1)
+	m.gate <- struct{}{}
+	until(t, "no third shell is made", func() bool { n, _ := s.count(); return n == 1 })
+	s.configure(monitor.Config{Memory: 2})
+	until(t, "a shell of another size is not ended", func() bool { return m.closed.Load() == 3 })
 	s.close()
 }
 
 func TestShellClosedWhileMade(t *testing.T) {
 	m := &countingMonitor{gate: make(chan struct{})}
-	s := newShells(m, boot("shell"))
-	s.refill(0)
-	for s.inTheMaking() == nil {
-		time.Sleep(time.Millisecond)
-	}
+	s := newShells(m, monitor.Config{})
+	s.keep(1)
+	until(t, "no shell is begun", func() bool { _, making := s.count(); return making == 1 })
 	closed := make(chan struct{})
 	go func() { s.close(); close(closed) }()
+	until(t, "close does not begin", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.closed })
 	m.gate <- struct{}{}
 	<-closed
 	if m.made.Load() != m.closed.Load() {
@@ -113,21 +149,10 @@ func TestShellClosedWhileMade(t *testing.T) {
 
 func TestShellThatFails(t *testing.T) {
 	m := &countingMonitor{fail: true}
-	s := newShells(m, boot("shell"))
-	s.refill(0)
-	settle(s)
-	if _, err := s.take(m, boot("a")); err == nil {
-		t.Error("the start did not say that its sandbox could not be made")
+	s := newShells(m, monitor.Config{})
+	s.keep(1)
+	if f := s.kind(); f != "" {
+		t.Errorf("features %q of no sandbox", f)
 	}
 	s.close()
-	var none *shells
-	none.refill(0)
-	none.used(1)
-	none.close()
-}
-
-func (s *shells) inTheMaking() chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.making
 }

@@ -61,6 +61,7 @@ type table struct {
 	wrapped  bool   // ids began anew: any unknown one may be an old one
 	opened   uint64 // streams ever, outbound ones aside
 	outbound bool   // the guest has asked for one
+	held     bool   // new streams wait until the snapshot was taken
 
 	net *dialer // nil: there is no network
 
@@ -89,7 +90,7 @@ func (t *table) dial(port uint16, fd int) error {
 		unix.Close(fd)
 		return nil
 	}
-	if !t.listening[port] {
+	if !t.listening[port] || t.held {
 		t.waiting[port] = append(t.waiting[port], fd)
 		t.nwaiting++
 		return nil
@@ -155,6 +156,9 @@ func (t *table) listen(port uint16) error {
 		return violated("listens on more than %d ports", maxPorts)
 	}
 	t.listening[port] = true
+	if t.held {
+		return nil
+	}
 	if port == spawnPort {
 		return t.startJobs()
 	}
@@ -299,6 +303,11 @@ func (t *table) closeAll() {
 	for _, s := range t.streams {
 		t.remove(s)
 	}
+	t.closeWaiting()
+	t.ready, t.flush, t.owing = nil, nil, nil
+}
+
+func (t *table) closeWaiting() {
 	for _, fds := range t.waiting {
 		for _, fd := range fds {
 			unix.Close(fd)
@@ -309,5 +318,4 @@ func (t *table) closeAll() {
 		unix.Close(j.fd)
 	}
 	t.jobs = nil
-	t.ready, t.flush, t.owing = nil, nil, nil
 }

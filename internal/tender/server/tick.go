@@ -77,11 +77,11 @@ func (in *instance) preemptDue(now int64) bool {
 	return since >= int64(timeSlice) && in.link.area.Load32(abi.CtlRunnable) > 0
 }
 
-// nextTimer is when the guest wants to run next, CLOCK_MONOTONIC ns. Zero is a guest that has not come that far.
+// nextTimer is when the guest wants to run next, CLOCK_MONOTONIC ns of the host. Zero is a guest that has not come that far.
 func (in *instance) nextTimer() (int64, bool) {
 	v := in.link.area.Load64(abi.CtlNextTimer)
 	if v == 0 || v >= 1<<63 {
 		return 0, false
 	}
-	return int64(v), true
+	return int64(v) - in.ahead, true
 }

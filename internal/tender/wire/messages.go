@@ -67,7 +67,7 @@ type Stop struct{}
 type Loaded struct {
 	Monitor  string
 	Error    string
-	Features string // of Snapshot.Key; empty: this monitor makes no snapshots
+	Features string // of Snapshot.Key, if HasImage
 	Refused  string // why Snapshot.HasImage is of no use
 	Why      uint8  // of Refused: Error*
 }

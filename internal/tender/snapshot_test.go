@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tender_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"unifaas.dev/abi"
+	"unifaas.dev/internal/snapshot"
+	"unifaas.dev/internal/tender"
+)
+
+// taken is what OnTaken said.
+type taken struct {
+	info snapshot.Info
+	err  error
+}
+
+// memfile is an empty memory file that can be sealed.
+func memfile(t testing.TB) *os.File {
+	t.Helper()
+	fd, err := unix.MemfdCreate("test", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := os.NewFile(uintptr(fd), "memory file")
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+func testKey() snapshot.Key {
+	return snapshot.Key{ABI: abi.Version, Memory: 64 << 20, Program: [32]byte{1}}
+}
+
+// captured starts a tender whose first instance becomes its snapshot, and gives the file of that too.
+func captured(t testing.TB, program string, change ...func(*tender.StartOptions)) (*tender.Tender, *tender.Instance, *os.File) {
+	t.Helper()
+	sink := memfile(t)
+	done := make(chan taken, 1)
+	tn := startKVM(t, program, append(change, func(o *tender.StartOptions) {
+		o.Snapshots.Key, o.Snapshots.Sink = testKey(), sink
+		o.Snapshots.OnTaken = func(i snapshot.Info, err error) { done <- taken{i, err} }
+	})...)
+	first, err := tn.Boot(context.Background(), "first", "first", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case got := <-done:
+		if got.err != nil {
+			t.Fatal(got.err)
+		}
+		t.Logf("snapshot: %+v", got.info)
+	case <-time.After(20 * time.Second):
+		t.Fatal("no snapshot is taken")
+	}
+	return tn, first, sink
+}
+
+// clone makes an instance of the snapshot.
+func clone(t testing.TB, tn *tender.Tender, id string) *tender.Instance {
+	t.Helper()
+	i, err := tn.BootWith(context.Background(), tender.BootOptions{ID: id, Hostname: "host-" + id, From: tender.FromSnapshot})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i
+}
+
+// query says one line to the server in an instance and gives its answer.
+func query(i *tender.Instance, line string) (string, error) {
+	c, err := i.Dial(context.Background(), 8080)
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	return tell(c, line)
+}
+
+func tell(c net.Conn, line string) (string, error) {
+	c.SetDeadline(time.Now().Add(20 * time.Second))
+	if _, err := fmt.Fprintln(c, line); err != nil {
+		return "", err
+	}
+	got, err := bufio.NewReader(c).ReadString('\n')
+	return strings.TrimSpace(got), err
+}
+
+// answers checks an answer.
+func answers(t testing.TB, i *tender.Instance, line, want string) {
+	t.Helper()
+	if got, err := query(i, line); err != nil || got != want {
+		t.Errorf("%s, %s: got %q, %v, expected %q", i.ID(), line, got, err, want)
+	}
+}
+
+// rewound rewinds and waits.
+func rewound(t testing.TB, i *tender.Instance) tender.Rewound {
+	t.Helper()
+	done := make(chan tender.Rewound, 1)
+	i.Rewind(func(r tender.Rewound, err error) {
+		if err != nil {
+			t.Error(err)
+		}
+		done <- r
+	})
+	select {
+	case r := <-done:
+		return r
+	case <-time.After(20 * time.Second):
+		t.Fatal("the rewind does not end")
+		panic("not reached")
+	}
+}
+
+// parked parks an instance, which may take a few attempts while it comes to rest.
+func parked(t testing.TB, i *tender.Instance) (*os.File, int64) {
+	t.Helper()
+	f := memfile(t)
+	for end := time.Now().Add(20 * time.Second); ; {
+		n, err := i.Park(context.Background(), f)
+		if err == nil {
+			return f, n
+		}
+		if !errors.Is(err, tender.ErrBusy) || time.Now().After(end) {
+			t.Fatal(err)
+		}
+		f.Truncate(0)
+	}
+}
+
+func woken(t testing.TB, tn *tender.Tender, id string, f *os.File, n int64) *tender.Instance {
+	t.Helper()
+	i, err := tn.BootWith(context.Background(), tender.BootOptions{ID: id, Hostname: "host-" + id, From: tender.FromParked, Parked: f, Len: n})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i
+}
+
+func TestSnapshot(t *testing.T) {
+	tn, first, sink := captured(t, compile(t, "state"))
+	answers(t, first, "count", "1") // it goes on
+	seen := map[string]bool{}
+	random := func(i *tender.Instance) {
+		got, err := query(i, "random")
+		if err != nil || len(got) != 32 || seen[got] {
+			t.Errorf("%s: random bytes %q, %v", i.ID(), got, err)
+		}
+		seen[got] = true
+	}
+	random(first)
+	for n := range 5 {
+		i := clone(t, tn, fmt.Sprint(n))
+		timing, err := i.WaitListen(t.Context(), 8080)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answers(t, i, "count", "1")
+		answers(t, i, "count", "2")
+		answers(t, i, "host", fmt.Sprintf("host-%d", n))
+		random(i)
+		if timing, _ = i.WaitListen(t.Context(), 8080); timing.State <= 0 {
+			t.Errorf("%+v", timing)
+		}
+		i.Kill("done")
+		if e := exit(t, i); e.Kind != tender.Killed {
+			t.Errorf("%+v", e)
+		}
+	}
+	tn.Close()
+
+	// Another tender, from the file.
+	if _, _, err := snapshot.Check(sink); err != nil {
+		t.Fatal(err)
+	}
+	tn = startKVM(t, compile(t, "state"), func(o *tender.StartOptions) {
+		o.Snapshots.Key, o.Snapshots.Image = testKey(), sink
+		o.Snapshots.OnRefused = func(err error) { t.Error(err) }
+	})
+	i := clone(t, tn, "other")
+	answers(t, i, "count", "1")
+	answers(t, i, "host", "host-other")
+	random(i)
+}
+
+// TestSnapshotHolds: what was dialled before the snapshot is not in it.
+func TestSnapshotHolds(t *testing.T) {
+	sink := memfile(t)
+	done := make(chan taken, 1)
+	tn := startKVM(t, compile(t, "state"), func(o *tender.StartOptions) {
+		o.Snapshots = tender.Snapshots{Key: testKey(), Sink: sink, OnTaken: func(i snapshot.Info, err error) { done <- taken{i, err} }}
+	})
+	first := boot(t, tn)
+	answers(t, first, "count", "1")
+	if got := <-done; got.err != nil || got.info.Pages == 0 {
+		t.Fatalf("%+v", got)
+	}
+	answers(t, clone(t, tn, "c"), "count", "1")
+}
+
+// TestSnapshotGivenUp: a program that is never at rest serves after a while.
+func TestSnapshotGivenUp(t *testing.T) {
+	done := make(chan taken, 1)
+	tn := startKVM(t, compile(t, "state"), func(o *tender.StartOptions) {
+		o.Boot.Args = append(o.Boot.Args[:1:1], "busy")
+		o.Snapshots = tender.Snapshots{Key: testKey(), Sink: memfile(t), OnTaken: func(i snapshot.Info, err error) { done <- taken{i, err} }}
+	})
+	first := boot(t, tn)
+	c, err := first.Dial(t.Context(), 8080) // ends its haste
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if got := <-done; got.err == nil || !strings.Contains(got.err.Error(), "not initialised") {
+		t.Errorf("%+v", got)
+	}
+	answers(t, first, "count", "1")
+	if _, err := tn.BootWith(t.Context(), tender.BootOptions{ID: "c", From: tender.FromSnapshot}); !errors.Is(err, snapshot.ErrForeign) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestSnapshotRefused(t *testing.T) {
+	_, _, sink := captured(t, compile(t, "state"))
+	refused := make(chan error, 1)
+	tn := startKVM(t, compile(t, "state"), func(o *tender.StartOptions) {
+		o.Snapshots = tender.Snapshots{Key: testKey(), Image: sink, OnRefused: func(err error) { refused <- err }}
+		o.Snapshots.Key.Program = [32]byte{2}
+	})
+	if err := <-refused; !errors.Is(err, snapshot.ErrForeign) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := tn.BootWith(t.Context(), tender.BootOptions{ID: "c", From: tender.FromSnapshot}); !errors.Is(err, snapshot.ErrForeign) {
+		t.Errorf("got %v", err)
+	}
+	answers(t, boot(t, tn), "count", "1")
+}
+
+func TestRewind(t *testing.T) {
+	tn, first, _ := captured(t, compile(t, "state"), func(o *tender.StartOptions) { o.Snapshots.Rewind = true })
+	for _, i := range []*tender.Instance{first, clone(t, tn, "clone")} {
+		last := ""
+		for range 20 {
+			answers(t, i, "count", "1")
+			answers(t, i, "count", "2")
+			answers(t, i, "keep secret", "secret")
+			got, err := query(i, "random")
+			if err != nil || got == last {
+				t.Errorf("random bytes %q after %q, %v", got, last, err)
+			}
+			last = got
+			if r := rewound(t, i); r.Pages == 0 || r.Took <= 0 {
+				t.Errorf("%+v", r)
+			}
+		}
+		t.Logf("%+v", rewound(t, i))
+		// Dialled before it is done.
+		for range 20 {
+			done := make(chan error, 1)
+			i.Rewind(func(_ tender.Rewound, err error) { done <- err })
+			answers(t, i, "count", "1")
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		// Whatever it does.
+		for _, what := range []string{"spin", "sleep", "grow"} {
+			c, err := i.Dial(t.Context(), 8080)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintln(c, what)
+			time.Sleep(5 * time.Millisecond)
+			rewound(t, i)
+			c.SetReadDeadline(time.Now().Add(10 * time.Second))
+			if n, err := c.Read(make([]byte, 100)); err == nil && what != "grow" {
+				t.Errorf("%s: %d bytes of a stream that is gone", what, n)
+			}
+			c.Close()
+			answers(t, i, "count", "1")
+		}
+		rewound(t, i)
+		answers(t, i, "count", "1")
+	}
+}
+
+func TestPark(t *testing.T) {
+	tn, first, _ := captured(t, compile(t, "state"))
+	i := clone(t, tn, "p0")
+	answers(t, i, "count", "1")
+	before := time.Now()
+	last := int64(0)
+	mono := func() {
+		got, err := query(i, "mono")
+		n, err2 := strconv.ParseInt(got, 10, 64)
+		if err != nil || err2 != nil || n <= last {
+			t.Errorf("clock %q after %d, %v", got, last, err)
+		}
+		last = n
+	}
+	mono()
+	for n := range 10 {
+		f, bytes := parked(t, i)
+		select {
+		case <-i.Done():
+			if e := i.Exit(); e.Kind != tender.Parked {
+				t.Errorf("%+v", e)
+			}
+		default:
+			t.Error("it is parked and lives on")
+		}
+		if _, err := query(i, "count"); err == nil {
+			t.Error("a parked instance answers")
+		}
+		if n == 0 {
+			t.Logf("%d bytes, %v", bytes, time.Since(before))
+		}
+		i = woken(t, tn, "p0", f, bytes)
+		answers(t, i, "count", fmt.Sprint(n+2))
+		answers(t, i, "host", "host-p0")
+		mono()
+	}
+	// Not while it works.
+	c, err := i.Dial(t.Context(), 8080)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if got, err := tell(c, "count"); err != nil || got != "12" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if _, err := i.Park(t.Context(), memfile(t)); !errors.Is(err, tender.ErrBusy) {
+		t.Errorf("got %v", err)
+	}
+	if got, err := tell(c, "count"); err != nil || got != "13" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	// The one that was the snapshot, too.
+	answers(t, first, "count", "1")
+	f, bytes := parked(t, first)
+	answers(t, woken(t, tn, "first again", f, bytes), "count", "2")
+	// What is damaged is refused, and the tender goes on.
+	f.WriteAt([]byte("nonsense"), bytes/2)
+	if _, err := tn.BootWith(t.Context(), tender.BootOptions{ID: "d", From: tender.FromParked, Parked: f, Len: bytes}); !errors.Is(err, snapshot.ErrDamaged) {
+		t.Errorf("got %v", err)
+	}
+	answers(t, clone(t, tn, "after"), "count", "1")
+}
+
+// TestSnapshotBurst starts, parks, wakes and ends many at once.
+func TestSnapshotBurst(t *testing.T) {
+	tn, _, _ := captured(t, compile(t, "state"), func(o *tender.StartOptions) { o.Shells = 2 })
+	var wg sync.WaitGroup
+	for n := range 8 {
+		wg.Go(func() {
+			id := fmt.Sprint(n)
+			i := clone(t, tn, id)
+			for k := range 5 {
+				answers(t, i, "count", fmt.Sprint(k+1))
+				f, bytes := parked(t, i)
+				i = woken(t, tn, id, f, bytes)
+			}
+			answers(t, i, "host", "host-"+id)
+			i.Kill("done")
+			exit(t, i)
+		})
+	}
+	wg.Wait()
+}
