@@ -47,6 +47,7 @@ There are no passwords in this version: whoever reaches the address can deploy a
 	f.StringVar(&o.Monitor, "monitor", "auto", "kind of sandbox: auto, kvm")
 	f.StringVar(&o.NATS, "nats", "", "`URL` of a NATS server to keep state in (not in this version)")
 	f.DurationVar(&o.Idle, "idle", node.DefaultIdle, "end an instance that is not needed after this `TIME` without a request")
+	f.DurationVar(&o.Park, "park-after", node.DefaultPark, "keep only what differs from its snapshot of an instance after this `TIME` without a request; 0: never")
 	f.StringVar(&o.Runtime, "runtime", "", "")
 	f.MarkHidden("runtime") // process-plain, for measurements
 	return cmd

@@ -35,6 +35,9 @@ func Resolve(dir string) (string, error) {
 // Images is the image store in a data folder.
 func Images(dir string) string { return filepath.Join(dir, "images") }
 
+// Snapshots is where snapshots of functions are kept.
+func Snapshots(dir string) string { return filepath.Join(dir, "snapshots") }
+
 // Logs is where functions' logs are.
 func Logs(dir string) string { return filepath.Join(dir, "logs") }
 

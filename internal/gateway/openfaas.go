@@ -112,7 +112,7 @@ func (g *Gateway) status(f *control.Function) status {
 		},
 		InvocationCount: float64(n.Stats.Invocations), CreatedAt: f.Created,
 		// A function without instances is available all the same: the first invocation makes one.
-		Replicas: max(n.Ready+n.Booting, f.Scale.Min), AvailableReplicas: max(n.Ready, min(1, f.Scale.Max)),
+		Replicas: max(n.Ready+n.Booting+n.Parked, f.Scale.Min), AvailableReplicas: max(n.Ready+n.Parked, min(1, f.Scale.Max)),
 	}
 }
 

@@ -59,9 +59,9 @@ func (g *Gateway) function(f *control.Function) api.Function {
 	return api.Function{
 		Name: f.Name, URL: functionPrefix + f.Name, Created: f.Created, Min: f.Scale.Min, Max: f.Scale.Max,
 		Labels: f.Labels, Annotations: f.Annotations, Revision: revision(f.Name, *f.Current()),
-		Ready: s.Ready, Booting: s.Booting, Waiting: s.Waiting, Invocations: s.Stats.Invocations, Cold: s.Stats.Cold,
+		Ready: s.Ready, Booting: s.Booting, Parked: s.Parked, Waiting: s.Waiting, Invocations: s.Stats.Invocations, Cold: s.Stats.Cold,
 		Crashes: s.Stats.Crashes, Timeouts: s.Stats.Timeouts, Refused: s.Stats.Refused,
-		Rewinds: s.Stats.Rewinds, RewindPages: s.Stats.RewindPages, RewindUS: s.Stats.RewindTime.Microseconds(), Snapshot: s.Snapshot,
+		Parks: s.Stats.Parks, Wakes: s.Stats.Wakes, ParkedMemory: s.ParkedBytes, Rewinds: s.Stats.Rewinds, RewindPages: s.Stats.RewindPages, RewindUS: s.Stats.RewindTime.Microseconds(), Snapshot: s.Snapshot,
 	}
 }
 
@@ -160,6 +160,7 @@ func (g *Gateway) instances(ctx context.Context, function string) []api.Instance
 		list = append(list, api.Instance{
 			ID: s.ID, Function: s.Function, Revision: s.Revision, State: s.State, Inflight: s.Inflight, Invocations: s.Invocations,
 			Created: s.Created, BootUS: s.Boot.Microseconds(), TenderPID: s.Tender, Memory: s.Usage.Memory, Guest: s.Usage.Guest, Libos: s.Usage.Libos, CPUMS: s.Usage.CPU.Milliseconds(),
+			Private: s.Usage.Private,
 		})
 	}
 	return list

@@ -26,7 +26,7 @@ func (p *pool) startWatch(i *instance, limit time.Time) {
 		return
 	}
 	i.watched = true
-	before := i.answers
+	before, guest := i.answers, i.guest
 	p.busy.Add(1)
 	go func() {
 		defer p.busy.Done()
@@ -34,12 +34,12 @@ func (p *pool) startWatch(i *instance, limit time.Time) {
 		ctx, cancel := context.WithDeadline(p.ctx, limit)
 		defer cancel()
 		start := time.Now()
-		first, err := i.guest.Usage(ctx)
+		first, err := guest.Usage(ctx)
 		if err != nil {
 			return
 		}
 		select {
-		case <-i.guest.Done():
+		case <-guest.Done():
 			return
 		case <-ctx.Done():
 		}
@@ -48,7 +48,7 @@ func (p *pool) startWatch(i *instance, limit time.Time) {
 		}
 		ctx, cancel = context.WithTimeout(p.ctx, time.Second)
 		defer cancel()
-		last, err := i.guest.Usage(ctx)
+		last, err := guest.Usage(ctx)
 		if err != nil || last.CPU-first.CPU < time.Since(start)/2 {
 			return
 		}

@@ -8,25 +8,34 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"unifaas.dev/internal/snapshot/parked"
 )
 
 type state int
 
 const (
 	booting state = iota
+	waking
 	ready
-	retired // gets no more invocations; ended when the last one is over
-	gone    // has ended; invocations may not know yet
+	parking
+	parkedState // exists only as what differs from the snapshot
+	retired     // gets no more invocations; ended when the last one is over
+	gone        // has ended; invocations may not know yet
 	states
 )
 
-func (s state) String() string { return [...]string{"booting", "ready", "ending", "ended"}[s] }
+func (s state) String() string {
+	return [...]string{"booting", "waking", "ready", "parking", "parked", "ending", "ended"}[s]
+}
 
 // instance is one copy of a revision. Its fields belong to the pool's mutex but for those set once before it is ready.
 type instance struct {
 	id      string
 	created time.Time
+	begun   time.Time     // of its boot, or its last wake
 	left    chan struct{} // closed when it has ended
+	park    chan struct{} // tells its goroutine to park it
 
 	// Set before the instance is ready.
 	guest     Guest
@@ -38,9 +47,13 @@ type instance struct {
 	taken     *lineage // and others may wait for that; belongs to its own goroutine
 
 	state       state
-	seq         uint64 // of instances made
-	at          int    // in members.free
-	idle        *list.Element
+	seq         uint64        // of instances made
+	at          int           // in members.free
+	idle        *list.Element // in members.idle, or in members.parked
+	slot        *parked.Slot  // what is kept of it while it is parked; nil: it is as the snapshot
+	gen         int           // which snapshot it differs from
+	parkTries   int           // for which it was busy
+	parkAfter   time.Time
 	inflight    int
 	invocations int64
 	answers     int64     // invocations that ended well
@@ -90,22 +103,19 @@ func (o Origin) String() string {
 
 func (o Origin) short() string { return [...]string{"boot", "snapshot", "parked"}[o] }
 
-// stop ends the guest: with grace it may react to SIGTERM first.
-func (i *instance) stop(grace time.Duration, reason string) {
-	if i.guest == nil {
-		return
-	}
+// stop ends a guest: with grace it may react to SIGTERM first.
+func stop(g Guest, grace time.Duration, reason string) {
 	if grace > 0 {
-		i.guest.Signal(sigTERM)
+		g.Signal(sigTERM)
 		t := time.NewTimer(grace)
 		defer t.Stop()
 		select {
-		case <-i.guest.Done():
+		case <-g.Done():
 			return
 		case <-t.C:
 		}
 	}
-	i.guest.Kill(reason)
+	g.Kill(reason)
 }
 
 const sigTERM = 15

@@ -133,7 +133,7 @@ func (v *Invocation) measure(sent time.Time) {
 	t := Timing{Instance: v.inst.id, FirstByte: us(now.Sub(sent)), Total: us(now.Sub(v.arrived)), Queue: us(sent.Sub(v.arrived))}
 	if v.pool.claimBoot(v.inst, v.arrived) {
 		b := v.inst.boot
-		t.Cold = true
+		t.Cold = v.inst.origin != FromParked
 		t.Tender, t.VM, t.State, t.Libos, t.Program = us(b.tender), us(b.VM), us(b.State), us(b.Libos), us(b.Program)
 		t.Queue = max(t.Queue-t.Tender-t.VM-t.State-t.Libos-t.Program, 0)
 		t.Origin = v.inst.origin.short()
@@ -149,10 +149,14 @@ func (p *pool) claimBoot(i *instance, arrived time.Time) bool {
 		return false
 	}
 	i.claimed = true
-	if arrived.After(i.created) {
+	if arrived.After(i.begun) {
 		return false // it was made for somebody else, or for Scale.Min
 	}
-	p.stats.Cold++
+	if i.origin == FromParked {
+		p.stats.Wakes++
+	} else {
+		p.stats.Cold++
+	}
 	return true
 }
 

@@ -15,6 +15,7 @@ type members struct {
 	last int                    // retired ones in which an invocation still runs
 	free freeHeap               // ready ones
 	idle list.List              // ready ones without an invocation, the least recently used first
+	rest list.List              // parked ones, in the order in which they were parked
 	made uint64
 }
 
@@ -65,6 +66,8 @@ func (m *members) in(i *instance) {
 		if i.inflight == 0 {
 			i.idle = m.idle.PushBack(i)
 		}
+	case i.state == parkedState:
+		i.idle = m.rest.PushBack(i)
 	}
 }
 
@@ -82,6 +85,9 @@ func (m *members) out(i *instance) {
 			m.idle.Remove(i.idle)
 			i.idle = nil
 		}
+	case i.state == parkedState:
+		m.rest.Remove(i.idle)
+		i.idle = nil
 	}
 }
 
@@ -97,6 +103,22 @@ func (m *members) pick(concurrency int) *instance {
 // longestIdle is the instance that nobody has needed for the longest time; nil if all run something.
 func (m *members) longestIdle() *instance {
 	if e := m.idle.Front(); e != nil {
+		return e.Value.(*instance)
+	}
+	return nil
+}
+
+// longestParked is the instance that was parked first; nil if none is.
+func (m *members) longestParked() *instance {
+	if e := m.rest.Front(); e != nil {
+		return e.Value.(*instance)
+	}
+	return nil
+}
+
+// lastParked is the one that was parked last: it is woken first, so that surplus ones are not needed any more some day; nil if none is.
+func (m *members) lastParked() *instance {
+	if e := m.rest.Back(); e != nil {
 		return e.Value.(*instance)
 	}
 	return nil

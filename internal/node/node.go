@@ -11,6 +11,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -25,6 +26,7 @@ type Node struct {
 	log     Log
 	opts    Options
 	keys    heldKeys
+	parking chan struct{} // limits how many instances are parked at once
 
 	mu        sync.RWMutex
 	functions map[string]*served
@@ -44,9 +46,10 @@ type served struct {
 }
 
 // New makes a node without functions. Close ends it.
-func New(runtime Runtime, images Images, log Log, opts Options) *Node {
-	n := &Node{runtime: runtime, images: images, log: log, opts: opts.withDefaults(),
-		functions: map[string]*served{}, replaced: map[*pool]struct{}{}, stop: make(chan struct{}), closed: make(chan struct{})}
+func New(in Runtime, images Images, log Log, opts Options) *Node {
+	n := &Node{runtime: in, images: images, log: log, opts: opts.withDefaults(),
+		functions: map[string]*served{}, replaced: map[*pool]struct{}{}, parking: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))),
+		stop: make(chan struct{}), closed: make(chan struct{})}
 	n.reaper.Add(1)
 	go n.reap()
 	return n
@@ -164,7 +167,11 @@ func (n *Node) pool(function string) (*pool, error) {
 
 func (n *Node) reap() {
 	defer n.reaper.Done()
-	tick := time.NewTicker(min(max(n.opts.Idle/10, 10*time.Millisecond), 5*time.Second))
+	every := n.opts.Idle / 10
+	if n.opts.Park > 0 {
+		every = min(every, n.opts.Park/4)
+	}
+	tick := time.NewTicker(min(max(every, 10*time.Millisecond), 5*time.Second))
 	defer tick.Stop()
 	for {
 		select {

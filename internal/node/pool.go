@@ -6,11 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"time"
 
 	"unifaas.dev/internal/snapshot"
+	"unifaas.dev/internal/snapshot/parked"
 )
 
 // pool is the instances of one revision, the tender that runs them and the invocations that wait for one.
@@ -36,6 +38,7 @@ type pool struct {
 
 	tender tenderHolder
 	snap   keeper
+	parked *parked.Store  // nil: instances are not parked
 	busy   sync.WaitGroup // goroutines of instances
 }
 
@@ -58,6 +61,8 @@ type Stats struct {
 	Timeouts    int64
 	Refused     int64 // queue full
 	Rewinds     int64
+	Parks       int64
+	Wakes       int64 // invocations that waited for one
 	RewindPages int64 // copied back in all of them
 	RewindTime  time.Duration
 }
@@ -69,6 +74,8 @@ func (s *Stats) add(o Stats) {
 	s.Timeouts += o.Timeouts
 	s.Refused += o.Refused
 	s.Rewinds += o.Rewinds
+	s.Parks += o.Parks
+	s.Wakes += o.Wakes
 	s.RewindPages += o.RewindPages
 	s.RewindTime += o.RewindTime
 }
@@ -77,6 +84,9 @@ func newPool(n *Node, spec Spec) *pool {
 	p := &pool{spec: spec, n: n, scale: spec.Scale, used: time.Now()}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.tender.pool, p.snap.pool = p, p
+	if n.opts.Snapshots != nil {
+		p.parked, _ = parked.New(math.MaxInt64) // it fails for nothing but a negative limit
+	}
 	p.mu.Lock()
 	p.floor()
 	p.mu.Unlock()
@@ -209,11 +219,18 @@ func (p *pool) live() int {
 	return n
 }
 
-// grow makes instances while more invocations wait than those being made will take. Preconditions: mu is held.
+// kept is the number of instances that count towards Scale.Min: those that will be there for the next invocations. Preconditions: mu is held.
+func (p *pool) kept() int { return len(p.instances.all) - p.count(retired) }
+
+// running is the number of instances that need the tender. Preconditions: mu is held.
+func (p *pool) running() int { return len(p.instances.all) - p.count(parkedState) }
+
+// grow wakes or makes instances while more invocations wait than those being made will take. Preconditions: mu is held.
 func (p *pool) grow() {
 	for !p.draining {
-		coming, serving := p.count(booting), p.count(ready)
-		if len(p.queue) <= coming*p.spec.Concurrency || p.live() >= p.scale.Max {
+		coming, serving := p.count(booting)+p.count(waking)+p.count(parking), p.count(ready)
+		rested := p.instances.lastParked()
+		if len(p.queue) <= coming*p.spec.Concurrency || rested == nil && p.live() >= p.scale.Max {
 			return
 		}
 		if serving > 0 {
@@ -225,7 +242,11 @@ func (p *pool) grow() {
 				return
 			}
 		}
-		p.boot()
+		if rested != nil {
+			p.wake(rested)
+		} else {
+			p.boot()
+		}
 	}
 }
 
@@ -251,7 +272,7 @@ func (p *pool) floor() {
 }
 
 func (p *pool) belowFloor() bool {
-	return !p.draining && p.count(booting)+p.count(ready) < p.scale.Min && p.live() < p.scale.Max
+	return !p.draining && p.kept() < p.scale.Min && p.live() < p.scale.Max && p.count(booting) < floorAtOnce
 }
 
 func (p *pool) floorLater() {
@@ -265,22 +286,34 @@ func (p *pool) floorLater() {
 
 // boot starts to make one instance. Preconditions: mu is held, not draining.
 func (p *pool) boot() {
-	i := &instance{id: p.n.newID(), created: time.Now(), left: make(chan struct{})}
+	now := time.Now()
+	i := &instance{id: p.n.newID(), created: now, begun: now, left: make(chan struct{}), park: make(chan struct{}, 1)}
 	p.instances.add(i)
 	p.busy.Add(1)
-	go func() {
-		defer p.busy.Done()
-		err := p.bootGuest(i)
-		if err == nil {
-			p.booted(i)
-			<-i.guest.Done()
-			i.transport.CloseIdleConnections()
-		} else if i.guest != nil {
-			i.guest.Kill("it did not start")
-			<-i.guest.Done()
+	go p.run(i)
+}
+
+// run is an instance from its boot or wake until its guest is gone.
+func (p *pool) run(i *instance) {
+	defer p.busy.Done()
+	err := p.bootGuest(i)
+	switch {
+	case err == nil:
+		p.booted(i)
+		guest := i.guest
+		if p.stay(i) {
+			<-guest.Done()
+			return
 		}
-		p.ended(i, err)
-	}()
+		<-guest.Done()
+		i.transport.CloseIdleConnections()
+	case i.guest != nil:
+		i.guest.Kill("it did not start")
+		<-i.guest.Done()
+	case p.unwoken(i, err):
+		return
+	}
+	p.ended(i, err)
 }
 
 // bootGuest makes the guest and waits until its program listens. If the tender died under it, it tries once more.
@@ -344,8 +377,15 @@ func (p *pool) startGuest(i *instance, t *tenderInUse) (Guest, error) {
 	if taker {
 		i.taken = t.lineage
 	}
+	s := Start{ID: i.id, Hostname: hostname(p.spec.Function, i.id)}
+	if i.slot != nil {
+		if i.gen != t.gen {
+			return nil, fmt.Errorf("%w: the tender has another one than it was parked with", snapshot.ErrForeign)
+		}
+		origin, s.Parked, s.Off, s.Len = FromParked, i.slot.File(), i.slot.Off, i.slot.Len
+	}
+	s.Origin = origin
 	i.lineage, i.origin, i.taker = t.lineage, origin, taker
-	s := Start{ID: i.id, Hostname: hostname(p.spec.Function, i.id), Origin: origin}
 	g, err := t.Start(p.ctx, s)
 	if origin == FromSnapshot && (errors.Is(err, snapshot.ErrDamaged) || errors.Is(err, snapshot.ErrForeign)) {
 		p.snap.refuse(t.lineage, err)
@@ -369,7 +409,10 @@ func isGone(t Tender) bool {
 func (p *pool) booted(i *instance) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.failures = 0
+	if i.state == booting {
+		p.failures = 0
+	}
+	p.letSlot(i)
 	i.used = time.Now()
 	if p.draining || i.state == retired {
 		p.instances.set(i, retired)
@@ -377,7 +420,9 @@ func (p *pool) booted(i *instance) {
 		return
 	}
 	p.instances.set(i, ready)
-	p.n.line(p.spec.Function, i.id, fmt.Sprintf("%s in %v", i.origin, i.boot.total.Round(100*time.Microsecond)))
+	if i.begun == i.created {
+		p.n.line(p.spec.Function, i.id, fmt.Sprintf("%s in %v", i.origin, i.boot.total.Round(100*time.Microsecond)))
+	}
 	p.serve()
 	p.floor()
 	p.grow()
@@ -387,6 +432,7 @@ func (p *pool) booted(i *instance) {
 func (p *pool) ended(i *instance, bootErr error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.letSlot(i)
 	p.instances.remove(i)
 	close(i.left)
 	if i.taken != nil {
@@ -398,7 +444,7 @@ func (p *pool) ended(i *instance, bootErr error) {
 		p.report(i, bootErr)
 	}
 	switch {
-	case bootErr != nil && !i.ending && !p.draining:
+	case bootErr != nil && !i.ending && !p.draining && i.origin != FromParked:
 		p.failures++
 		// Those who waited for this boot from its start learn why it failed, unless another instance serves them.
 		for p.count(ready) == 0 && len(p.queue) > 0 && !p.queue[0].since.After(i.created) {

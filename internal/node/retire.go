@@ -14,26 +14,60 @@ func (p *pool) end(i *instance, grace time.Duration, reason string) {
 	}
 	i.ending = true
 	p.instances.set(i, retired)
+	g := i.guest
+	if g == nil {
+		return
+	}
 	p.busy.Add(1)
 	go func() {
 		defer p.busy.Done()
-		i.stop(grace, reason)
+		stop(g, grace, reason)
 	}()
 }
 
-// reap ends instances that were idle for too long, and the tender when it has had nothing to do for as long.
+// reap parks and ends instances that were idle for too long, and the tender when it has had nothing to do for some time.
 func (p *pool) reap(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.draining {
+		return
+	}
 	p.shrink(p.scale.Min, now.Add(-p.n.opts.Idle))
-	if len(p.instances.all) == 0 && len(p.queue) == 0 && p.used.Before(now.Add(-p.n.opts.Idle)) {
+	if p.n.opts.Park > 0 {
+		p.parkIdle(now, now.Add(-p.n.opts.Park), len(p.instances.all))
+	}
+	if p.running() == 0 && len(p.queue) == 0 && p.used.Before(now.Add(-min(p.n.opts.Idle, tenderIdle))) {
 		p.tender.dismiss()
 	}
 }
 
-// shrink ends idle instances last used before a moment, the longest idle first, until keep are left. Preconditions: mu is held.
+// parkIdle parks at most n instances last used before a moment, the longest idle first. Preconditions: mu is held.
+func (p *pool) parkIdle(now, before time.Time, n int) (parked int) {
+	for e := p.instances.idle.Front(); e != nil && parked < n; {
+		i := e.Value.(*instance)
+		e = e.Next()
+		if !i.used.Before(before) {
+			break
+		}
+		if p.canPark(i, now) {
+			p.startPark(i)
+			parked++
+		}
+	}
+	return parked
+}
+
+// shrink ends idle instances last used before a moment, parked ones first, then the longest idle, until keep are left. Preconditions: mu
+// is held.
 func (p *pool) shrink(keep int, before time.Time) {
-	for p.count(ready)+p.count(booting) > keep {
+	for p.kept() > keep {
+		i := p.instances.longestParked()
+		if i == nil || !i.used.Before(before) {
+			break
+		}
+		p.dropParked(i)
+	}
+	for p.kept() > keep {
 		i := p.instances.longestIdle()
 		if i == nil || !i.used.Before(before) {
 			return
@@ -50,25 +84,25 @@ func (n *Node) Dismiss(ctx context.Context, function string) (bool, error) {
 		return false, err
 	}
 	p.mu.Lock()
-	var ended []*instance
+	var ended []<-chan struct{}
 	for i := range p.instances.all {
 		if i.state == ready && i.inflight == 0 {
 			p.end(i, 0, "its tender is dismissed")
 		}
-		if i.ending && i.guest != nil {
-			ended = append(ended, i)
+		if i.ending && i.guest != nil || i.state == parking {
+			ended = append(ended, i.left)
 		}
 	}
 	p.mu.Unlock()
-	for _, i := range ended {
+	for _, left := range ended {
 		select {
-		case <-i.left:
+		case <-left:
 		case <-ctx.Done():
 			return false, ctx.Err()
 		}
 	}
 	p.mu.Lock()
-	free := len(p.instances.all) == 0 && len(p.queue) == 0
+	free := p.running() == 0 && len(p.queue) == 0
 	p.mu.Unlock()
 	return free && p.tender.dismissNow(), nil
 }
@@ -106,9 +140,13 @@ func (p *pool) drain(ctx context.Context, closing bool) {
 		}
 		p.cancel()
 		for i := range p.instances.all {
-			if i.state == booting {
+			switch {
+			case i.state == parkedState:
+				p.dropParked(i)
+				continue
+			case i.state == booting || i.state == waking || i.state == parking:
 				i.ending = true
-			} else if i.inflight == 0 {
+			case i.inflight == 0:
 				p.end(i, stopGrace, "its revision is not served any more")
 			}
 			p.instances.set(i, retired)
@@ -135,5 +173,8 @@ func (p *pool) drain(ctx context.Context, closing bool) {
 	}
 	p.tender.close()
 	<-gone
+	if p.parked != nil {
+		p.parked.Close()
+	}
 	p.snap.close(closing)
 }

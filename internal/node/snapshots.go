@@ -22,8 +22,8 @@ import (
 type Snapshots interface {
 	Get(k snapshot.Key) (*Snapshot, error) // nil: there is none
 	Save(k snapshot.Key, f *os.File) error
-	Drop(k snapshot.Key, why error) error
-	Keep(want func(k snapshot.Key) bool)        // drops the others
+	Drop(k snapshot.Key, why error) error       // why, if not nil, is worth a warning
+	Keep(want func(k snapshot.Key) bool) error  // drops the others
 	Usage() (disk, memory int64, snapshots int) // memory: beside what Save was given
 }
 
@@ -49,8 +49,6 @@ const (
 	snapshotWait  = 2 * time.Second // how long the others wait for it when the instance that it is taken of listens
 )
 
-var errNotServed = errors.New("its revision is not served any more")
-
 // keeper has the snapshot of a pool's revision: from the store, or taken of the first instance.
 type keeper struct {
 	pool *pool
@@ -60,6 +58,8 @@ type keeper struct {
 	key      snapshot.Key
 	looked   bool      // into the store
 	image    *Snapshot // nil: none yet
+	imageGen int       // which one that is
+	gens     int       // of snapshots that there ever were
 	stale    *Snapshot // was refused; a tender may be starting with it
 	failures int
 	closed   bool
@@ -69,6 +69,7 @@ type keeper struct {
 // lineage is what the instances of one tender are made from.
 type lineage struct {
 	mu    sync.Mutex
+	gen   int           // which snapshot it is: what is parked fits only the same one
 	from  bool          // its snapshot can be used
 	known chan struct{} // closed when it is settled whether there will be one
 	why   error         // there is none
@@ -121,9 +122,12 @@ func (k *keeper) prepare(c *TenderConfig, l *lineage) {
 		if k.image, err = store.Get(k.key); err != nil {
 			k.drop(err)
 		}
+		k.gens++
+		k.imageGen = k.gens
 	}
 	if k.image != nil {
 		c.Snapshot.Image = k.image.File
+		l.gen = k.imageGen
 		l.settle(true, nil)
 		return
 	}
@@ -138,6 +142,8 @@ func (k *keeper) prepare(c *TenderConfig, l *lineage) {
 	}
 	l.sink = os.NewFile(uintptr(fd), "unifaas-snapshot")
 	c.Snapshot.Sink = l.sink
+	k.gens++
+	l.gen = k.gens
 	c.Snapshot.OnTaken = func(info snapshot.Info, err error) { k.taken(l, info, err) }
 }
 
@@ -209,6 +215,7 @@ func (k *keeper) adopt(l *lineage, f *os.File, info snapshot.Info, listened time
 	}
 	keep := k.image == nil && !k.closed
 	if keep {
+		k.imageGen = l.gen
 		k.image = &Snapshot{File: f, Bytes: info.Bytes, Release: func() { f.Close() }}
 	}
 	k.mu.Unlock()
@@ -275,7 +282,7 @@ func (k *keeper) close(closing bool) {
 	k.release(&k.stale)
 	if k.keyed {
 		if last := k.pool.n.keys.release(k.key); last && !closing {
-			_ = k.pool.n.opts.Snapshots.Drop(k.key, errNotServed) // what is left over goes at the next start of the node
+			_ = k.pool.n.opts.Snapshots.Drop(k.key, nil) // what is left over goes at the next start of the node
 		}
 		k.keyed = false
 	}
@@ -421,7 +428,7 @@ func (n *Node) CollectSnapshots() {
 			return // an image that cannot be read now may be there later, and its snapshot with it
 		}
 	}
-	n.opts.Snapshots.Keep(n.keys.held)
+	_ = n.opts.Snapshots.Keep(n.keys.held) // the next start tries again
 }
 
 // learnKey has the pool's key among those that are held.

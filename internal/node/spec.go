@@ -41,12 +41,15 @@ func (s Spec) sameProgram(o Spec) bool {
 // Defaults of Options.
 const (
 	DefaultIdle       = 5 * time.Minute
+	DefaultPark       = 10 * time.Second
 	DefaultStartLimit = 60 * time.Second
 	DefaultWaitLimit  = 60 * time.Second
 	DefaultQueue      = 1000
 )
 
 const (
+	tenderIdle     = time.Minute          // after which a tender that runs nothing is dismissed
+	floorAtOnce    = 8                    // instances that boot at once for Scale.Min
 	scaleUpAfter   = 5 * time.Millisecond // how long an invocation waits for a busy instance before another one is made
 	stopGrace      = 2 * time.Second      // between SIGTERM and the end, for an instance that is ended while idle
 	explainWait    = 250 * time.Millisecond
@@ -60,6 +63,7 @@ const (
 // Options are a node's settings; zero values stand for the defaults.
 type Options struct {
 	Idle       time.Duration // after which an instance beyond Scale.Min is ended
+	Park       time.Duration // after which an idle instance is parked; below 0: never
 	StartLimit time.Duration // from boot until the program listens
 	WaitLimit  time.Duration // that an invocation waits for an instance
 	Queue      int           // invocations that may wait for one function
@@ -70,6 +74,9 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	if o.Idle <= 0 {
 		o.Idle = DefaultIdle
+	}
+	if o.Park == 0 {
+		o.Park = DefaultPark
 	}
 	if o.StartLimit <= 0 {
 		o.StartLimit = DefaultStartLimit

@@ -15,13 +15,13 @@ type InstanceStatus struct {
 	ID          string
 	Function    string
 	Revision    string
-	State       string // booting, ready, ending
+	State       string // booting, waking, ready, parking, parked, ending
 	Inflight    int
 	Invocations int64
 	Created     time.Time
-	Boot        time.Duration
-	Tender      int // process id
-	Usage       Usage
+	Boot        time.Duration // or its last wake
+	Tender      int           // process id
+	Usage       Usage         // of a parked one: what is kept of it
 }
 
 // Instances lists the instances of a function, or of all with an empty name, the oldest first. usage asks each for what
@@ -37,6 +37,9 @@ func (n *Node) Instances(ctx context.Context, function string, usage bool) []Ins
 				Inflight: i.inflight, Invocations: i.invocations, Created: i.created, Tender: pid}
 			if i.state == ready {
 				s.Boot = i.boot.total // written before the instance was ready
+			}
+			if i.slot != nil {
+				s.Usage.Private, s.Usage.Memory = i.slot.Len, i.slot.Len
 			}
 			list = append(list, s)
 			guests = append(guests, i.guest)
@@ -80,11 +83,13 @@ func (n *Node) pools(function string) []*pool {
 // FunctionStatus is how a function does on this node.
 type FunctionStatus struct {
 	Ready   int // instances that can take an invocation or run one
-	Booting int
+	Booting int // or being woken
+	Parked  int
 	Waiting int // invocations without an instance
 	Stats   Stats
 
-	Snapshot int64 // bytes of memory that the revision's snapshot takes
+	Snapshot    int64 // bytes of memory that the revision's snapshot takes
+	ParkedBytes int64 // and what is kept of parked instances
 }
 
 // Function says how a function does.
@@ -103,7 +108,11 @@ func (n *Node) Function(function string) FunctionStatus {
 	}
 	n.mu.RUnlock()
 	p.mu.Lock()
-	s := FunctionStatus{Ready: p.count(ready), Booting: p.count(booting), Waiting: len(p.queue), Stats: p.stats}
+	s := FunctionStatus{Ready: p.count(ready), Booting: p.count(booting) + p.count(waking), Parked: p.count(parking) + p.count(parkedState),
+		Waiting: len(p.queue), Stats: p.stats}
+	if p.parked != nil {
+		s.ParkedBytes, _ = p.parked.Used()
+	}
 	p.mu.Unlock()
 	s.Stats.add(past)
 	s.Snapshot = p.snap.memory()

@@ -28,6 +28,8 @@ import (
 	"unifaas.dev/internal/node"
 	"unifaas.dev/internal/node/plain"
 	"unifaas.dev/internal/node/unikernel"
+	"unifaas.dev/internal/snapshot"
+	"unifaas.dev/internal/snapshot/store"
 )
 
 // blankTenders stand ready for functions that have none: one for the next, and one while that is replaced.
@@ -47,6 +49,7 @@ type Options struct {
 	NATS    string
 	Runtime string // empty: unikernels
 	Idle    time.Duration
+	Park    time.Duration // 0: never
 
 	Version string
 	Libos   []byte
@@ -180,6 +183,7 @@ type parts struct {
 	store   *filestore.Store
 	book    *logs.Book
 	images  *image.Store
+	snaps   *store.Store
 	node    *node.Node
 	control *control.Control
 }
@@ -189,6 +193,17 @@ type lines struct{ book *logs.Book }
 
 func (l lines) Line(function, instance, stream, text string, at time.Time) {
 	l.book.Append(function, logs.Line{Time: at, Instance: instance, Stream: stream, Text: text})
+}
+
+// snapshots has the node use the store.
+type snapshots struct{ *store.Store }
+
+func (s snapshots) Get(k snapshot.Key) (*node.Snapshot, error) {
+	ref, err := s.Store.Get(k)
+	if ref == nil || err != nil {
+		return nil, err
+	}
+	return &node.Snapshot{File: ref.File, Bytes: ref.Info.Bytes, Release: func() { ref.Close() }}, nil
 }
 
 // open makes the parts, the lowest first.
@@ -217,11 +232,19 @@ func open(ctx context.Context, o *Options, run node.Runtime, data string) (p *pa
 	if p.book, err = logs.Open(datadir.Logs(data), warn); err != nil {
 		return p, err
 	}
-	p.node = node.New(run, p.images, lines{p.book}, node.Options{Idle: o.Idle})
+	if p.snaps, err = store.Open(datadir.Snapshots(data), store.Options{Warn: func(err error) { warn(err.Error()) }}); err != nil {
+		return p, err
+	}
+	park := o.Park
+	if park <= 0 {
+		park = -1
+	}
+	p.node = node.New(run, p.images, lines{p.book}, node.Options{Idle: o.Idle, Park: park, Snapshots: snapshots{p.snaps}})
 	var damaged []error
 	if p.control, damaged, err = control.New(ctx, p.store, p.images, p.node, p.book); err != nil {
 		return p, err
 	}
+	go p.node.CollectSnapshots()
 	for _, d := range damaged {
 		warn(fmt.Sprintf("%v: its function is not served: deploy it again or remove it", d))
 	}
@@ -235,6 +258,9 @@ func (p *parts) close(ctx context.Context) {
 	}
 	if p.node != nil {
 		p.node.Close(ctx)
+	}
+	if p.snaps != nil {
+		p.snaps.Close()
 	}
 	if p.book != nil {
 		p.book.Close()

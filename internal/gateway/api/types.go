@@ -79,26 +79,30 @@ type ScaleRequest struct {
 
 // Function is a function in listings.
 type Function struct {
-	Name        string            `json:"name"`
-	URL         string            `json:"url"` // path on the gateway
-	Created     time.Time         `json:"created"`
-	Min         int               `json:"min"`
-	Max         int               `json:"max"`
-	Labels      map[string]string `json:"labels,omitempty"`
-	Annotations map[string]string `json:"annotations,omitempty"`
-	Revision    Revision          `json:"revision"` // the one that is served
-	Ready       int               `json:"ready"`
-	Booting     int               `json:"booting"`
-	Waiting     int               `json:"waiting"`
-	Invocations int64             `json:"invocations"` // since the node started, like what follows
-	Cold        int64             `json:"cold"`
-	Crashes     int64             `json:"crashes"`
-	Timeouts    int64             `json:"timeouts"`
-	Refused     int64             `json:"refused"`
-	Rewinds     int64             `json:"rewinds"`
-	RewindPages int64             `json:"rewind_pages"`    // copied back in all of them
-	RewindUS    int64             `json:"rewind_us"`       // that they took in all
-	Snapshot    int64             `json:"snapshot_memory"` // bytes that the revision's snapshot takes; 0: there is none
+	Name         string            `json:"name"`
+	URL          string            `json:"url"` // path on the gateway
+	Created      time.Time         `json:"created"`
+	Min          int               `json:"min"`
+	Max          int               `json:"max"`
+	Labels       map[string]string `json:"labels,omitempty"`
+	Annotations  map[string]string `json:"annotations,omitempty"`
+	Revision     Revision          `json:"revision"` // the one that is served
+	Ready        int               `json:"ready"`
+	Booting      int               `json:"booting"` // or being woken
+	Parked       int               `json:"parked"`
+	Waiting      int               `json:"waiting"`
+	Invocations  int64             `json:"invocations"` // since the node started, like what follows
+	Cold         int64             `json:"cold"`
+	Crashes      int64             `json:"crashes"`
+	Timeouts     int64             `json:"timeouts"`
+	Refused      int64             `json:"refused"`
+	Parks        int64             `json:"parks"`
+	Wakes        int64             `json:"wakes"` // invocations that waited for one
+	Rewinds      int64             `json:"rewinds"`
+	RewindPages  int64             `json:"rewind_pages"`    // copied back in all of them
+	RewindUS     int64             `json:"rewind_us"`       // that they took in all
+	Snapshot     int64             `json:"snapshot_memory"` // bytes that the revision's snapshot takes; 0: there is none
+	ParkedMemory int64             `json:"parked_memory"`   // and what is kept of parked instances
 }
 
 // Description is a function with all there is to say.
@@ -139,6 +143,7 @@ type Instance struct {
 	Guest       int64     `json:"guest_memory"` // bytes of guest RAM handed out
 	Libos       int64     `json:"libos_memory"` // of these, the library OS's own
 	CPUMS       int64     `json:"cpu_ms"`
+	Private     int64     `json:"private_memory"` // bytes of host memory that only this instance has; of a parked one all that is kept
 }
 
 // Image is an image in listings.

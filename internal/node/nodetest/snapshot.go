@@ -261,7 +261,7 @@ func (s *Snapshots) Drop(k snapshot.Key, why error) error {
 }
 
 // Keep forgets what is not wanted.
-func (s *Snapshots) Keep(want func(snapshot.Key) bool) {
+func (s *Snapshots) Keep(want func(snapshot.Key) bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id, e := range s.all {
@@ -269,6 +269,7 @@ func (s *Snapshots) Keep(want func(snapshot.Key) bool) {
 			delete(s.all, id)
 		}
 	}
+	return nil
 }
 
 // Usage counts snapshots.
