@@ -18,12 +18,10 @@ import (
 //	    0    magic "UNIFPACK"
 //	    8    version u32
 //	    12   pages N u32
-//	    16   CRC of the sums u32
-//	    20   CRC of the hashes u32
-//	    24   zeros
+//	    16   CRC of the hashes u32
+//	    20   zeros
 //	    60   CRC of the bytes 0 to 59
-//	    64   N sums: CRC of each page u32
-//	         N hashes: SHA-256 of each page
+//	    64   N hashes: SHA-256 of each page
 //	         zeros up to a multiple of 4096
 //	         N pages of 4096 bytes; a hole where no snapshot has the page any more
 //
@@ -171,34 +169,29 @@ func pagesOf(n int64) int64 { return (n + pageSize - 1) / pageSize }
 
 // packStart is where the pages of a pack begin.
 func packStart(pages int) int64 {
-	return pagesOf(packHeader+int64(pages)*(4+sha256.Size)) * pageSize
+	return pagesOf(packHeader+int64(pages)*sha256.Size) * pageSize
 }
 
 // encodePack is all of a pack before its pages, and its id.
-func encodePack(sums []uint32, hashes []hash) ([]byte, packID) {
+func encodePack(hashes []hash) ([]byte, packID) {
 	le := binary.LittleEndian
-	b := make([]byte, packStart(len(sums)))
-	t := b[packHeader:packHeader:len(b)]
-	for _, c := range sums {
-		t = le.AppendUint32(t, c)
-	}
-	split := len(t)
+	b := make([]byte, packStart(len(hashes)))
+	table := b[packHeader:packHeader:len(b)]
 	for i := range hashes {
-		t = append(t, hashes[i][:]...)
+		table = append(table, hashes[i][:]...)
 	}
 	copy(b, packMagic)
 	le.PutUint32(b[8:], version)
-	le.PutUint32(b[12:], uint32(len(sums)))
-	le.PutUint32(b[16:], crc(t[:split]))
-	le.PutUint32(b[20:], crc(t[split:]))
+	le.PutUint32(b[12:], uint32(len(hashes)))
+	le.PutUint32(b[16:], crc(table))
 	le.PutUint32(b[60:], crc(b[:60]))
-	return b, sha256.Sum256(t[split:])
+	return b, sha256.Sum256(table)
 }
 
 // header is the start of a pack, checked.
 type header struct {
-	pages            int
-	sumsCRC, hashCRC uint32
+	pages int
+	crc   uint32 // of the hashes
 }
 
 func decodePack(b []byte) (header, error) {
@@ -209,7 +202,7 @@ func decodePack(b []byte) (header, error) {
 	if v := le.Uint32(b[8:]); v != version {
 		return header{}, foreign(v)
 	}
-	h := header{pages: int(le.Uint32(b[12:])), sumsCRC: le.Uint32(b[16:]), hashCRC: le.Uint32(b[20:])}
+	h := header{pages: int(le.Uint32(b[12:])), crc: le.Uint32(b[16:])}
 	if crc(b[:60]) != le.Uint32(b[60:]) || h.pages == 0 || h.pages > packPages {
 		return header{}, damaged("checksum of the head of a pack")
 	}

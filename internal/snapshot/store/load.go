@@ -3,6 +3,7 @@
 package store
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -11,9 +12,6 @@ import (
 
 	"unifaas.dev/internal/snapshot"
 )
-
-// loadBuffer is what is read at once: it stays in the CPU's cache until its checksum is known and it is written.
-const loadBuffer = 256 << 10
 
 // errGone is why load fails if the snapshot was removed a moment ago.
 var errGone = errors.New("removed")
@@ -70,61 +68,67 @@ func (s *Store) loadFile(sn *snap) (_ *os.File, info snapshot.Info, err error) {
 	key, info, err := snapshot.Check(f)
 	if err == nil {
 		err = matches(key, sn.key)
+	} else {
+		err = s.blame(m, err)
 	}
 	return f, info, err
 }
 
-// source is a pack that an image takes pages of.
-type source struct {
-	*reader
-	sums []uint32
+// copyRuns fills a file with the pages of a manifest. What is not named stays a hole. Nothing is verified here: the checksum of the image
+// says whether all is right, in one pass over memory that is warm.
+func (s *Store) copyRuns(f *os.File, m *manifest) error {
+	packs := make([]*reader, len(m.packs))
+	defer closeAll(packs)
+	for i, id := range m.packs {
+		var err error
+		if packs[i], err = openPack(s.packFile(id)); err != nil {
+			return err
+		}
+	}
+	for _, r := range m.runs {
+		p := packs[r.pack]
+		if uint64(r.from)+uint64(r.pages) > uint64(p.pages) {
+			return damaged("%s has %d pages, not %d", p.f.Name(), p.pages, uint64(r.from)+uint64(r.pages))
+		}
+		at := int64(r.page) * pageSize
+		n := min(int64(r.pages)*pageSize, m.size-at) // the last page of an image is not whole
+		if err := p.send(f, at, int(r.from), n); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// copyRuns fills a file with the pages of a manifest. What is not named stays a hole.
-func (s *Store) copyRuns(f *os.File, m *manifest) error {
-	sources := make([]source, len(m.packs))
-	defer func() {
-		for _, src := range sources {
-			if src.reader != nil {
-				src.Close()
-			}
+func closeAll(packs []*reader) {
+	for _, p := range packs {
+		if p != nil {
+			p.Close()
 		}
-	}()
+	}
+}
+
+// blame finds the page of a pack that is why an image is damaged, and adds it to the error.
+func (s *Store) blame(m *manifest, why error) error {
 	for i, id := range m.packs {
 		r, err := openPack(s.packFile(id))
 		if err != nil {
 			return err
 		}
-		sources[i].reader = r
-		if sources[i].sums, err = r.sums(); err != nil {
+		defer r.Close()
+		live := make([]bool, r.pages)
+		mark(live, m, id, true)
+		page, bad := make([]byte, pageSize), -1
+		err = r.hashes(func(i int, h *hash) {
+			if bad < 0 && live[i] && (r.read(page, i) != nil || sha256.Sum256(page) != *h) {
+				bad = i
+			}
+		})
+		if err != nil {
 			return err
 		}
-	}
-	buf := make([]byte, loadBuffer)
-	for _, r := range m.runs {
-		src := sources[r.pack]
-		if uint64(r.from)+uint64(r.pages) > uint64(src.pages) {
-			return damaged("%s has %d pages, not %d", src.f.Name(), src.pages, uint64(r.from)+uint64(r.pages))
-		}
-		for done := 0; done < int(r.pages); {
-			n := min(int(r.pages)-done, loadBuffer/pageSize)
-			b := buf[:n*pageSize]
-			page := int(r.from) + done
-			if err := src.read(b, page); err != nil {
-				return err
-			}
-			for i := range n {
-				if crc(b[i*pageSize:(i+1)*pageSize]) != src.sums[page+i] {
-					return damaged("%s: checksum of page %d", src.f.Name(), page+i)
-				}
-			}
-			at := (int64(r.page) + int64(done)) * pageSize
-			b = b[:min(int64(len(b)), m.size-at)] // the last page of an image is not whole
-			if _, err := f.WriteAt(b, at); err != nil {
-				return fmt.Errorf("fill a memory file: %w", cause(err))
-			}
-			done += n
+		if bad >= 0 {
+			return fmt.Errorf("%w: page %d of %s", why, bad, s.packFile(m.packs[i]))
 		}
 	}
-	return nil
+	return why
 }

@@ -171,6 +171,18 @@ func (s *Store) forget(c *cached) {
 	}
 }
 
+// Trim drops the images in memory that nobody uses: memory is short.
+func (s *Store) Trim() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.cache {
+		if c.timer != nil {
+			c.timer.Stop()
+			s.forget(c)
+		}
+	}
+}
+
 // keep puts an image that is in memory anyway into the cache. Without room, or where one is already, nothing happens.
 func (s *Store) keep(id string, f *os.File, info snapshot.Info) {
 	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)

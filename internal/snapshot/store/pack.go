@@ -4,7 +4,6 @@ package store
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"os"
@@ -55,29 +54,13 @@ func (r *reader) open() error {
 
 func (r *reader) Close() error { return r.f.Close() }
 
-// sums are the CRCs of its pages.
-func (r *reader) sums() ([]uint32, error) {
-	b := make([]byte, r.pages*4)
-	if _, err := r.f.ReadAt(b, packHeader); err != nil {
-		return nil, damaged("%s: read its sums: %v", r.f.Name(), cause(err))
-	}
-	if crc(b) != r.sumsCRC {
-		return nil, damaged("%s: checksum of its sums", r.f.Name())
-	}
-	out := make([]uint32, r.pages)
-	for i := range out {
-		out[i] = binary.LittleEndian.Uint32(b[i*4:])
-	}
-	return out, nil
-}
-
 // hashes gives the SHA-256 of all pages to fn, in order.
 func (r *reader) hashes(fn func(i int, h *hash)) error {
 	b := make([]byte, r.pages*sha256.Size)
-	if _, err := r.f.ReadAt(b, packHeader+int64(r.pages)*4); err != nil {
+	if _, err := r.f.ReadAt(b, packHeader); err != nil {
 		return damaged("%s: read its hashes: %v", r.f.Name(), cause(err))
 	}
-	if crc(b) != r.hashCRC {
+	if crc(b) != r.crc {
 		return damaged("%s: checksum of its hashes", r.f.Name())
 	}
 	for i := range r.pages {
@@ -93,6 +76,29 @@ func (r *reader) read(b []byte, page int) error {
 	}
 	return nil
 }
+
+// send copies n bytes from a page on to an offset of a memory file, inside the kernel: half the time of reading and writing them.
+func (r *reader) send(to *os.File, at int64, page int, n int64) error {
+	from := packStart(r.pages) + int64(page)*pageSize
+	if _, err := to.Seek(at, io.SeekStart); err != nil {
+		return fmt.Errorf("fill a memory file: %w", cause(err))
+	}
+	for n > 0 {
+		m, err := unix.Sendfile(int(to.Fd()), int(r.f.Fd()), &from, int(min(n, 1<<30)))
+		switch {
+		case err == unix.EINTR:
+		case err == unix.EIO || err == nil && m == 0:
+			return damaged("%s: read at %d: %v", r.f.Name(), from, err)
+		case err != nil:
+			return fmt.Errorf("fill a memory file: sendfile: %w", err)
+		}
+		n -= int64(m)
+	}
+	return nil
+}
+
+// readBuffer is what is read of a pack at once.
+const readBuffer = 256 << 10
 
 // punch gives the disk space of pages back. A file system that cannot do that keeps them.
 func punch(f *os.File, pages, page, n int) error {

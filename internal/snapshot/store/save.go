@@ -141,7 +141,6 @@ func (s *Store) find(im *image, m *manifest) {
 
 // writePack writes the pages that no pack has; nil if there are none.
 func (s *Store) writePack(im *image, m *manifest) (*pack, error) {
-	var sums []uint32
 	var hashes []hash
 	var pages []int
 	for i := range im.pages {
@@ -151,13 +150,12 @@ func (s *Store) writePack(im *image, m *manifest) (*pack, error) {
 		}
 		p.found, p.pack, p.from = true, uint32(len(m.packs)), uint32(len(pages))
 		pages = append(pages, i)
-		sums = append(sums, crc(im.bytes(i)))
 		hashes = append(hashes, p.hash)
 	}
 	if len(pages) == 0 {
 		return nil, nil
 	}
-	head, id := encodePack(sums, hashes)
+	head, id := encodePack(hashes)
 	n, err := writeFile(s.dir, id.String()+packSuffix, func(w io.Writer) error {
 		b := bufio.NewWriterSize(w, 1<<20)
 		b.Write(head)
@@ -278,10 +276,10 @@ func (im *image) findIn(path string, pack uint32) (found int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	buf := make([]byte, loadBuffer)
+	buf := make([]byte, readBuffer)
 	for len(hits) > 0 {
 		n := 1
-		for n < len(hits) && n < loadBuffer/pageSize && hits[n].from == hits[0].from+n {
+		for n < len(hits) && n < readBuffer/pageSize && hits[n].from == hits[0].from+n {
 			n++
 		}
 		if err := r.read(buf[:n*pageSize], hits[0].from); err != nil {
