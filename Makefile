@@ -31,7 +31,8 @@ GUEST_SRC  := $(sort $(wildcard $(GUEST_DIRS:%=guest/%/*.c) $(GUEST_DIRS:%=guest
 GUEST_OBJ  := $(GUEST_SRC:guest/%=$(B)/guest/%.o)
 GUEST_HOT  := sys/dispatch proc/sched mm/uaccess mm/iter mm/page fs/rw fs/fdtable net/ring
 GUEST_WARM := proc/futex mm/fault mm/pgtable mm/fork mm/family fs/pipe net/queue net/stream
-GUEST_COLD_OPT := -Oz -fno-jump-tables -falign-functions=1 -Wno-maybe-uninitialized
+GUEST_COLD_OPT := -Oz -fno-jump-tables -falign-functions=1 -Wno-maybe-uninitialized -DUFS_SMALL -fno-expensive-optimizations -fno-caller-saves \
+	-fno-shrink-wrap -fno-tree-dominator-opts -fno-tree-tail-merge
 GUEST_WARM_OPT := -Os -fno-jump-tables -falign-functions=4
 GUEST_HOT_OPT  := -O2 -falign-functions=4
 $(GUEST_SRC:guest/%=$(B)/guest/%.o): GUEST_OPT = $(GUEST_COLD_OPT)
@@ -83,8 +84,9 @@ VDSO_SRC := $(sort $(wildcard guest/vdso/*.c guest/vdso/*.S))
 guest/vdso/vdso.so: $(VDSO_SRC) guest/vdso/vdso.lds $(wildcard guest/include/*.h) abi/unifaas_abi.h
 	@echo "  VDSO  $@"
 	@$(CC) -std=gnu11 -ffreestanding -O2 -fPIC -fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables \
-	  -mno-red-zone -Wall -Wextra -Werror -Iguest/include -shared -nostdlib -Wl,-soname=linux-vdso.so.1 -Wl,--hash-style=both \
+	  -mno-red-zone -Wall -Wextra -Werror -Iguest/include -shared -nostdlib -Wl,-soname=linux-vdso.so.1 -Wl,--hash-style=sysv \
 	  -Wl,--build-id=none -Wl,-z,noexecstack -Wl,-z,max-page-size=4096 -Wl,-Bsymbolic -s -T guest/vdso/vdso.lds $(VDSO_SRC) -o $@
+	@truncate -s $$(($$(readelf -lW $@ | awk '$$1 == "LOAD" {print $$5}'))) $@ # nobody looks at its section headers
 $(filter $(B)/guest/platform/%.S.o,$(GUEST_OBJ)): guest/vdso/vdso.so
 
 $(B)/guest/libos.ld: guest/platform/libos.ld abi/unifaas_abi.h

@@ -6,5 +6,9 @@
 vdso_start:
 	.incbin	"guest/vdso/vdso.so", 0, 8
 	.quad	syscall_entry
-	.incbin	"guest/vdso/vdso.so", 16
+	.incbin	"guest/vdso/vdso.so", 16, 24
+	.quad	0 /* without section headers: e_shoff, */
+	.incbin	"guest/vdso/vdso.so", 48, 12
+	.long	0 /* e_shnum, e_shstrndx */
+	.incbin	"guest/vdso/vdso.so", 64
 vdso_end:
