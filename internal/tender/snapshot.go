@@ -169,6 +169,9 @@ func (i *Instance) Park(ctx context.Context, sink *os.File) (int64, error) {
 	defer i.t.expect("park an instance", i.done).Stop()
 	select {
 	case m := <-answer:
+		if m.Error == "" {
+			<-i.done
+		}
 		return parkedOf(m)
 	case <-i.done:
 		select {
