@@ -37,8 +37,8 @@ const cpuHeadSize = 8 + 18*8 + 5*8 + 4*2 + 8
 
 // Flags register.
 const (
-	flagsSet  = 0x202    // always: bit 1 and IF
-	flagsMay  = 0x250dd5 // what POPF and IRET can change at CPL3: CF PF AF ZF SF TF DF OF NT RF AC ID
+	flagsSet  = 0x2      // always
+	flagsMay  = 0x250fd5 // what POPF and IRET can change at CPL3: CF PF AF ZF SF TF DF OF NT RF AC ID; and IF, which SYSCALL clears
 	userLimit = 1 << 47  // end of the lower half of the address space, where all of a guest lies
 )
 

@@ -80,7 +80,6 @@ func TestCPUStateRefused(t *testing.T) {
 		{"flags", func(c *cpuHead, _ []byte) { c.Regs.RFLAGS |= 3 << 12 }},
 		{"flags", func(c *cpuHead, _ []byte) { c.Regs.RFLAGS |= 1 << 17 }},
 		{"flags", func(c *cpuHead, _ []byte) { c.Regs.RFLAGS |= 1 << 63 }},
-		{"flags", func(c *cpuHead, _ []byte) { c.Regs.RFLAGS &^= 1 << 9 }},
 		{"instruction pointer", func(c *cpuHead, _ []byte) { c.Regs.RIP = userLimit }},
 		{"FS base", func(c *cpuHead, _ []byte) { c.FSBase = userLimit }},
 		{"GS base", func(c *cpuHead, _ []byte) { c.GSBase = 1 << 63 }},
