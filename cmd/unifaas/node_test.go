@@ -3,18 +3,23 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"unifaas.dev/internal/client"
 )
+
+// seenTenders is the key of the tenders that a script has seen, by revision.
+type seenTenders struct{}
 
 // nodeEnv gives a script a free port, as LISTEN and for the verbs that talk to a node.
 func nodeEnv(e *testscript.Env) error {
@@ -23,6 +28,7 @@ func nodeEnv(e *testscript.Env) error {
 		return err
 	}
 	defer l.Close()
+	e.Values[seenTenders{}] = map[string]map[int]bool{}
 	e.Setenv("LISTEN", l.Addr().String())
 	e.Setenv("UNIFAAS_GATEWAY", "http://"+l.Addr().String())
 	return nil
@@ -130,14 +136,13 @@ func within(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("%s after %v, want it within %v", args[4], took, most)
 }
 
-// procs [!]: processes whose environment or ancestors are this script's node: tenders, by the data folder of their parent.
-// It fails unless there is one, or with ! unless there is none, within some seconds.
+// procs [!] REVISION: its tenders. It fails unless there is one, or with ! unless those that were seen before are gone, within some seconds.
 func procs(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 1 {
 		ts.Fatalf("usage: [!] procs REVISION")
 	}
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		n := len(tendersOf(args[0]))
+		n := len(tendersOf(ts, args[0], !neg))
 		if neg == (n == 0) {
 			return
 		}
@@ -149,25 +154,45 @@ func procs(ts *testscript.TestScript, neg bool, args []string) {
 
 // killPID REVISION: SIGKILL for the tenders of a revision.
 func killPID(ts *testscript.TestScript, neg bool, args []string) {
-	pids := tendersOf(args[0])
+	pids := tendersOf(ts, args[0], true)
 	if len(pids) == 0 {
 		ts.Fatalf("no tender of %s", args[0])
 	}
-	for _, pid := range pids {
+	for pid := range pids {
 		if p, err := os.FindProcess(pid); err == nil {
 			p.Kill()
 		}
 	}
 }
 
-// tendersOf finds tender processes by their command line; scripts use revision names of their own.
-func tendersOf(revision string) (pids []int) {
-	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
-	for _, f := range files {
-		text, err := os.ReadFile(f)
-		if err == nil && string(text) == "unifaas\x00tender\x00"+revision+"\x00" {
-			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(f)))
-			pids = append(pids, pid)
+// tendersOf are the tender processes of a revision that live: those that a script has seen and, if it is to look, those that the node lists now. A
+// tender may have been started before anybody knew whose it would be, so its command line does not say.
+func tendersOf(ts *testscript.TestScript, revision string, look bool) map[int]bool {
+	seen := ts.Value(seenTenders{}).(map[string]map[int]bool)
+	pids := seen[revision]
+	if pids == nil {
+		pids = map[int]bool{}
+		seen[revision] = pids
+	}
+	if look {
+		c, err := client.New("http://" + ts.Getenv("LISTEN"))
+		if err != nil {
+			ts.Fatalf("%v", err)
+		}
+		list, err := c.Instances(context.Background(), "")
+		if err != nil {
+			ts.Fatalf("%v", err)
+		}
+		for _, i := range list {
+			if i.Revision == revision && i.TenderPID != 0 {
+				pids[i.TenderPID] = true
+			}
+		}
+	}
+	for pid := range pids {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if err != nil || !strings.HasPrefix(string(text), "unifaas\x00tender\x00") {
+			delete(pids, pid)
 		}
 	}
 	return pids
