@@ -126,7 +126,7 @@ func (s *Store) lookPack(id packID) (pages int, bytes int64, err error) {
 		return 0, 0, err
 	}
 	defer r.Close()
-	n, err := blocks(r.f)
+	n, err := space(r.f)
 	return r.pages, n, err
 }
 
@@ -347,7 +347,7 @@ func (s *Store) cut(p *pack, live []bool) error {
 		}
 		i += n + 1
 	}
-	n, serr := blocks(f)
+	n, serr := space(f)
 	if err = errors.Join(err, serr); err != nil {
 		return fmt.Errorf("snapshots: free parts of %s: %w", s.packFile(p.id), err)
 	}

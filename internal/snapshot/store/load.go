@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -86,13 +87,66 @@ func (s *Store) copyRuns(f *os.File, m *manifest) error {
 		}
 	}
 	for _, r := range m.runs {
-		p := packs[r.pack]
-		if uint64(r.from)+uint64(r.pages) > uint64(p.pages) {
+		if p := packs[r.pack]; uint64(r.from)+uint64(r.pages) > uint64(p.pages) {
 			return damaged("%s has %d pages, not %d", p.f.Name(), p.pages, uint64(r.from)+uint64(r.pages))
 		}
+	}
+	for block := range blocks(m.runs) {
+		if err := copyBlock(f, m.size, packs, block); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const blockPages = snapshot.BlockSize / pageSize
+
+// blocks cuts runs where blocks of the image end, and yields those of each block.
+func blocks(runs []run) iter.Seq[[]run] {
+	return func(yield func([]run) bool) {
+		var block []run
+		for _, r := range runs {
+			for r.pages > 0 {
+				if len(block) > 0 && block[0].page/blockPages != r.page/blockPages {
+					if !yield(block) {
+						return
+					}
+					block = block[:0]
+				}
+				n := min(r.pages, blockPages-r.page%blockPages)
+				block = append(block, run{r.page, r.pack, r.from, n})
+				r.page, r.from, r.pages = r.page+n, r.from+n, r.pages-n
+			}
+		}
+		if len(block) > 0 {
+			yield(block)
+		}
+	}
+}
+
+// copyBlock fills one block, as a huge page if most of it is there.
+func copyBlock(f *os.File, size int64, packs []*reader, block []run) error {
+	n := uint32(0)
+	for _, r := range block {
+		n += r.pages
+	}
+	start := int64(block[0].page/blockPages) * snapshot.BlockSize
+	if n >= snapshot.BlockDense && start+snapshot.BlockSize <= size {
+		var err error
+		werr := snapshot.WriteBlock(f, start, func(b []byte) {
+			for _, r := range block {
+				at := int64(r.page)*pageSize - start
+				if err = packs[r.pack].read(b[at:at+int64(r.pages)*pageSize], int(r.from)); err != nil {
+					return
+				}
+			}
+		})
+		return errors.Join(werr, err)
+	}
+	for _, r := range block {
 		at := int64(r.page) * pageSize
-		n := min(int64(r.pages)*pageSize, m.size-at) // the last page of an image is not whole
-		if err := p.send(f, at, int(r.from), n); err != nil {
+		n := min(int64(r.pages)*pageSize, size-at) // the last page of an image is not whole
+		if err := packs[r.pack].send(f, at, int(r.from), n); err != nil {
 			return err
 		}
 	}

@@ -70,11 +70,11 @@ func (s *Store) Get(k snapshot.Key) (*Ref, error) {
 func (s *Store) fill(c *cached, sn *snap) {
 	defer close(c.ready)
 	c.file, c.info, c.err = s.load(sn)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.memory += c.info.Bytes - c.size // huge pages take more than what is in them, and an error takes nothing
+	c.size = c.info.Bytes
 	if c.err != nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.memory -= c.size
-		c.size = 0
 		s.forget(c)
 	}
 }

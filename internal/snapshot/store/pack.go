@@ -109,8 +109,8 @@ func punch(f *os.File, pages, page, n int) error {
 	return err
 }
 
-// blocks is the disk space that a file takes.
-func blocks(f *os.File) (int64, error) {
+// space is the disk space that a file takes.
+func space(f *os.File) (int64, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
 		return 0, err
@@ -135,7 +135,7 @@ func writeFile(dir, name string, fn func(io.Writer) error) (n int64, err error) 
 		err = tmp.Sync()
 	}
 	if err == nil {
-		n, err = blocks(tmp)
+		n, err = space(tmp)
 	}
 	if cerr := tmp.Close(); err == nil {
 		err = cerr

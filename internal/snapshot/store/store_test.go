@@ -82,7 +82,11 @@ func makeImage(t testing.TB, k snapshot.Key, c content) *os.File {
 // random content: pages that many have, and some of its own.
 func random(r *rand.Rand, n int) content {
 	c := content{}
-	for p := 0; len(c) < n; p += 1 + r.IntN(3) {
+	gap := 3
+	if r.IntN(4) == 0 { // so dense that it is kept in huge pages
+		gap, n = 1, n+snapshot.BlockDense
+	}
+	for p := r.IntN(300); len(c) < n; p += 1 + r.IntN(gap) {
 		switch r.IntN(4) {
 		case 0:
 			c[p] = r.Uint64()
