@@ -12,6 +12,7 @@ import (
 
 	"unifaas.dev/internal/snapshot"
 	"unifaas.dev/internal/snapshot/parked"
+	"unifaas.dev/internal/units"
 )
 
 const (
@@ -63,6 +64,9 @@ func (p *pool) parkGuest(i *instance) (*parked.Slot, error) {
 	n, err := i.guest.Park(p.ctx, sink)
 	if err != nil {
 		return nil, err
+	}
+	if n > 2*p.spec.Memory+1<<20 { // the tender may say anything
+		return nil, fmt.Errorf("its tender wrote %d bytes for %s of memory", n, units.HumanBytes(p.spec.Memory))
 	}
 	for {
 		slot, err := p.parked.Put(sink, n)

@@ -119,8 +119,11 @@ func (k *keeper) prepare(c *TenderConfig, l *lineage) {
 	if k.image == nil && !k.looked {
 		k.looked = true
 		var err error
-		if k.image, err = store.Get(k.key); err != nil {
+		if k.image, err = store.Get(k.key); errors.Is(err, snapshot.ErrDamaged) || errors.Is(err, snapshot.ErrForeign) {
 			k.drop(err)
+		} else if err != nil { // nothing is wrong with it: memory is short, or descriptors
+			k.looked = false
+			k.say("the snapshot is not used now, instances boot: %v", err)
 		}
 		k.gens++
 		k.imageGen = k.gens

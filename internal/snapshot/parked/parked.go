@@ -10,6 +10,7 @@ package parked
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"sync"
 
@@ -21,6 +22,9 @@ var ErrFull = errors.New("no room for parked instances")
 
 // page is the unit in which memory files take and give back memory.
 const page = 4096
+
+// slotMax is more than any guest has.
+const slotMax = 1 << 36
 
 // Store holds the deltas of one function. All methods may be called from many goroutines.
 type Store struct {
@@ -51,7 +55,7 @@ type Slot struct {
 	once  sync.Once
 }
 
-// New makes a store that holds at most limit bytes of memory, in whole pages. It takes no memory and no descriptor before the first Put.
+// New makes a store that holds at most limit bytes, in whole pages. It takes no memory and no descriptor before the first Put.
 func New(limit int64) (*Store, error) {
 	if limit < 0 {
 		return nil, fmt.Errorf("parked instances: a limit of %d bytes makes no sense", limit)
@@ -61,6 +65,13 @@ func New(limit int64) (*Store, error) {
 
 // Put copies the first n bytes of f. The error wraps ErrFull if they do not fit.
 func (s *Store) Put(f *os.File, n int64) (*Slot, error) {
+	fi, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("keep a parked instance: %w", err)
+	}
+	if n <= 0 || n > slotMax || fi.Size() < n {
+		return nil, fmt.Errorf("keep a parked instance of %d bytes: there are %d: %w", n, fi.Size(), io.ErrUnexpectedEOF)
+	}
 	sl, err := s.reserve(n)
 	if err != nil {
 		return nil, err
@@ -73,16 +84,16 @@ func (s *Store) Put(f *os.File, n int64) (*Slot, error) {
 }
 
 func (s *Store) reserve(n int64) (*Slot, error) {
-	if n <= 0 {
-		return nil, fmt.Errorf("a parked instance of %d bytes makes no sense", n)
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return nil, errors.New("parked instances: closed")
 	}
-	if n > s.limit || whole(n) > s.limit-s.used {
+	if whole(n) > s.limit-s.used {
 		return nil, fmt.Errorf("%w: %d KiB more than the %d of %d KiB used by %d", ErrFull, whole(n)>>10, s.used>>10, s.limit>>10, s.slots)
+	}
+	if s.cur != nil && s.cur.end > 1<<62-slotMax {
+		return nil, fmt.Errorf("%w: its file is at its end", ErrFull)
 	}
 	if s.cur == nil {
 		a, err := newArena()

@@ -141,8 +141,8 @@ func TestLimit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, n := range []int64{1, 5000, 1 << 62, 1<<63 - 1} {
-		if _, err := s.Put(memfd(t, pattern(3, 1)), n); !errors.Is(err, ErrFull) {
+	for _, n := range []int64{1, 5000, 60_000} {
+		if _, err := s.Put(memfd(t, pattern(3, 60_000)), n); !errors.Is(err, ErrFull) {
 			t.Errorf("%d bytes above the limit: %v", n, err)
 		}
 	}
@@ -155,6 +155,47 @@ func TestLimit(t *testing.T) {
 	b.Close()
 }
 
+func sparse(t testing.TB, size int64) *os.File {
+	t.Helper()
+	f := memfd(t, []byte("start"))
+	if err := f.Truncate(size); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// TestHoles: a large file without content costs nothing.
+func TestHoles(t *testing.T) {
+	s, _ := New(1 << 40)
+	f := sparse(t, 1<<36)
+	if _, err := f.WriteAt([]byte("end"), 1<<36-3); err != nil {
+		t.Fatal(err)
+	}
+	sl, err := s.Put(f, 1<<36)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := memory(t, sl.File()); n != 2*page {
+		t.Errorf("%d bytes of memory", n)
+	}
+	b := make([]byte, 10)
+	if _, err := sl.File().ReadAt(b, sl.Off); err != nil || string(b) != "start\x00\x00\x00\x00\x00" {
+		t.Errorf("%q, %v", b, err)
+	}
+	if _, err := sl.File().ReadAt(b[:3], sl.Off+sl.Len-3); err != nil || string(b[:3]) != "end" {
+		t.Errorf("%q, %v", b[:3], err)
+	}
+	short, err := s.Put(f, 5000) // the end of what is copied is a hole
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b := read(t, short); string(b[:5]) != "start" || bytes.Count(b, []byte{0}) != 4995 {
+		t.Error("differs")
+	}
+	short.Close()
+	sl.Close()
+}
+
 // TestHostile: what a tender says of its sink need not be true.
 func TestHostile(t *testing.T) {
 	s, _ := New(1 << 40)
@@ -164,12 +205,15 @@ func TestHostile(t *testing.T) {
 	}
 	w.Close()
 	defer pipe.Close()
+	unlimited, _ := New(1<<63 - 1)
 	for name, put := range map[string]func() (*Slot, error){
 		"shorter":  func() (*Slot, error) { return s.Put(memfd(t, pattern(1, 100)), 101) },
 		"empty":    func() (*Slot, error) { return s.Put(memfd(t, nil), 1<<39) },
 		"zero":     func() (*Slot, error) { return s.Put(memfd(t, pattern(1, 100)), 0) },
 		"negative": func() (*Slot, error) { return s.Put(memfd(t, pattern(1, 100)), -5) },
 		"pipe":     func() (*Slot, error) { return s.Put(pipe, 100) },
+		"huge":     func() (*Slot, error) { return unlimited.Put(sparse(t, 1<<37), 1<<37) },
+		"all":      func() (*Slot, error) { return unlimited.Put(sparse(t, 1<<63-1), 1<<63-1) },
 	} {
 		if sl, err := put(); err == nil {
 			t.Errorf("%s: taken as %d bytes", name, sl.Len)
@@ -397,7 +441,7 @@ func BenchmarkCopy(b *testing.B) {
 	sink := memfd(b, pattern(1, n))
 	for name, how := range map[string]func(to *os.File, off int64, from *os.File, n int64) error{
 		"copy_file_range": fill,
-		"read+write":      func(to *os.File, off int64, from *os.File, n int64) error { return fillByRead(to, off, from, 0, n) },
+		"read+write":      func(to *os.File, off int64, from *os.File, n int64) error { return copyByRead(to, off, from, 0, n) },
 		"sendfile": func(to *os.File, off int64, from *os.File, n int64) error {
 			if _, err := to.Seek(off, io.SeekStart); err != nil {
 				return err
