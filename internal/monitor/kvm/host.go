@@ -56,6 +56,7 @@ func openHost(file *os.File) (_ *host, err error) {
 		{kvmabi.CapUserMemory, 1, "KVM_CAP_USER_MEMORY"},
 		{kvmabi.CapReadonlyMem, 1, "KVM_CAP_READONLY_MEM"},
 		{kvmabi.CapXCRs, 1, "KVM_CAP_XCRS"},
+		{kvmabi.CapMSRFilter, 1, "KVM_CAP_X86_MSR_FILTER"},
 		{kvmabi.CapXSave, 1, "KVM_CAP_XSAVE"},
 		{kvmabi.CapDebugRegs, 1, "KVM_CAP_DEBUGREGS"},
 		{kvmabi.CapManualDirtyLog, kvmabi.ManualProtect, "KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2"},

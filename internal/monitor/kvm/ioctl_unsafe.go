@@ -41,6 +41,19 @@ func ioctlAttr(fd int, group uint32, attr, value uint64) error {
 	return nil
 }
 
+// denyMSRs refuses guests all model-specific registers: reading and writing one is a general protection fault.
+func denyMSRs(vm int) error {
+	none := new([8]uint8) // one range has to be there; it lets nothing through either
+	f := kvmabi.MSRFilter{Flags: kvmabi.MSRFilterDeny}
+	f.Ranges[0] = kvmabi.MSRFilterRange{Flags: kvmabi.MSRFilterRead | kvmabi.MSRFilterWrite, NMSRs: 8, Base: msrSTAR &^ 7,
+		Bitmap: uint64(uintptr(unsafe.Pointer(none)))}
+	_, _, e := unix.Syscall6(unix.SYS_IOCTL, uintptr(vm), kvmabi.SetMSRFilter, uintptr(unsafe.Pointer(&f)), uintptr(unsafe.Pointer(none)), 0, 0)
+	if e != 0 {
+		return e
+	}
+	return nil
+}
+
 // getDirtyLog fills bits, of as many words as the slot needs.
 func getDirtyLog(vm int, slot uint32, bits []uint64) error {
 	l := kvmabi.DirtyLog{Slot: slot, Bitmap: uint64(uintptr(unsafe.Pointer(unsafe.SliceData(bits))))}

@@ -80,11 +80,7 @@ func (s *sandbox) LoadCPU(state []byte) error {
 		return err
 	}
 	if v.ran {
-		// First what the last exit left over: later it would be completed on top of the new registers.
-		if err := v.settle(); err != nil {
-			return err
-		}
-		if err := v.reset(s.host, &s.header); err != nil {
+		if err := v.reset(s.host); err != nil {
 			return err
 		}
 	}
@@ -93,6 +89,7 @@ func (s *sandbox) LoadCPU(state []byte) error {
 	if _, err := ioctlPtr(v.raw, kvmabi.SetXSave, &xs); err != nil {
 		return fmt.Errorf("KVM_SET_XSAVE: %w", err)
 	}
+	// The next KVM_RUN takes these, then completes an MMIO store that is pending, which changes no register: like this one call less.
 	v.run.Sync.Regs = c.Regs
 	v.run.Sync.Sregs = c.sregs(&v.sregs)
 	v.run.DirtyRegs = kvmabi.SyncRegsBit | kvmabi.SyncSregsBit
@@ -122,18 +119,17 @@ func cmpError(err error) error {
 	return err
 }
 
-// reset undoes what a guest can do to its vCPU beside what a state has in it. An honest one does nothing of the kind: it takes CPL0, which a hostile one can get to.
-func (v *vcpu) reset(h *host, l *abi.LibosHeader) error {
-	m := startMSRs(l, true)
-	if n, err := ioctlPtr(v.raw, kvmabi.SetMSRs, &m); err != nil || n < int(m.NMSRs)-1 { // a CPU without RDTSCP has no TSC_AUX
-		return fmt.Errorf("KVM_SET_MSRS: %d of %d were taken: %v", n, m.NMSRs, err)
-	}
-	if err := v.setXCR0(h.xcr0); err != nil {
-		return err
+// reset undoes what a guest can do to its vCPU beside what a state has in it. An honest one does nothing of the kind: it takes CPL0, which a
+// hostile one can get to. Model-specific registers are none of it, see denyMSRs.
+func (v *vcpu) reset(h *host) error {
+	if v.sregs.CR4&h.cr4&cr4OSXSAVE != 0 { // without the bit in CR4 there is no XSETBV
+		if err := v.setXCR0(h.xcr0); err != nil {
+			return err
+		}
 	}
 	d := kvmabi.DebugRegs{DR6: 0xffff0ff0, DR7: 0x400}
 	if _, err := ioctlPtr(v.raw, kvmabi.SetDebugRegs, &d); err != nil {
 		return fmt.Errorf("KVM_SET_DEBUGREGS: %w", err)
 	}
-	return v.setTSCOffset()
+	return nil
 }

@@ -98,7 +98,7 @@ func BenchmarkStateParts(b *testing.B) {
 		{"KVM_SET_XSAVE", func() { must(ioctlPtr(v.raw, kvmabi.SetXSave, &xs)) }},
 		{"KVM_GET_VCPU_EVENTS", func() { must(ioctlPtr(v.raw, kvmabi.GetVCPUEvents, &ev)) }},
 		{"KVM_SET_VCPU_EVENTS", func() { must(ioctlPtr(v.raw, kvmabi.SetVCPUEvents, &ev)) }},
-		{"KVM_SET_MSRS", func() { m := startMSRs(&s.header, true); must(ioctlPtr(v.raw, kvmabi.SetMSRs, &m)) }},
+		{"KVM_SET_MSRS", func() { m := startMSRs(&s.header); must(ioctlPtr(v.raw, kvmabi.SetMSRs, &m)) }},
 		{"KVM_SET_XCRS", func() { must(0, v.setXCR0(s.host.xcr0)) }},
 		{"KVM_SET_DEBUGREGS", func() { must(ioctlPtr(v.raw, kvmabi.SetDebugRegs, &d)) }},
 		{"KVM_VCPU_TSC_OFFSET", func() { must(0, v.setTSCOffset()) }},

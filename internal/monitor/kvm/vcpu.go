@@ -28,20 +28,11 @@ const rflagsStart = 0x202
 
 // Model-specific registers.
 const (
-	msrSTAR         = 0xc0000081
-	msrLSTAR        = 0xc0000082
-	msrCSTAR        = 0xc0000083
-	msrSFMASK       = 0xc0000084
-	msrKernelGSBase = 0xc0000102
-	msrTSCAux       = 0xc0000103
-	msrSysenterCS   = 0x174
-	msrSysenterESP  = 0x175
-	msrSysenterEIP  = 0x176
-	msrPAT          = 0x277
+	msrSTAR   = 0xc0000081
+	msrLSTAR  = 0xc0000082
+	msrSFMASK = 0xc0000084
+	msrTSCAux = 0xc0000103
 )
-
-// patStart is the page attribute table after reset.
-const patStart = 0x0007040600070406
 
 // sfmask are the flags that SYSCALL clears: TF IF DF IOPL NT AC.
 const sfmask = 0x47700
@@ -99,7 +90,7 @@ func (v *vcpu) setup(h *host, l *elfx.Libos) error {
 	if err := v.setXCR0(h.xcr0); err != nil {
 		return err
 	}
-	m := startMSRs(&l.Header, false)
+	m := startMSRs(&l.Header)
 	if n, err := ioctlPtr(fd, kvmabi.SetMSRs, &m); err != nil || n < int(m.NMSRs)-1 { // a CPU without RDTSCP has no TSC_AUX
 		return fmt.Errorf("KVM_SET_MSRS: %d of %d were taken: %v", n, m.NMSRs, err)
 	}
@@ -137,9 +128,8 @@ func (v *vcpu) setTSCOffset() error {
 	return nil
 }
 
-// startMSRs are the registers that differ from those of a fresh vCPU, with all also those that a guest at CPL0 could have changed. The last
-// one is not there on every CPU.
-func startMSRs(h *abi.LibosHeader, all bool) (m kvmabi.MSRs) {
+// startMSRs are the registers that differ from those of a fresh vCPU. The last one is not there on every CPU.
+func startMSRs(h *abi.LibosHeader) (m kvmabi.MSRs) {
 	put := func(index uint32, data uint64) {
 		m.Entries[m.NMSRs] = kvmabi.MSREntry{Index: index, Data: data}
 		m.NMSRs++
@@ -148,14 +138,6 @@ func startMSRs(h *abi.LibosHeader, all bool) (m kvmabi.MSRs) {
 	put(msrSTAR, (abi.UserSS-8)<<48|abi.KernelCS<<32)
 	put(msrLSTAR, h.LSTAR)
 	put(msrSFMASK, sfmask)
-	if all {
-		put(msrCSTAR, 0)
-		put(msrKernelGSBase, 0)
-		put(msrSysenterCS, 0)
-		put(msrSysenterESP, 0)
-		put(msrSysenterEIP, 0)
-		put(msrPAT, patStart)
-	}
 	put(msrTSCAux, 0) // CPU number 0 for RDTSCP and RDPID
 	return m
 }

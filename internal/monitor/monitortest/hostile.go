@@ -138,6 +138,10 @@ func (s *suite) hostileKernel(t *testing.T) {
 		after(t, time.Duration(s.o.Slow)*50*time.Millisecond, b.Kick)
 		e := b.run()
 		switch {
+		case n == deedLSTAR: // what is in such a register would outlive a rewind
+			if e.Kind != monitor.ExitDone || e.Value != vector(13) {
+				t.Errorf("a model-specific register was written: %+v", e)
+			}
 		case e.Kind == monitor.ExitKick, e.Kind == monitor.ExitFault && e.Report != "":
 		case n == deedBell && e.Kind == monitor.ExitDone && e.Value == 3<<8:
 		case e.Kind == monitor.ExitDone && e.Value == vector(e.Value>>8): // its own handler ended it

@@ -28,6 +28,7 @@ const (
 	SetUserMemoryRegion = iocWrite | 32<<16 | 0x46
 	GetDirtyLog         = iocWrite | 16<<16 | 0x42
 	ClearDirtyLog       = iocBoth | 24<<16 | 0xc0
+	SetMSRFilter        = iocWrite | 392<<16 | 0xc6
 )
 
 // Of a vCPU.
@@ -63,6 +64,13 @@ const (
 // ManualProtect is the option of CapManualDirtyLog by which only ClearDirtyLog forgets that a page was written.
 const ManualProtect = 1
 
+// Of an MSR filter and its ranges.
+const (
+	MSRFilterDeny  = 1
+	MSRFilterRead  = 1
+	MSRFilterWrite = 2
+)
+
 // What VCPUEvents.Flags says is there to be set.
 const (
 	EventNMIPending = 1
@@ -92,6 +100,7 @@ const (
 	CapVCPUAttributes = 127
 	CapVCPUEvents     = 41
 	CapEnforcePV      = 190
+	CapMSRFilter      = 189
 	CapXSave          = 55
 	CapDebugRegs      = 50
 	CapManualDirtyLog = 168

@@ -193,6 +193,22 @@ type XCRs struct {
 	Padding [16]uint64
 }
 
+// MSRFilterRange is struct kvm_msr_filter_range; Bitmap is an address, of a bit for each register: 1 lets it through.
+type MSRFilterRange struct {
+	Flags  uint32
+	NMSRs  uint32
+	Base   uint32
+	Pad    uint32
+	Bitmap uint64
+}
+
+// MSRFilter is struct kvm_msr_filter.
+type MSRFilter struct {
+	Flags  uint32
+	Pad    uint32
+	Ranges [16]MSRFilterRange
+}
+
 // XSave is struct kvm_xsave: an XSAVE area in the standard form, zero behind the last component.
 type XSave struct {
 	Region [4096]uint8

@@ -295,6 +295,11 @@ k_apic:	mov	$0x1b, %ecx
 	mov	$0x830, %ecx
 	wrmsr
 1:	jmp	1b
+k_lstar: mov	$0xc0000082, %ecx          /* a register that is there, a value that could be */
+	xor	%eax, %eax
+	xor	%edx, %edx
+	wrmsr
+1:	jmp	1b
 k_stack: xor	%esp, %esp
 	movabs	$0x8000000000000000, %rsp
 	push	%rax
@@ -713,7 +718,7 @@ t_cr3:	call	gate_cr3
 	jmp	1b
 
 	/* Idle; then, if the tender wrote 1, what only CPL0 can do to the CPU, and bells for ever; if it wrote 0, a look whether any of that is there:
-	 * time stamp counter to the notes, a system call. */
+	 * XCR0 to the notes, system calls. */
 t_taint:
 	call	gate_cr3
 	lea	taint(%rip), %rsi
@@ -726,28 +731,23 @@ t_taint:
 	cmpl	$0, NOTE_DATA(%r14)
 	je	1f
 	int3
+	xor	%ecx, %ecx
+	xgetbv
+	mov	%eax, NOTE_DATA+24(%r14)
 2:	BELL	UFS_BELL_QUEUE
 	jmp	2b
-1:	rdtsc
-	shl	$32, %rdx
-	or	%rdx, %rax
-	mov	%rax, NOTE_DATA+24(%r14)
+1:	xor	%ecx, %ecx
+	xgetbv
+	mov	%eax, NOTE_DATA+24(%r14)
 	jmp	program_syscall
-taint:	mov	$0xc0000082, %ecx          /* LSTAR */
-	xor	%eax, %eax
-	xor	%edx, %edx
-	wrmsr
-	mov	$0xc0000084, %ecx          /* SFMASK: also the carry that program_syscall wants back */
-	mov	$0x202, %eax
-	wrmsr
-	mov	$0x10, %ecx                /* the time stamp counter */
-	xor	%eax, %eax
-	wrmsr
-	mov	$0xc0000102, %ecx
-	mov	$0x1234, %eax
-	wrmsr
-	mov	$0x400, %eax
+taint:	lea	program_syscall(%rip), %rax /* an exception each time it is reached */
 	mov	%rax, %dr0
+	mov	$0x403, %eax
+	mov	%rax, %dr7
+	xor	%ecx, %ecx                 /* XCR0: the x87 only */
+	mov	$1, %eax
+	xor	%edx, %edx
+	xsetbv
 	iretq
 
 	/* RAM from gid MiB on at the program's 4 GiB, in a page table whose address goes to the notes. Then for ever: what is there goes to
@@ -823,7 +823,7 @@ table_end:
 faults:	.quad	f_ud2, f_hlt, f_cr3, f_out, f_jump, f_write, f_text, f_int3, f_div, f_rdmsr, f_noncanon, f_cli
 faults_end:
 deeds:	.quad	k_hlt, k_cli, k_loop, k_out, k_in, k_pvmsr, k_msr, k_vmcall, k_cr0, k_cr3, k_cr4, k_cr8
-	.quad	k_gdt, k_bell, k_dr, k_nested, k_apic, k_stack
+	.quad	k_gdt, k_bell, k_dr, k_nested, k_apic, k_stack, k_lstar
 deeds_end:
 exc_target: .quad exc_entry
 
