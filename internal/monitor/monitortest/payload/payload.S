@@ -717,8 +717,8 @@ t_cr3:	call	gate_cr3
 	BELL	UFS_BELL_QUEUE
 	jmp	1b
 
-	/* Idle; then, if the tender wrote 1, what only CPL0 can do to the CPU, and bells for ever; if it wrote 0, a look whether any of that is there:
-	 * XCR0 to the notes, system calls. */
+	/* Idle; then at CPL0, if the tender wrote 1: what only that can do to the CPU; if it wrote 0: DR0 and DR7 to the notes. XCR0 goes there in both cases.
+	 * Then bells for ever after the one, system calls after the other. */
 t_taint:
 	call	gate_cr3
 	lea	taint(%rip), %rsi
@@ -728,26 +728,29 @@ t_taint:
 	movw	%si, 54(%rdi)
 	xor	%eax, %eax
 	BELL	UFS_BELL_IDLE
-	cmpl	$0, NOTE_DATA(%r14)
-	je	1f
 	int3
 	xor	%ecx, %ecx
 	xgetbv
 	mov	%eax, NOTE_DATA+24(%r14)
-2:	BELL	UFS_BELL_QUEUE
-	jmp	2b
-1:	xor	%ecx, %ecx
-	xgetbv
-	mov	%eax, NOTE_DATA+24(%r14)
-	jmp	program_syscall
-taint:	lea	program_syscall(%rip), %rax /* an exception each time it is reached */
+	cmpl	$0, NOTE_DATA(%r14)
+	je	program_syscall
+1:	BELL	UFS_BELL_QUEUE
+	jmp	1b
+taint:	cmpl	$0, NOTE_DATA(%r14)
+	je	1f
+	lea	program_syscall(%rip), %rax
 	mov	%rax, %dr0
-	mov	$0x403, %eax
+	mov	$0x500, %eax               /* nothing that would be active: not all emulators stop at the right time */
 	mov	%rax, %dr7
 	xor	%ecx, %ecx                 /* XCR0: the x87 only */
 	mov	$1, %eax
 	xor	%edx, %edx
 	xsetbv
+	iretq
+1:	mov	%dr0, %rax
+	mov	%rax, NOTE_DATA+32(%r14)
+	mov	%dr7, %rax
+	mov	%rax, NOTE_DATA+40(%r14)
 	iretq
 
 	/* RAM from gid MiB on at the program's 4 GiB, in a page table whose address goes to the notes. Then for ever: what is there goes to
