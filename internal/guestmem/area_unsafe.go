@@ -17,6 +17,7 @@ type Area struct {
 	size     uint64         // 0 once closed
 	mapping  []byte         // what Close unmaps: the reservation around the area
 	writable bool
+	filed    []bool // blocks of HugeSize that MapFilePrivate put a file in; nil: none
 }
 
 // New maps size bytes of zeroed private memory, aligned to HugeSize and backed by huge pages where the host has them.
@@ -53,6 +54,13 @@ func (a *Area) Close() error {
 	m := a.mapping
 	a.mapping, a.base, a.size = nil, nil, 0
 	return unix.Munmap(m)
+}
+
+// Detach gives the memory to another Area; this one is as after Close.
+func (a *Area) Detach() *Area {
+	d := *a
+	*a = Area{gpa: a.gpa}
+	return &d
 }
 
 // GPA is where the guest sees the area.

@@ -232,6 +232,69 @@ func TestPrivateFile(t *testing.T) {
 	}
 }
 
+func TestRecycle(t *testing.T) {
+	f, _, _ := random(t, HugeSize)
+	a := newArea(t, 6*HugeSize)
+	if err := a.MapFilePrivate(HugeSize, HugeSize, f, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.MapFilePrivate(4*HugeSize, HugeSize, f, 0); err != nil {
+		t.Fatal(err)
+	}
+	for off := uint64(0); off < 6*HugeSize; off += PageSize {
+		a.Store64(off+off/512%PageSize&^7, ^off)
+	}
+	if err := a.Recycle(3 * HugeSize); err != nil {
+		t.Fatal(err)
+	}
+	if n := a.Resident(); n != 3*HugeSize {
+		t.Errorf("%d bytes in memory", n)
+	}
+	var p Pagemap
+	if n, err := p.PrivateBytes(a); err != nil || n != 3*HugeSize {
+		t.Errorf("%d bytes of its own, %v", n, err)
+	}
+	defer p.File.Close()
+	if !bytes.Equal(a.bytes(t, 0, 6*HugeSize), make([]byte, 6*HugeSize)) {
+		t.Error("not zero")
+	}
+	for _, keep := range []uint64{1, PageSize, 7 * HugeSize} {
+		if err := a.Recycle(keep); !errors.Is(err, ErrRange) {
+			t.Errorf("keep %d: %v", keep, err)
+		}
+	}
+}
+
+// BenchmarkFresh and BenchmarkRecycle: 64 MiB of zeros in memory.
+func BenchmarkFresh(b *testing.B) {
+	for b.Loop() {
+		a, err := New(0, 64<<20)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := a.Populate(0, 64<<20); err != nil {
+			b.Fatal(err)
+		}
+		a.Close()
+	}
+}
+
+func BenchmarkRecycle(b *testing.B) {
+	a, err := New(0, 64<<20)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer a.Close()
+	if err := a.Populate(0, 64<<20); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if err := a.Recycle(64 << 20); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func TestPresent(t *testing.T) {
 	a := newArea(t, 4*HugeSize)
 	var p Pagemap

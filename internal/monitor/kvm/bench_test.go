@@ -3,8 +3,6 @@
 package kvm
 
 import (
-	"os"
-	"path/filepath"
 	"runtime"
 	"testing"
 
@@ -15,17 +13,7 @@ import (
 // benchConfig is a sandbox whose guest rings, idles, rings and ends.
 func benchConfig(b *testing.B) monitor.Config {
 	b.Helper()
-	file := os.Getenv(monitortest.PayloadEnv)
-	if file == "" {
-		file = filepath.Join(b.TempDir(), "payload.elf")
-		if err := monitortest.Build(file); err != nil {
-			b.Fatal(err)
-		}
-	}
-	libos, err := os.ReadFile(file)
-	if err != nil {
-		b.Fatal(err)
-	}
+	libos := monitortest.Guest(b)
 	return monitor.Config{Memory: 256 << 20, Libos: libos, Boot: monitor.Boot{Program: "/x", UID: 1}}
 }
 

@@ -19,6 +19,7 @@ const device = "/dev/kvm"
 // host is what is the same for all virtual machines: asked once, as every question costs.
 type host struct {
 	images  images // one copy for all sandboxes
+	spares  spares
 	file    *os.File
 	runSize int
 	cpuid   kvmabi.CPUID // what guests get to see

@@ -43,6 +43,16 @@ func (m *Monitor) Create(c monitor.Config) (monitor.Sandbox, error) {
 	return newSandbox(h, c)
 }
 
+// KeepMemory makes the monitor keep the memory of up to n sandboxes that are closed for those that it makes next, with as much RAM as
+// Populate was asked for; what is kept beyond n is given back. It is none at first.
+func (m *Monitor) KeepMemory(n int) error {
+	h, err := m.open()
+	if err == nil {
+		h.spares.setMax(n)
+	}
+	return err
+}
+
 // Close gives /dev/kvm back; sandboxes that exist go on.
 func (m *Monitor) Close() error {
 	m.mu.Lock()
@@ -52,6 +62,7 @@ func (m *Monitor) Close() error {
 	}
 	h := m.host
 	m.host = nil
+	h.spares.setMax(0)
 	h.images.close()
 	if m.Device != nil {
 		return nil

@@ -25,6 +25,7 @@ type memory struct {
 	ram    *guestmem.Area
 	shared *guestmem.Area
 	image  *guestmem.Area // nil: none; owned by host.images
+	ready  uint64         // so much of RAM, from its start, was populated
 }
 
 // checkConfig refuses sizes that the guest ABI cannot express.
@@ -50,17 +51,19 @@ func layerEnd(size int64) int64 { return (size + guestmem.HugeSize - 1) &^ (gues
 
 // newMemory maps everything and puts the library OS in place.
 func newMemory(h *host, c *monitor.Config, l *elfx.Libos) (_ *memory, err error) {
-	m := &memory{}
+	m := h.spares.take(uint64(c.Memory))
 	defer func() {
 		if err != nil {
 			m.close()
 		}
 	}()
-	if m.ram, err = guestmem.New(abi.RAMGPA, uint64(c.Memory)); err != nil {
-		return nil, err
-	}
-	if m.shared, err = guestmem.New(abi.SharedGPA, abi.SharedSize); err != nil {
-		return nil, err
+	if m.ram == nil {
+		if m.ram, err = guestmem.New(abi.RAMGPA, uint64(c.Memory)); err != nil {
+			return nil, err
+		}
+		if m.shared, err = guestmem.New(abi.SharedGPA, abi.SharedSize); err != nil {
+			return nil, err
+		}
 	}
 	if len(c.Layers) > 0 {
 		if m.image, err = h.images.get(c.Layers); err != nil {

@@ -114,6 +114,7 @@ func (s *sandbox) Populate(n int64) error {
 	if err := s.mem.ram.Populate(0, uint64(n)); err != nil {
 		return err
 	}
+	s.mem.ready = max(s.mem.ready, uint64(n))
 	return s.mem.shared.Populate(0, s.mem.shared.Size())
 }
 
@@ -162,7 +163,7 @@ func (s *sandbox) Close() error {
 		errs = append(errs, s.vm.Close())
 	}
 	if s.mem != nil {
-		errs = append(errs, s.mem.close())
+		errs = append(errs, s.host.spares.put(s.mem))
 	}
 	errs = append(errs, s.files.close())
 	return errors.Join(errs...)

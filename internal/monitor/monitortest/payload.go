@@ -115,8 +115,8 @@ func Build(file string) error {
 	return os.WriteFile(file, b, 0o644)
 }
 
-// payload is the assembled guest.
-func payload(t testing.TB) []byte {
+// Guest is the assembled payload, for tests of one monitor's own.
+func Guest(t testing.TB) []byte {
 	t.Helper()
 	file := os.Getenv(PayloadEnv)
 	if file == "" {

@@ -326,8 +326,8 @@ func (s *suite) stateTainted(t *testing.T) {
 	if cs := b.note64(noteData + 16); cs != userCS { // where program_syscall leaves it
 		t.Errorf("the system call returned with CS 0x%x", cs)
 	}
-	if x, dr0, dr7 := b.note32(noteData+24), b.note64(noteData+32), b.note64(noteData+40); x&3 != 3 || dr0 != 0 || dr7 != 0x400 {
-		t.Errorf("XCR0 0x%x, DR0 0x%x, DR7 0x%x", x, dr0, dr7)
+	if x, dr0, dr3 := b.note32(noteData+24), b.note64(noteData+32), b.note64(noteData+40); x&3 != 3 || dr0 != 0 || dr3 != 0 {
+		t.Errorf("XCR0 0x%x, DR0 0x%x, DR3 0x%x", x, dr0, dr3)
 	}
 }
 

@@ -38,7 +38,7 @@ func Run(t *testing.T, m monitor.Monitor, o Options) {
 	if o.Slow == 0 {
 		o.Slow = 1
 	}
-	s := &suite{m: m, o: o, guest: payload(t)}
+	s := &suite{m: m, o: o, guest: Guest(t)}
 	for _, c := range []struct {
 		name string
 		f    func(*testing.T)

@@ -717,7 +717,7 @@ t_cr3:	call	gate_cr3
 	BELL	UFS_BELL_QUEUE
 	jmp	1b
 
-	/* Idle; then at CPL0, if the tender wrote 1: what only that can do to the CPU; if it wrote 0: DR0 and DR7 to the notes. XCR0 goes there in both cases.
+	/* Idle; then at CPL0, if the tender wrote 1: what only that can do to the CPU; if it wrote 0: DR0 and DR3 to the notes. XCR0 goes there in both cases.
 	 * Then bells for ever after the one, system calls after the other. */
 t_taint:
 	call	gate_cr3
@@ -740,8 +740,7 @@ taint:	cmpl	$0, NOTE_DATA(%r14)
 	je	1f
 	lea	program_syscall(%rip), %rax
 	mov	%rax, %dr0
-	mov	$0x500, %eax               /* nothing that would be active: not all emulators stop at the right time */
-	mov	%rax, %dr7
+	mov	%rax, %dr3                 /* but not DR7: QEMU's TCG gets entangled when it changes between machines */
 	xor	%ecx, %ecx                 /* XCR0: the x87 only */
 	mov	$1, %eax
 	xor	%edx, %edx
@@ -749,7 +748,7 @@ taint:	cmpl	$0, NOTE_DATA(%r14)
 	iretq
 1:	mov	%dr0, %rax
 	mov	%rax, NOTE_DATA+32(%r14)
-	mov	%dr7, %rax
+	mov	%dr3, %rax
 	mov	%rax, NOTE_DATA+40(%r14)
 	iretq
 
