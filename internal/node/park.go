@@ -161,6 +161,7 @@ func (p *pool) unwoken(i *instance, err error) bool {
 	close(i.left)
 	i.left, i.park, i.lineage = nil, nil, nil
 	p.instances.set(i, parkedState)
+	p.disappoint(i, &StartError{err})
 	for len(p.queue) > 0 && !p.queue[0].since.After(i.begun) {
 		p.answer(grant{err: &StartError{err}})
 	}
