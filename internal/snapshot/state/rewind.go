@@ -44,7 +44,7 @@ type Rewinder struct {
 }
 
 // idleMax is the number of rewinds after which a page that did not change is watched again. It costs 2.5 us to be told of it, 0.3 us to compare.
-const idleMax = 64
+const idleMax = 16
 
 // NewRewinder begins to watch a sandbox, which equals the image now.
 func NewRewinder(im *Image, sb monitor.Stateful) (*Rewinder, error) {
