@@ -18,8 +18,6 @@ type Invocation struct {
 	// OnLimit, if set, is called when the time limit passes while the invocation still runs: what only the caller's
 	// side can interrupt is to end.
 	OnLimit func()
-	// Instance, if set, names the only one that is to answer.
-	Instance string
 
 	n        *Node
 	function string
@@ -105,7 +103,7 @@ func (v *Invocation) acquire(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		i, err := p.acquire(ctx, v.Instance)
+		i, err := p.acquire(ctx)
 		if errors.Is(err, errReplaced) {
 			continue
 		}
@@ -135,11 +133,6 @@ func (v *Invocation) measure(sent time.Time) {
 	t := Timing{Instance: v.inst.id, FirstByte: us(now.Sub(sent)), Total: us(now.Sub(v.arrived)), Queue: us(sent.Sub(v.arrived))}
 	if v.pool.claimBoot(v.inst, v.arrived) {
 		b := v.inst.boot
-		if v.inst.origin != FromBoot { // it was said to listen before its state was there; now it has answered
-			if again, err := v.inst.guest.WaitListen(v.limit); err == nil {
-				b.BootTiming = again
-			}
-		}
 		t.Cold = v.inst.origin != FromParked
 		t.Tender, t.VM, t.State, t.Libos, t.Program = us(b.tender), us(b.VM), us(b.State), us(b.Libos), us(b.Program)
 		t.Queue = max(t.Queue-t.Tender-t.VM-t.State-t.Libos-t.Program, 0)

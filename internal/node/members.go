@@ -10,24 +10,23 @@ import (
 // members are the instances of a pool, kept so that none of the pool's decisions has to look at each of them. All of it, and what it reads of
 // instances, belongs to pool.mu.
 type members struct {
-	all   map[*instance]struct{} // that have not ended
-	named map[string]*instance   // the same, by their names
-	by    [states]int            // how many are in each state
-	last  int                    // retired ones in which an invocation still runs
-	free  freeHeap               // ready ones
-	idle  list.List              // ready ones without an invocation, the least recently used first
-	rest  list.List              // parked ones, in the order in which they were parked
-	made  uint64
+	all  map[*instance]struct{} // that have not ended
+	by   [states]int            // how many are in each state
+	last int                    // retired ones in which an invocation still runs
+	free freeHeap               // ready ones
+	idle list.List              // ready ones without an invocation, the least recently used first
+	rest list.List              // parked ones, in the order in which they were parked
+	made uint64
 }
 
 // add takes a new instance in.
 func (m *members) add(i *instance) {
 	if m.all == nil {
-		m.all, m.named = map[*instance]struct{}{}, map[string]*instance{}
+		m.all = map[*instance]struct{}{}
 	}
 	m.made++
 	i.seq = m.made
-	m.all[i], m.named[i.id] = struct{}{}, i
+	m.all[i] = struct{}{}
 	m.in(i)
 }
 
@@ -35,9 +34,6 @@ func (m *members) add(i *instance) {
 func (m *members) remove(i *instance) {
 	m.set(i, gone)
 	delete(m.all, i)
-	if m.named[i.id] == i {
-		delete(m.named, i.id)
-	}
 }
 
 // set changes the state of an instance, unless it is gone.

@@ -78,12 +78,9 @@ func (p *pool) parkGuest(i *instance) (*parked.Slot, error) {
 
 // asSnapshot reports whether an instance that runs nothing is the same as one that is started from the snapshot.
 func (p *pool) asSnapshot(i *instance) bool {
-	if p.spec.Rewind {
-		return i.cannotRewind() == nil
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return i.invocations == 0 && i.origin == FromSnapshot
+	return (p.spec.Rewind || i.invocations == 0) && i.origin == FromSnapshot
 }
 
 // parkDone files a parked instance, or lets it go on. It reports whether it is parked.
@@ -161,7 +158,6 @@ func (p *pool) unwoken(i *instance, err error) bool {
 	close(i.left)
 	i.left, i.park, i.lineage = nil, nil, nil
 	p.instances.set(i, parkedState)
-	p.disappoint(i, &StartError{err})
 	for len(p.queue) > 0 && !p.queue[0].since.After(i.begun) {
 		p.answer(grant{err: &StartError{err}})
 	}

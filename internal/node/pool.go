@@ -27,7 +27,6 @@ type pool struct {
 	scale     Scale
 	instances members
 	queue     []*waiter   // oldest first
-	wishes    []*wish     // for one instance each, oldest first
 	draining  bool        // replaced or removed: no new invocations
 	growAt    *time.Timer // looks at the queue again
 	failures  int         // boots that failed in a row
@@ -94,11 +93,8 @@ func newPool(n *Node, spec Spec) *pool {
 	return p
 }
 
-// acquire gives an instance to an invocation, any one without a name; release gives it back.
-func (p *pool) acquire(ctx context.Context, name string) (*instance, error) {
-	if name != "" {
-		return p.acquireNamed(ctx, name)
-	}
+// acquire gives an instance to an invocation; release gives it back.
+func (p *pool) acquire(ctx context.Context) (*instance, error) {
 	p.mu.Lock()
 	if p.draining {
 		p.mu.Unlock()
@@ -120,18 +116,7 @@ func (p *pool) acquire(ctx context.Context, name string) (*instance, error) {
 	p.queue = append(p.queue, w)
 	p.grow()
 	p.mu.Unlock()
-	return p.await(ctx, w, func() bool {
-		at := slices.Index(p.queue, w)
-		if at >= 0 {
-			p.queue = slices.Delete(p.queue, at, at+1)
-		}
-		return at >= 0
-	})
-}
 
-// await waits until w gets an instance, or gives up: leave, which is called with mu held, takes w out of the queue and reports false if it was not in it
-// any more. Preconditions: mu is not held.
-func (p *pool) await(ctx context.Context, w *waiter, leave func() bool) (*instance, error) {
 	limit := time.NewTimer(p.n.opts.WaitLimit)
 	defer limit.Stop()
 	var err error
@@ -144,7 +129,8 @@ func (p *pool) await(ctx context.Context, w *waiter, leave func() bool) (*instan
 		err = ErrWait
 	}
 	p.mu.Lock()
-	if leave() {
+	if at := slices.Index(p.queue, w); at >= 0 {
+		p.queue = slices.Delete(p.queue, at, at+1)
 		p.mu.Unlock()
 		return nil, err
 	}
@@ -203,7 +189,6 @@ func (p *pool) release(i *instance, o outcome) {
 
 // serve gives free instances to waiting invocations. Preconditions: mu is held.
 func (p *pool) serve() {
-	p.fulfil()
 	for len(p.queue) > 0 {
 		i := p.instances.pick(p.spec.Concurrency)
 		if i == nil {
@@ -242,7 +227,6 @@ func (p *pool) running() int { return len(p.instances.all) - p.count(parkedState
 
 // grow wakes or makes instances while more invocations wait than those being made will take. Preconditions: mu is held.
 func (p *pool) grow() {
-	p.fulfil()
 	for !p.draining {
 		coming, serving := p.count(booting)+p.count(waking)+p.count(parking), p.count(ready)
 		rested := p.instances.lastParked()
@@ -302,11 +286,8 @@ func (p *pool) floorLater() {
 
 // boot starts to make one instance. Preconditions: mu is held, not draining.
 func (p *pool) boot() {
-	now, id := time.Now(), p.n.newID()
-	for p.instances.named[id] != nil {
-		id = p.n.newID()
-	}
-	i := &instance{id: id, created: now, begun: now, left: make(chan struct{}), park: make(chan struct{}, 1)}
+	now := time.Now()
+	i := &instance{id: p.n.newID(), created: now, begun: now, left: make(chan struct{}), park: make(chan struct{}, 1)}
 	p.instances.add(i)
 	p.busy.Add(1)
 	go p.run(i)

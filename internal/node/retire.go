@@ -133,7 +133,6 @@ func (p *pool) drain(ctx context.Context, closing bool) {
 		for len(p.queue) > 0 {
 			p.answer(grant{err: err})
 		}
-		p.fulfil()
 		for _, timer := range []*time.Timer{p.growAt, p.floorAt} {
 			if timer != nil {
 				timer.Stop()

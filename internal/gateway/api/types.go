@@ -13,7 +13,7 @@ const (
 	HeaderServedBy = "X-Served-By"
 	HeaderInternal = "X-OpenFaaS-Internal" // on errors of the gateway itself
 	HeaderTiming   = "X-Unifaas-Timing"    // request: "1"; answer: a Timing
-	HeaderInstance = "X-Unifaas-Instance"  // request: the one that is to answer; answer: the one that has
+	HeaderInstance = "X-Unifaas-Instance"
 )
 
 // ManifestType is the Content-Type of a manifest, in POST /unifaas/v1/images.
