@@ -180,6 +180,13 @@ func (c *Client) Dismiss(ctx context.Context, name string) error {
 	return c.call(ctx, http.MethodDelete, "/unifaas/v1/functions/"+url.PathEscape(name)+"/tender", nil, nil)
 }
 
+// Park parks the instances of a function that run nothing, now, and says how many still run.
+func (c *Client) Park(ctx context.Context, name string) (running int, err error) {
+	var r api.ParkReply
+	err = c.call(ctx, http.MethodPost, "/unifaas/v1/functions/"+url.PathEscape(name)+"/park", nil, &r)
+	return r.Running, err
+}
+
 // Images lists images.
 func (c *Client) Images(ctx context.Context) (l []api.Image, err error) {
 	return l, c.call(ctx, http.MethodGet, "/unifaas/v1/images", nil, &l)

@@ -262,6 +262,11 @@ func (c *Control) Dismiss(ctx context.Context, name string) (bool, error) {
 	return c.node.Dismiss(ctx, name)
 }
 
+// Park parks the instances of a function that run nothing, now, and says how many still run.
+func (c *Control) Park(ctx context.Context, name string) (running int, err error) {
+	return c.node.Park(ctx, name)
+}
+
 // Remove takes a function away; its instances end when they have finished what they run.
 func (c *Control) Remove(ctx context.Context, name string) error {
 	if CheckName(name) != nil {

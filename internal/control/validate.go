@@ -33,7 +33,7 @@ const (
 	MinTimeout     = 10 * time.Millisecond
 	MaxTimeout     = time.Hour
 	MaxConcurrency = 1000
-	MaxInstances   = 10000
+	MaxInstances   = 100000    // most of them parked
 	maxEnv         = 128 << 10 // bytes of all of it: it has to fit the boot block
 )
 

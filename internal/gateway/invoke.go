@@ -68,6 +68,7 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request) {
 	}
 	c.inv = g.control.Invoke(c.function, arrived)
 	c.inv.OnLimit = c.limit
+	c.inv.Instance = r.Header.Get(api.HeaderInstance)
 	done := false
 	defer func() {
 		c.inv.End(!done) // after a panic of the proxy: the answer broke off
@@ -232,6 +233,8 @@ func (c *call) failed(w http.ResponseWriter, r *http.Request, err error) {
 		panic(http.ErrAbortHandler) // nobody is there to be told
 	case errors.Is(err, node.ErrNoFunction):
 		status, text = http.StatusNotFound, "is not deployed"
+	case errors.Is(err, node.ErrNoInstance):
+		status, text = http.StatusNotFound, "there is no instance "+c.inv.Instance
 	case errors.Is(err, node.ErrBusy):
 		status, retry = http.StatusTooManyRequests, true
 	case errors.Is(err, node.ErrWait), errors.Is(err, node.ErrClosing), errors.As(err, &scarce):

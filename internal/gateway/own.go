@@ -28,6 +28,7 @@ func (g *Gateway) routeOwn() {
 	g.system.HandleFunc("DELETE /unifaas/v1/functions/{name}", g.remove)
 	g.system.HandleFunc("POST /unifaas/v1/functions/{name}/scale", g.scale)
 	g.system.HandleFunc("DELETE /unifaas/v1/functions/{name}/tender", g.dismiss)
+	g.system.HandleFunc("POST /unifaas/v1/functions/{name}/park", g.park)
 	g.system.HandleFunc("GET /unifaas/v1/instances", g.listInstances)
 	g.system.HandleFunc("GET /unifaas/v1/logs", g.logs)
 }
@@ -113,6 +114,17 @@ func (g *Gateway) remove(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	reply(w, http.StatusOK, struct{}{})
+}
+
+// park parks what runs nothing, now.
+func (g *Gateway) park(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("name")
+	running, err := g.control.Park(r.Context(), name)
+	if err != nil {
+		failWith(w, name, err)
+		return
+	}
+	reply(w, http.StatusOK, api.ParkReply{Running: running})
 }
 
 // dismiss ends the tender of a function, for measurements of what it costs to have none.

@@ -16,6 +16,7 @@ var (
 	ErrNoFunction = errors.New("no such function")
 	ErrBusy       = errors.New("too many invocations are waiting")
 	ErrWait       = errors.New("no instance was free in time")
+	ErrNoInstance = errors.New("there is no such instance")
 	ErrClosing    = errors.New("the node is shutting down")
 
 	errReplaced = errors.New("revision was replaced") // look the function up again

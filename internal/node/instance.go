@@ -52,6 +52,8 @@ type instance struct {
 	idle        *list.Element // in members.idle, or in members.parked
 	slot        *parked.Slot  // what is kept of it while it is parked; nil: it is as the snapshot
 	gen         int           // which snapshot it differs from
+	settled     chan struct{} // closed when it is parked, or is not; nil: nobody waits
+	wanted      []*waiter     // invocations that are for this very instance, the oldest first
 	parkTries   int           // for which it was busy
 	parkAfter   time.Time
 	inflight    int

@@ -18,6 +18,8 @@ type Invocation struct {
 	// OnLimit, if set, is called when the time limit passes while the invocation still runs: what only the caller's
 	// side can interrupt is to end.
 	OnLimit func()
+	// Instance, if set, is the id of the only instance that may have it.
+	Instance string
 
 	n        *Node
 	function string
@@ -103,7 +105,7 @@ func (v *Invocation) acquire(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		i, err := p.acquire(ctx)
+		i, err := p.acquire(ctx, v.Instance)
 		if errors.Is(err, errReplaced) {
 			continue
 		}

@@ -5,36 +5,41 @@ package node
 import (
 	"container/heap"
 	"container/list"
+	"iter"
+	"maps"
 )
 
 // members are the instances of a pool, kept so that none of the pool's decisions has to look at each of them. All of it, and what it reads of
 // instances, belongs to pool.mu.
 type members struct {
-	all  map[*instance]struct{} // that have not ended
-	by   [states]int            // how many are in each state
-	last int                    // retired ones in which an invocation still runs
-	free freeHeap               // ready ones
-	idle list.List              // ready ones without an invocation, the least recently used first
-	rest list.List              // parked ones, in the order in which they were parked
+	all  map[string]*instance // that have not ended, by id
+	by   [states]int          // how many are in each state
+	last int                  // retired ones in which an invocation still runs
+	free freeHeap             // ready ones
+	idle list.List            // ready ones without an invocation, the least recently used first
+	rest list.List            // parked ones, in the order in which they were parked
 	made uint64
 }
 
 // add takes a new instance in.
 func (m *members) add(i *instance) {
 	if m.all == nil {
-		m.all = map[*instance]struct{}{}
+		m.all = map[string]*instance{}
 	}
 	m.made++
 	i.seq = m.made
-	m.all[i] = struct{}{}
+	m.all[i.id] = i
 	m.in(i)
 }
 
 // remove takes out one that has ended.
 func (m *members) remove(i *instance) {
 	m.set(i, gone)
-	delete(m.all, i)
+	delete(m.all, i.id)
 }
+
+// each goes through all instances, in any order; it is for what is rare.
+func (m *members) each() iter.Seq[*instance] { return maps.Values(m.all) }
 
 // set changes the state of an instance, unless it is gone.
 func (m *members) set(i *instance, s state) {

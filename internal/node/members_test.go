@@ -4,6 +4,7 @@ package node
 
 import (
 	"math/rand/v2"
+	"strconv"
 	"testing"
 )
 
@@ -29,7 +30,7 @@ func TestMembers(t *testing.T) {
 		}
 		switch op := rnd.IntN(10); {
 		case i == nil || op == 0 && len(order) < 50:
-			i = &instance{}
+			i = &instance{id: strconv.Itoa(step)}
 			m.add(i)
 			order = append(order, i)
 		case op == 1:

@@ -89,7 +89,13 @@ func (g *rig) call(method, path, body string) (string, node.Timing, error) {
 }
 
 func (g *rig) callCtx(ctx context.Context, method, path, body string) (_ string, _ node.Timing, err error) {
+	return g.callOf(ctx, "", method, path, body)
+}
+
+// callOf invokes one instance of f.
+func (g *rig) callOf(ctx context.Context, id, method, path, body string) (_ string, _ node.Timing, err error) {
 	inv := g.Invoke("f", time.Now())
+	inv.Instance = id
 	defer func() { inv.End(err != nil) }()
 	req, err := http.NewRequestWithContext(ctx, method, "http://f"+path, strings.NewReader(body))
 	if err != nil {

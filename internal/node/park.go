@@ -28,7 +28,7 @@ func (p *pool) startPark(i *instance) {
 
 // canPark reports whether an instance can be parked now, as far as the node knows. Preconditions: mu is held.
 func (p *pool) canPark(i *instance, now time.Time) bool {
-	return p.parked != nil && i.lineage != nil && i.lineage.usable() && !i.parkAfter.After(now) && !i.watched
+	return p.parked != nil && i.lineage != nil && i.lineage.usable() && !i.parkAfter.After(now) && !i.watched && len(i.wanted) == 0
 }
 
 // stay waits until the guest is gone, and parks it when it is told to. It reports whether the instance is parked.
@@ -87,6 +87,7 @@ func (p *pool) asSnapshot(i *instance) bool {
 func (p *pool) parkDone(i *instance, slot *parked.Slot, err error) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	defer i.settle()
 	switch {
 	case errors.Is(err, ErrBusyGuest):
 		i.parkTries++
@@ -96,6 +97,7 @@ func (p *pool) parkDone(i *instance, slot *parked.Slot, err error) bool {
 			return false
 		}
 		p.instances.set(i, ready)
+		p.serveWanted(i)
 		p.serve()
 		return false
 	case err != nil:
@@ -119,6 +121,7 @@ func (p *pool) parkDone(i *instance, slot *parked.Slot, err error) bool {
 	i.left = nil
 	p.instances.set(i, parkedState)
 	p.stats.Parks++
+	p.serveWanted(i)
 	p.grow()
 	return true
 }
@@ -129,6 +132,14 @@ func isClosed(c <-chan struct{}) bool {
 		return true
 	default:
 		return false
+	}
+}
+
+// settle tells who waits for the end of parking.
+func (i *instance) settle() {
+	if i.settled != nil {
+		close(i.settled)
+		i.settled = nil
 	}
 }
 
@@ -158,6 +169,9 @@ func (p *pool) unwoken(i *instance, err error) bool {
 	close(i.left)
 	i.left, i.park, i.lineage = nil, nil, nil
 	p.instances.set(i, parkedState)
+	for len(i.wanted) > 0 {
+		i.answer(grant{err: &StartError{err}})
+	}
 	for len(p.queue) > 0 && !p.queue[0].since.After(i.begun) {
 		p.answer(grant{err: &StartError{err}})
 	}
@@ -169,6 +183,7 @@ func (p *pool) unwoken(i *instance, err error) bool {
 func (p *pool) dropParked(i *instance) {
 	p.letSlot(i)
 	p.instances.remove(i)
+	p.serveWanted(i)
 }
 
 // letSlot gives back what was kept of an instance.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"sync"
 	"time"
 
@@ -46,6 +45,7 @@ type pool struct {
 type waiter struct {
 	since time.Time
 	ready chan grant
+	of    *instance // that it waits for; nil: any
 }
 
 type grant struct {
@@ -93,12 +93,24 @@ func newPool(n *Node, spec Spec) *pool {
 	return p
 }
 
-// acquire gives an instance to an invocation; release gives it back.
-func (p *pool) acquire(ctx context.Context) (*instance, error) {
+// acquire gives an instance to an invocation, any or the one that is named; release gives it back.
+func (p *pool) acquire(ctx context.Context, id string) (*instance, error) {
 	p.mu.Lock()
 	if p.draining {
 		p.mu.Unlock()
 		return nil, errReplaced
+	}
+	w := &waiter{since: time.Now(), ready: make(chan grant, 1)}
+	if id != "" {
+		err := ErrNoInstance
+		if i := p.instances.all[id]; i != nil {
+			err = p.join(i, w)
+		}
+		p.mu.Unlock()
+		if err != nil {
+			return nil, err
+		}
+		return p.wait(ctx, w)
 	}
 	if len(p.queue) == 0 {
 		if i := p.instances.pick(p.spec.Concurrency); i != nil {
@@ -112,11 +124,14 @@ func (p *pool) acquire(ctx context.Context) (*instance, error) {
 		p.mu.Unlock()
 		return nil, ErrBusy
 	}
-	w := &waiter{since: time.Now(), ready: make(chan grant, 1)}
 	p.queue = append(p.queue, w)
 	p.grow()
 	p.mu.Unlock()
+	return p.wait(ctx, w)
+}
 
+// wait waits for what a waiter is granted.
+func (p *pool) wait(ctx context.Context, w *waiter) (*instance, error) {
 	limit := time.NewTimer(p.n.opts.WaitLimit)
 	defer limit.Stop()
 	var err error
@@ -129,8 +144,7 @@ func (p *pool) acquire(ctx context.Context) (*instance, error) {
 		err = ErrWait
 	}
 	p.mu.Lock()
-	if at := slices.Index(p.queue, w); at >= 0 {
-		p.queue = slices.Delete(p.queue, at, at+1)
+	if p.leave(w) {
 		p.mu.Unlock()
 		return nil, err
 	}
@@ -183,6 +197,7 @@ func (p *pool) release(i *instance, o outcome) {
 		}
 		p.floor()
 	}
+	p.serveWanted(i)
 	p.serve()
 	p.grow()
 }
@@ -423,6 +438,7 @@ func (p *pool) booted(i *instance) {
 	if i.begun == i.created {
 		p.n.line(p.spec.Function, i.id, fmt.Sprintf("%s in %v", i.origin, i.boot.total.Round(100*time.Microsecond)))
 	}
+	p.serveWanted(i)
 	p.serve()
 	p.floor()
 	p.grow()
@@ -435,6 +451,8 @@ func (p *pool) ended(i *instance, bootErr error) {
 	p.letSlot(i)
 	p.instances.remove(i)
 	close(i.left)
+	i.settle()
+	p.serveWanted(i)
 	if i.taken != nil {
 		i.taken.yield()
 		i.taken = nil

@@ -85,7 +85,7 @@ func (n *Node) Dismiss(ctx context.Context, function string) (bool, error) {
 	}
 	p.mu.Lock()
 	var ended []<-chan struct{}
-	for i := range p.instances.all {
+	for i := range p.instances.each() {
 		if i.state == ready && i.inflight == 0 {
 			p.end(i, 0, "its tender is dismissed")
 		}
@@ -139,7 +139,7 @@ func (p *pool) drain(ctx context.Context, closing bool) {
 			}
 		}
 		p.cancel()
-		for i := range p.instances.all {
+		for i := range p.instances.each() {
 			switch {
 			case i.state == parkedState:
 				p.dropParked(i)
@@ -150,6 +150,9 @@ func (p *pool) drain(ctx context.Context, closing bool) {
 				p.end(i, stopGrace, "its revision is not served any more")
 			}
 			p.instances.set(i, retired)
+			for len(i.wanted) > 0 {
+				i.answer(grant{err: err})
+			}
 		}
 	}
 	p.mu.Unlock()
@@ -163,7 +166,7 @@ func (p *pool) drain(ctx context.Context, closing bool) {
 	case <-gone:
 	case <-ctx.Done():
 		p.mu.Lock()
-		for i := range p.instances.all {
+		for i := range p.instances.each() {
 			i.ending = true
 			if i.guest != nil {
 				i.guest.Kill("the node is shutting down")

@@ -32,7 +32,7 @@ func (n *Node) Instances(ctx context.Context, function string, usage bool) []Ins
 	for _, p := range n.pools(function) {
 		pid := p.tender.currentPID()
 		p.mu.Lock()
-		for i := range p.instances.all {
+		for i := range p.instances.each() {
 			s := InstanceStatus{ID: i.id, Function: p.spec.Function, Revision: p.spec.Revision, State: i.state.String(),
 				Inflight: i.inflight, Invocations: i.invocations, Created: i.created, Tender: pid}
 			if i.state == ready {

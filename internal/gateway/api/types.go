@@ -13,7 +13,7 @@ const (
 	HeaderServedBy = "X-Served-By"
 	HeaderInternal = "X-OpenFaaS-Internal" // on errors of the gateway itself
 	HeaderTiming   = "X-Unifaas-Timing"    // request: "1"; answer: a Timing
-	HeaderInstance = "X-Unifaas-Instance"
+	HeaderInstance = "X-Unifaas-Instance"  // answer: who gave it; request: who is to
 )
 
 // ManifestType is the Content-Type of a manifest, in POST /unifaas/v1/images.
@@ -153,6 +153,11 @@ type Image struct {
 	Size    int64     `json:"size"`
 	Program string    `json:"program"`
 	Created time.Time `json:"created"`
+}
+
+// ParkReply answers POST /unifaas/v1/functions/NAME/park.
+type ParkReply struct {
+	Running int `json:"running"` // instances that are not parked
 }
 
 // LogLine is a line of a log; the first five are OpenFaaS's.
