@@ -96,5 +96,9 @@ func (s *sandbox) eventPending() bool {
 	if _, err := ioctlPtr(s.vcpu.raw, kvmabi.GetVCPUEvents, &e); err != nil {
 		return true
 	}
+	return pending(&e)
+}
+
+func pending(e *kvmabi.VCPUEvents) bool {
 	return e.Exception.Injected|e.Exception.Pending|e.Interrupt.Injected|e.NMI.Injected|e.NMI.Pending != 0
 }

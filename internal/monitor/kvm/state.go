@@ -32,22 +32,27 @@ func (s *sandbox) SaveCPU() ([]byte, error) {
 		return nil, errEnded
 	}
 	v := s.vcpu
-	if err := v.settle(); err != nil {
+	// One call for all of this: each costs what it takes KVM to load the vCPU, whatever it is for.
+	v.run.ValidRegs = kvmabi.SyncRegsBit | kvmabi.SyncSregsBit | kvmabi.SyncEventsBit
+	err := v.settle()
+	v.run.ValidRegs = kvmabi.SyncRegsBit
+	if err != nil {
 		return nil, err
 	}
-	if s.eventPending() {
+	sr := &v.run.Sync.Sregs
+	if pending(&v.run.Sync.Events) {
 		return nil, errors.New("save a vCPU: an exception is on its way")
-	}
-	var sr kvmabi.Sregs
-	if _, err := ioctlPtr(v.raw, kvmabi.GetSregs, &sr); err != nil {
-		return nil, fmt.Errorf("KVM_GET_SREGS: %w", err)
 	}
 	if sr.CS.Selector != abi.UserCS || sr.SS.Selector != abi.UserSS {
 		return nil, fmt.Errorf("save a vCPU: it is in code segment 0x%x: an exception is being handled", sr.CS.Selector)
 	}
-	var x kvmabi.XCRs
-	if _, err := ioctlPtr(v.raw, kvmabi.GetXCRs, &x); err != nil {
-		return nil, fmt.Errorf("KVM_GET_XCRS: %w", err)
+	xcr0 := s.host.xcr0
+	if s.canXSETBV() {
+		var x kvmabi.XCRs
+		if _, err := ioctlPtr(v.raw, kvmabi.GetXCRs, &x); err != nil {
+			return nil, fmt.Errorf("KVM_GET_XCRS: %w", err)
+		}
+		xcr0 = x.XCRs[0].Value
 	}
 	var xs kvmabi.XSave
 	if _, err := ioctlPtr(v.raw, kvmabi.GetXSave, &xs); err != nil {
@@ -55,7 +60,7 @@ func (s *sandbox) SaveCPU() ([]byte, error) {
 	}
 	clear(xs.Region[xsaveOwn:xsaveHeader])
 	c := &cpuHead{
-		Regs: v.run.Sync.Regs, FSBase: sr.FS.Base, GSBase: sr.GS.Base, CR2: sr.CR2, CR3: sr.CR3, XCR0: x.XCRs[0].Value,
+		Regs: v.run.Sync.Regs, FSBase: sr.FS.Base, GSBase: sr.GS.Base, CR2: sr.CR2, CR3: sr.CR3, XCR0: xcr0,
 		Segments: [4]uint16{sr.DS.Selector, sr.ES.Selector, sr.FS.Selector, sr.GS.Selector},
 	}
 	state, err := c.encode(make([]byte, 0, 1024), xs.Region[:])
@@ -80,7 +85,7 @@ func (s *sandbox) LoadCPU(state []byte) error {
 		return err
 	}
 	if v.ran {
-		if err := v.reset(s.host); err != nil {
+		if err := s.reset(); err != nil {
 			return err
 		}
 	}
@@ -121,15 +126,18 @@ func cmpError(err error) error {
 
 // reset undoes what a guest can do to its vCPU beside what a state has in it. An honest one does nothing of the kind: it takes CPL0, which a
 // hostile one can get to. Model-specific registers are none of it, see denyMSRs.
-func (v *vcpu) reset(h *host) error {
-	if v.sregs.CR4&h.cr4&cr4OSXSAVE != 0 { // without the bit in CR4 there is no XSETBV
-		if err := v.setXCR0(h.xcr0); err != nil {
+func (s *sandbox) reset() error {
+	if s.canXSETBV() {
+		if err := s.vcpu.setXCR0(s.host.xcr0); err != nil {
 			return err
 		}
 	}
 	d := kvmabi.DebugRegs{DR6: 0xffff0ff0, DR7: 0x400}
-	if _, err := ioctlPtr(v.raw, kvmabi.SetDebugRegs, &d); err != nil {
+	if _, err := ioctlPtr(s.vcpu.raw, kvmabi.SetDebugRegs, &d); err != nil {
 		return fmt.Errorf("KVM_SET_DEBUGREGS: %w", err)
 	}
 	return nil
 }
+
+// canXSETBV reports whether a guest can change XCR0: without the bit in CR4 there is no such instruction.
+func (s *sandbox) canXSETBV() bool { return s.vcpu.sregs.CR4&s.host.cr4&cr4OSXSAVE != 0 }
