@@ -31,6 +31,11 @@ void page_split(void *page, unsigned order);
 u64 page_free_bytes(void);
 u64 page_total_bytes(void);
 
+/* Memory that was not needed for a while goes back to the monitor (mm/giveback.c). */
+void memory_idle(void);              /* nobody has anything to do now */
+__attribute__((visibility("hidden"))) void memory_freed(u64 pa, u64 size); /* UFS_MSG_FREED */
+bool page_any_out(void);             /* does the monitor have some that it has not told of yet? */
+
 /* ---- kernel heap (mm/heap.c) ---- */
 void *kmalloc(size_t n);             /* 16-byte aligned, NULL when out of memory; large sizes come from pages */
 void *kzalloc(size_t n);

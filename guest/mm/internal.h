@@ -32,6 +32,12 @@ void page_set_kind(void *page, unsigned pages, unsigned kind);
 unsigned page_kind(const void *p);
 unsigned page_order(const void *page);
 
+/* ---- page.c, for giveback.c: blocks of orders 9 and 10 ---- */
+u32 page_spare(void);                    /* 2 MiB blocks' worth that is free and not known to be zero */
+u32 page_spare_low(void);                /* the least of that since this was asked before */
+bool page_take_spare(unsigned order, u64 *pa); /* one of them, for the monitor */
+bool page_came_back(u64 pa, unsigned order, bool clean); /* false: it was not out */
+
 /* ---- page tables ---- */
 #define PTE_P 0x1UL
 #define PTE_W 0x2UL

@@ -11,9 +11,10 @@
 
 #define ORDERS 11
 #define CHUNK 512 /* pages that enter the lists together; their books fill exactly one page */
+#define BIG 9     /* order of the blocks that can be given back */
 #define REFS_MAX 0xffffffffu
 
-enum { ST_NONE, ST_FREE, ST_USED };
+enum { ST_NONE, ST_FREE, ST_USED, ST_OUT /* the monitor has it */ };
 
 struct page {
 	u32 link;        /* used: references, free: next block of its list */
@@ -32,6 +33,8 @@ static struct {
 	u32 frontier, end;   /* page numbers */
 	u64 nfree;           /* pages free, those above the frontier too */
 	u64 nuser;           /* pages charged to the program */
+	u64 nout;            /* pages that the monitor has, neither free nor used */
+	u32 spare, low;      /* free blocks of 2 MiB that are not clean; the least since somebody asked */
 	u64 tables_out;      /* ufs_ctl.tables_out */
 	u64 reserve;         /* the program cannot have the last ones: the libos must be able to end it in order */
 } ram;
@@ -51,7 +54,7 @@ static u64 books_untouched(void)
 
 static void account(void)
 {
-	u64 used = ram.end - ram.nfree - books_untouched();
+	u64 used = ram.end - ram.nfree - ram.nout - books_untouched();
 	CTL->ram_used = used << PAGE_SHIFT;
 	CTL->ram_libos = (used - ram.nuser) << PAGE_SHIFT;
 }
@@ -65,10 +68,23 @@ static void tables_out(int more)
 static void list_push(u32 i, unsigned order, bool clean)
 {
 	struct page *p = &ram.pages[i];
-	*p = (struct page){ .link = ram.head[order], .order = order, .state = ST_FREE, .clean = clean };
-	if (p->link)
-		ram.pages[p->link].prev = i;
-	ram.head[order] = i;
+	u32 prev = 0, next = ram.head[order];
+	if (unlikely(order >= BIG)) {
+		if (!clean)
+			ram.spare += 1u << (order - BIG);
+		/* Behind those that are not: what the host has no memory for is used last. */
+		while (clean && next && !ram.pages[next].clean) {
+			prev = next;
+			next = ram.pages[next].link;
+		}
+	}
+	*p = (struct page){ .link = next, .prev = prev, .order = order, .state = ST_FREE, .clean = clean };
+	if (next)
+		ram.pages[next].prev = i;
+	if (unlikely(prev))
+		ram.pages[prev].link = i;
+	else
+		ram.head[order] = i;
 }
 
 static void list_remove(u32 i)
@@ -80,6 +96,8 @@ static void list_remove(u32 i)
 		ram.head[p->order] = p->link;
 	if (p->link)
 		ram.pages[p->link].prev = p->prev;
+	if (unlikely(p->order >= BIG) && !p->clean)
+		ram.spare -= 1u << (p->order - BIG);
 	p->state = ST_NONE;
 }
 
@@ -165,6 +183,8 @@ static u32 block_take(unsigned order, bool *clean)
 	u32 i = ram.head[o];
 	*clean = ram.pages[i].clean;
 	list_remove(i);
+	if (unlikely(o >= BIG))
+		ram.low = MIN(ram.low, ram.spare);
 	while (o-- > order)
 		list_push(i + (1u << o), o, *clean);
 	return i;
@@ -179,7 +199,7 @@ void page_init(u64 start, u64 size)
 	if (size > UFS_RAM_MAX || ram.frontier >= ram.end)
 		panic("page_init: %llu bytes of RAM cannot be managed", (unsigned long long)size);
 	ram.nfree = ram.end - ram.frontier;
-	ram.nuser = 0;
+	ram.nuser = ram.nout = ram.spare = 0;
 	memset(&zone, 0, sizeof(zone));
 	ram.reserve = MIN(ram.end / 64, 64u);
 	memset(ram.head, 0, sizeof(ram.head));
@@ -316,4 +336,43 @@ u64 page_free_bytes(void)
 u64 page_total_bytes(void)
 {
 	return (u64)ram.end << PAGE_SHIFT;
+}
+
+u32 page_spare(void) { return ram.spare; }
+bool page_any_out(void) { return ram.nout; }
+
+u32 page_spare_low(void)
+{
+	u32 low = ram.low;
+	ram.low = ram.spare;
+	return MIN(low, ram.spare);
+}
+
+bool page_take_spare(unsigned order, u64 *pa)
+{
+	u32 i = ram.head[order];
+	while (i && i < UFS_TABLES_END >> PAGE_SHIFT)
+		i = ram.pages[i].link;
+	if (!i || ram.pages[i].clean)
+		return false;
+	list_remove(i);
+	ram.pages[i].state = ST_OUT;
+	ram.nfree -= 1u << order;
+	ram.nout += 1u << order;
+	account();
+	*pa = (u64)i << PAGE_SHIFT;
+	return true;
+}
+
+bool page_came_back(u64 pa, unsigned order, bool clean)
+{
+	u64 i = pa >> PAGE_SHIFT;
+	if (i >= ram.end || pa % (PAGE_SIZE << order) || ram.pages[i].state != ST_OUT || ram.pages[i].order != order)
+		return false;
+	ram.pages[i].state = ST_NONE;
+	ram.nout -= 1u << order;
+	ram.nfree += 1u << order;
+	block_free(i, order, clean);
+	account();
+	return true;
 }

@@ -197,6 +197,9 @@ static void dispatch(const struct ufs_msg *m)
 	case UFS_MSG_TABLES:
 		restore_tables(&s);
 		break;
+	case UFS_MSG_FREED:
+		free_done(&s);
+		break;
 	case UFS_MSG_RESTORE:
 		restore_done(m->arg, &s);
 		break;

@@ -10,25 +10,33 @@
 #include "platform.h"
 #include "snapshot.h"
 
-static void store(const u8 *p, u32 n)
+static void store(u64 pa, u64 value)
 {
-	struct ufs_entry e;
-	for (; n >= sizeof(e); p += sizeof(e), n -= sizeof(e)) {
-		memcpy(&e, p, sizeof(e));
-		if (e.pa % 8 || e.pa < UFS_TABLES_PA || e.pa >= UFS_TABLES_END)
-			panic("restore: 0x%llx is no entry of a page table", (unsigned long long)e.pa);
-		*(volatile u64 *)phys_to_virt(e.pa) = e.value;
+	if (pa % 8 || pa < UFS_TABLES_PA || pa >= UFS_TABLES_END)
+		panic("restore: 0x%llx is no entry of a page table", (unsigned long long)pa);
+	*(volatile u64 *)phys_to_virt(pa) = value;
+}
+
+/* Of two numbers each: as long as messages are aligned, so that none lies across the end of the ring. */
+static void pairs(const struct spans *s, void (*fn)(u64, u64))
+{
+	u64 v[2];
+	u32 n = s->n + s->n2;
+	if (n % sizeof(v))
+		panic("rx ring: %u bytes are no list", n);
+	for (u32 i = 0; i < n; i += sizeof(v)) {
+		memcpy(v, i < s->n ? s->p + i : s->p2 + (i - s->n), sizeof(v));
+		fn(v[0], v[1]);
 	}
-	if (n)
-		panic("restore: %u bytes are no entry of a page table", n);
 }
 
 void restore_tables(const struct spans *s)
 {
-	store(s->p, s->n); /* entries are as long as messages are aligned: none lies across the end of the ring */
-	store(s->p2, s->n2);
+	pairs(s, store);
 	platform_flush(0, ~0ULL);
 }
+
+void free_done(const struct spans *s) { pairs(s, memory_freed); }
 
 void restore_done(u32 kind, const struct spans *s)
 {
@@ -51,5 +59,5 @@ void restore_done(u32 kind, const struct spans *s)
 
 bool snapshot_ready(void)
 {
-	return snapshot_wanted() && (tcp_awaited() || job_awaited());
+	return snapshot_wanted() && !page_any_out() && (tcp_awaited() || job_awaited());
 }

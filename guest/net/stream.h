@@ -26,6 +26,7 @@ void tcp_open(u32 conn, u32 port);
 void host_message(const struct ufs_msg *m, const struct spans *s); /* fs/hostfs.c */
 /* restore.c */
 void restore_tables(const struct spans *s);
+void free_done(const struct spans *s);
 void restore_done(u32 kind, const struct spans *s);
 /* proc/spawn.c: programs started by request. */
 void job_spawn(u32 conn, const struct spans *env);

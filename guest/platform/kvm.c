@@ -2,7 +2,9 @@
 /* kvm.c: the platform interface under the kvm monitor: doorbell, exception gates, FPU set-up, page-table switch. */
 #include "platform.h"
 #include "internal.h"
+#include "mm.h"
 #include "snapshot.h"
+#include "time.h"
 
 #define XSAVE_KNOWN 0x2e7 /* x87, SSE, AVX, AVX-512, PKRU */
 
@@ -19,7 +21,8 @@ void doorbell(u32 off, u32 value)
 
 void platform_idle(u64 next_timer)
 {
-	CTL->next_timer = next_timer;
+	memory_idle();
+	CTL->next_timer = MIN(next_timer, timer_next());
 	CTL->traps = trap_count;
 	doorbell(UFS_BELL_IDLE, snapshot_ready() ? UFS_IDLE_READY : 0);
 }

@@ -6,6 +6,8 @@
 #include "../mm/internal.h"
 #include "platform.h"
 #include "mm_fake.h"
+#include "time.h"
+#include "net.h"
 #include <linux/fcntl.h>
 
 struct percpu percpu;
@@ -389,4 +391,39 @@ void check_all(void)
 			CHECK(page_refs(phys_to_virt(p << PAGE_SHIFT)) >= refs_seen[p]);
 	free(refs_seen);
 	check_tlb();
+}
+
+/* ---- clock, messages ---- */
+
+u64 fake_now = 1000;
+static struct ktimer *armed;
+u64 now_ns(void) { return fake_now; }
+void timer_set(struct ktimer *t, u64 deadline)
+{
+	CHECK(!armed || armed == t);
+	armed = t;
+	t->deadline = deadline;
+	t->slot = 1;
+}
+void fake_timers(void)
+{
+	struct ktimer *t = armed;
+	if (!t || t->deadline > fake_now)
+		return;
+	armed = NULL;
+	t->slot = 0;
+	t->fn(t);
+}
+
+struct ufs_range fake_given[UFS_FREE_MAX];
+unsigned fake_ngiven;
+bool fake_full;
+bool queue_send(u16 type, u32 conn, u32 arg, const void *data, u32 len)
+{
+	CHECK(type == UFS_MSG_FREE && !conn && !arg && len && len % sizeof(fake_given[0]) == 0 && len <= sizeof(fake_given) && !fake_ngiven);
+	if (fake_full)
+		return false;
+	memcpy(fake_given, data, len);
+	fake_ngiven = len / sizeof(fake_given[0]);
+	return true;
 }

@@ -30,6 +30,13 @@ extern struct mm *fake_mm;               /* the current address space */
 
 void machine_start(u64 ram);
 
+/* A clock with timers, and what was given back. */
+extern u64 fake_now;
+void fake_timers(void);                  /* runs what is due */
+extern struct ufs_range fake_given[UFS_FREE_MAX];
+extern unsigned fake_ngiven;             /* ranges of the last message, 0 none since this was set to 0 */
+extern bool fake_full;                   /* the ring takes nothing */
+
 /* The program's side: 8 bytes at va through a software MMU with a TLB. 0, or the signal, or -ENOMEM. */
 int user_read(u64 va, u64 *val);
 int user_write(u64 va, u64 val);

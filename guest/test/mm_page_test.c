@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include "../mm/internal.h"
 #include "platform.h"
+#include "time.h"
 #include "mm_fake.h"
 
 #define SLOTS 400
@@ -130,6 +131,152 @@ static void tables(unsigned long arg)
 	CHECK(CTL->tables_out == 1); /* in[5] was the last one */
 }
 
+/* ---- memory given back ---- */
+
+#define HUGES 40
+static u64 *huge[HUGES];
+
+static void take_and_free(unsigned n, bool write)
+{
+	for (unsigned i = 0; i < n; i++) {
+		CHECK((huge[i] = page_alloc(9, PG_USER)));
+		for (unsigned k = 0; write && k < 512; k++)
+			huge[i][k * 512] = k + 1;
+	}
+	for (unsigned i = 0; i < n; i++)
+		page_put(huge[i]);
+}
+
+static void second(void)
+{
+	memory_idle();
+	fake_now += NSEC;
+	fake_timers();
+}
+
+/* What the monitor does. */
+static u64 monitor_frees(void)
+{
+	u64 sum = 0;
+	CHECK(page_any_out());
+	for (unsigned i = 0; i < fake_ngiven; i++) {
+		struct ufs_range *r = &fake_given[i];
+		CHECK(r->size && r->pa % HUGE_SIZE == 0 && r->size % HUGE_SIZE == 0 && r->pa >= UFS_TABLES_END && r->pa + r->size <= page_total_bytes());
+		memset(phys_to_virt(r->pa), 0, r->size);
+		sum += r->size;
+	}
+	for (unsigned i = 0; i < fake_ngiven; i++)
+		memory_freed(fake_given[i].pa, fake_given[i].size);
+	fake_ngiven = 0;
+	CHECK(!page_any_out());
+	return sum;
+}
+
+static void free_again(void *p) { memory_freed((u64)p, HUGE_SIZE); }
+
+static void give_back(unsigned long arg)
+{
+	machine_start(128 << 20);
+	u64 free0 = page_free_bytes(), used0 = CTL->ram_used;
+	/* Never used: nothing to give. A little: not worth it. */
+	second();
+	take_and_free(4, true);
+	second();
+	second();
+	CHECK(!fake_ngiven);
+	/* Much, and it stays free: all but a few blocks goes, and is neither free nor used meanwhile. */
+	take_and_free(HUGES, true);
+	memory_idle();
+	fake_timers();
+	CHECK(!fake_ngiven && !page_any_out()); /* not yet */
+	fake_now += NSEC;
+	fake_timers();
+	CHECK(fake_ngiven && page_any_out() && page_free_bytes() < free0 && CTL->ram_used < used0 + HUGES * sizeof(u64) * 512 + PAGE_SIZE);
+	/* The program goes on with what is left. */
+	u64 *p = page_alloc(9, PG_ZERO | PG_USER);
+	CHECK(p);
+	check_zero(p, 9);
+	CHECK(expect_panic(free_again, (void *)virt_to_phys(p)));
+	page_put(p);
+	u64 sum = monitor_frees();
+	CHECK(sum >= (HUGES - 4) * HUGE_SIZE && page_free_bytes() == free0);
+	CHECK(expect_panic(free_again, (void *)fake_given[0].pa));
+	CHECK(expect_panic(free_again, (void *)(1UL << 40)));
+	/* It is clean now: not given again, taken last, and zero. */
+	second();
+	second();
+	CHECK(!fake_ngiven);
+	for (unsigned i = 0; i < HUGES; i++) {
+		CHECK((huge[i] = page_alloc(9, PG_ZERO | PG_USER)));
+		check_zero(huge[i], 9);
+		huge[i][7] = 1;
+	}
+	/* Memory that each request needs stays, however long it is free in between, and the timer stops nothing. */
+	for (unsigned i = 0; i < HUGES; i++)
+		page_put(huge[i]);
+	for (int i = 0; i < 5; i++) {
+		memory_idle();
+		fake_now += NSEC / 2;
+		fake_timers();
+		take_and_free(HUGES - 3, false);
+		memory_idle();
+		fake_now += NSEC / 2;
+		fake_timers();
+		CHECK(!fake_ngiven);
+	}
+	/* No room in the ring: later. */
+	fake_full = true;
+	second();
+	second();
+	CHECK(!fake_ngiven && !page_any_out() && page_free_bytes() == free0);
+	fake_full = false;
+	second();
+	CHECK(fake_ngiven);
+	monitor_frees();
+	CHECK(page_free_bytes() == free0);
+	/* Small pages in between: only whole blocks go. */
+	static void *small[128 << 8];
+	unsigned n = 0;
+	while (n < ARRAY_SIZE(small) && (small[n] = page_alloc(0, PG_USER)))
+		*(u64 *)small[n++] = 1;
+	for (unsigned i = 0; i < n; i++)
+		if (virt_to_phys(small[i]) % (4 * HUGE_SIZE))
+			page_put(small[i]);
+	second();
+	CHECK(fake_ngiven);
+	for (unsigned i = 0; i < fake_ngiven; i++)
+		CHECK(fake_given[i].size == HUGE_SIZE || fake_given[i].pa % (4 * HUGE_SIZE));
+	monitor_frees();
+	for (unsigned i = 0; i < n; i++)
+		if (virt_to_phys(small[i]) % (4 * HUGE_SIZE) == 0) {
+			CHECK(*(u64 *)small[i] == 1);
+			page_put(small[i]);
+		}
+	CHECK(page_free_bytes() == free0);
+}
+
+/* More than one message holds. */
+static void give_back_much(unsigned long arg)
+{
+	machine_start(1UL << 30);
+	static u64 *block[400];
+	for (unsigned i = 0; i < ARRAY_SIZE(block); i++) {
+		CHECK((block[i] = page_alloc(9, PG_USER)));
+		block[i][0] = 1;
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(block); i += 2) /* none of them joins another */
+		page_put(block[i]);
+	u64 sum = 0;
+	for (int i = 0; i < 4; i++) {
+		second();
+		CHECK(fake_ngiven == UFS_FREE_MAX || i == 3);
+		sum += fake_ngiven ? monitor_frees() : 0;
+	}
+	CHECK(sum == (ARRAY_SIZE(block) / 2 - 2) * HUGE_SIZE);
+	second();
+	CHECK(!fake_ngiven);
+}
+
 static void random_heap(unsigned long seed)
 {
 	machine_start(24 << 20);
@@ -204,6 +351,6 @@ int main(void)
 	int bad = 0;
 	for (unsigned long seed = 1; seed <= 4; seed++)
 		bad |= host_run(random_pages, seed) | host_run(random_heap, seed);
-	bad |= host_run(frontier, 0) | host_run(tables, 0) | host_run(misuse, 0);
+	bad |= host_run(frontier, 0) | host_run(tables, 0) | host_run(give_back, 0) | host_run(give_back_much, 0) | host_run(misuse, 0);
 	return bad ? 1 : 0;
 }

@@ -495,7 +495,11 @@ bool snap_wanted = true, job_waits;
 u64 snap_generation;
 char renamed[65];
 void platform_flush(u64 va, u64 len) { flushes++; }
+u64 freed_bytes;
 void mm_wipe(void) { wipes++; }
+void memory_freed(u64 pa, u64 size) { freed_bytes += size; }
+bool any_out;
+bool page_any_out(void) { return any_out; }
 void stack_renew(void) { renewals++; }
 void host_rename(const char *name, u32 n) { memcpy(renamed, name, n); renamed[n] = 0; }
 bool snapshot_wanted(void) { return snap_wanted; }

@@ -30,8 +30,8 @@ int open_files(void);
 
 /* What a restore did outside of net/. */
 extern int flushes, wipes, renewals;
-extern bool snap_wanted, job_waits;
-extern u64 snap_generation;
+extern bool snap_wanted, job_waits, any_out;
+extern u64 snap_generation, freed_bytes;
 extern char renamed[65];
 
 /* The monitor. */

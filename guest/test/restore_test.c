@@ -89,7 +89,9 @@ static void ready(void)
 	CHECK(!snapshot_ready());
 	snap_wanted = true;
 	CHECK(snapshot_ready());
-	job_waits = false;
+	any_out = true; /* memory that the monitor has not told of yet */
+	CHECK(!snapshot_ready());
+	any_out = job_waits = false;
 	/* A second listener; and none of them any more: closed, or shut down. */
 	int second = listener(81);
 	CHECK(ready_in(in_accept, second) && ready_in(in_accept, ls));
@@ -156,6 +158,11 @@ static void table_entries_refused(void)
 	}
 	struct ufs_entry e = { UFS_TABLES_PA, 1 };
 	refused(UFS_MSG_TABLES, 0, &e, 8);
+	struct ufs_range r[3] = { { 1, 10 }, { 2, 20 }, { 3, 30 } };
+	CHECK(monitor_put(UFS_MSG_FREED, 0, 0, r, sizeof(r)));
+	queue_poll();
+	EQ(freed_bytes, 60);
+	refused(UFS_MSG_FREED, 0, r, sizeof(r) - 8);
 }
 
 /* ---- RESTORE ---- */

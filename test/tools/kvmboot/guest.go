@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/binary"
 	"fmt"
 	"io"
 	"os"
@@ -30,6 +31,7 @@ type guest struct {
 	start   time.Time
 	exits   [8]int
 	got     bool
+	freed   int // ranges of memory that it gave back
 	files   *folder // nil: none is served
 }
 
@@ -204,6 +206,8 @@ func (g *guest) message(m queue.Msg, p []byte) error {
 		}
 	case abi.MsgFile:
 		return g.file(m, p)
+	case abi.MsgFree:
+		return g.free(p)
 	case abi.MsgListen:
 		fmt.Fprintf(os.Stderr, "kvmboot: program listens on port %d after %v\n", m.Arg, time.Since(g.start))
 		if g.o.get == "" {
@@ -219,6 +223,21 @@ func (g *guest) message(m queue.Msg, p []byte) error {
 		}
 	}
 	return nil
+}
+
+// free is memory that the guest gives back.
+func (g *guest) free(p []byte) error {
+	sb, ok := g.s.(monitor.Stateful)
+	if !ok {
+		return fmt.Errorf("the guest gives back memory, which this monitor cannot take")
+	}
+	for r := p; len(r) > 0; r = r[abi.RangeSize:] {
+		if err := sb.RAM().Discard(binary.LittleEndian.Uint64(r), binary.LittleEndian.Uint64(r[8:])); err != nil {
+			return err
+		}
+	}
+	g.freed += len(p) / abi.RangeSize
+	return g.put(abi.MsgFreed, 0, 0, p)
 }
 
 func (g *guest) printTiming() {
