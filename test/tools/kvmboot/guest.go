@@ -31,7 +31,7 @@ type guest struct {
 	start   time.Time
 	exits   [8]int
 	got     bool
-	freed   int // ranges of memory that it gave back
+	freed   int     // ranges of memory that it gave back
 	files   *folder // nil: none is served
 }
 
@@ -236,7 +236,7 @@ func (g *guest) free(p []byte) error {
 			return err
 		}
 	}
-	g.freed += len(p) / abi.RangeSize
+	g.freed += len(p) / int(abi.RangeSize)
 	return g.put(abi.MsgFreed, 0, 0, p)
 }
 
