@@ -44,7 +44,7 @@ func (m *Monitor) Create(c monitor.Config) (monitor.Sandbox, error) {
 }
 
 // KeepMemory makes the monitor keep the memory of up to n sandboxes that are closed for those that it makes next, with as much RAM as
-// Populate was asked for; what is kept beyond n is given back. It is none at first.
+// Populate was asked for; what is kept beyond n, or for longer than a second, is given back. It is none at first.
 func (m *Monitor) KeepMemory(n int) error {
 	h, err := m.open()
 	if err == nil {

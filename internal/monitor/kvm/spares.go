@@ -2,11 +2,21 @@
 
 package kvm
 
-import "sync"
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"time"
+)
+
+// spareAge is how long memory waits for a sandbox: the next one of a busy function is made some milliseconds after one has ended.
+const spareAge = time.Second
 
 // spares is memory of sandboxes that were closed, for the next ones: huge pages that are there already are cleared in a third of the time that
 // new ones take. What was in them belongs to the same tenant, whose tender this is, and is cleared before a sandbox gets it.
 type spares struct {
+	age time.Duration // 0: spareAge
+
 	mu   sync.Mutex
 	max  int
 	list []*memory
@@ -19,7 +29,7 @@ func (p *spares) take(size uint64) *memory {
 	for i, s := range p.list {
 		if s.ram.Size() == size {
 			m = s
-			p.list = append(p.list[:i], p.list[i+1:]...)
+			p.list = slices.Delete(p.list, i, i+1)
 			break
 		}
 	}
@@ -45,12 +55,26 @@ func (p *spares) put(m *memory) error {
 	room := len(p.list) < p.max
 	if room {
 		p.list = append(p.list, kept)
+		time.AfterFunc(cmp.Or(p.age, spareAge), func() { p.drop(kept) })
 	}
 	p.mu.Unlock()
 	if !room {
 		return kept.close()
 	}
 	return nil
+}
+
+// drop gives memory back that nobody has taken.
+func (p *spares) drop(m *memory) {
+	p.mu.Lock()
+	i := slices.Index(p.list, m)
+	if i >= 0 {
+		p.list = slices.Delete(p.list, i, i+1)
+	}
+	p.mu.Unlock()
+	if i >= 0 {
+		m.close()
+	}
 }
 
 // setMax says how many are kept, and drops those beyond.
@@ -60,7 +84,7 @@ func (p *spares) setMax(n int) {
 	var drop []*memory
 	if len(p.list) > n {
 		drop = append(drop, p.list[n:]...)
-		p.list = p.list[:n:n]
+		p.list = slices.Delete(p.list, n, len(p.list))
 	}
 	p.mu.Unlock()
 	for _, m := range drop {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"runtime"
 	"testing"
+	"time"
 
 	"unifaas.dev/internal/guestmem"
 	"unifaas.dev/internal/monitor"
@@ -24,6 +25,7 @@ func TestSpares(t *testing.T) {
 	if err := m.KeepMemory(1); err != nil {
 		t.Fatal(err)
 	}
+	m.host.spares.age = time.Hour
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	create := func() *sandbox {
@@ -91,6 +93,21 @@ func TestSpares(t *testing.T) {
 	fourth := create()
 	if n := len(m.host.spares.list); n != 1 || fourth.RAM().Size() != 64<<20 {
 		t.Errorf("%d kept, RAM of %d bytes", n, fourth.RAM().Size())
+	}
+	// Memory that nobody takes is given back.
+	m.host.spares.age = time.Millisecond
+	if err := m.KeepMemory(2); err != nil {
+		t.Fatal(err)
+	}
+	last := fourth.RAM()
+	fourth.Close()
+	for spared := 2; spared > 1; time.Sleep(time.Millisecond) {
+		m.host.spares.mu.Lock()
+		spared = len(m.host.spares.list)
+		m.host.spares.mu.Unlock()
+	}
+	if last.Size() != 0 {
+		t.Error("memory of a closed sandbox")
 	}
 	if err := m.KeepMemory(0); err != nil || len(m.host.spares.list) != 0 {
 		t.Errorf("%d kept, %v", len(m.host.spares.list), err)

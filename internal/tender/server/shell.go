@@ -212,8 +212,16 @@ func (s *shells) used(bytes int64) {
 	s.touch = min(max(bytes, shellMin), shellMax)
 }
 
+// keeper is a monitor that can use the memory of a sandbox again, for a while.
+type keeper interface {
+	KeepMemory(n int) error
+}
+
 // keep says how many stand ready. It ends those that are too many.
 func (s *shells) keep(n int) {
+	if k, ok := s.mon.(keeper); ok {
+		_ = k.KeepMemory(min(n, 1)) // it did open its device, or there were no sandboxes
+	}
 	s.mu.Lock()
 	s.want = n
 	var over []*shell
