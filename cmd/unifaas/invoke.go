@@ -152,18 +152,24 @@ func (o *invokeFlags) print(cmd *cobra.Command, function string, r *client.Resul
 // printTiming shows where the time of an invocation went.
 func printTiming(w io.Writer, t *api.Timing, took time.Duration) {
 	ms := func(us int64) string { return fmt.Sprintf("%8.2f ms", float64(us)/1000) }
-	kind := "warm"
-	if t.Cold {
-		kind = "cold"
+	kind := map[string]string{"": "warm start", "boot": "cold start", "snapshot": "cold start from a snapshot", "parked": "woken"}[t.Origin]
+	if kind == "" {
+		kind = "cold start" // of a kind that a newer node has
 	}
-	fmt.Fprintf(w, "%s start, instance %s\n", kind, printable(t.Instance))
+	fmt.Fprintf(w, "%s, instance %s\n", kind, printable(t.Instance))
 	line := func(what string, us int64) { fmt.Fprintf(w, "  %-14s %s\n", what, ms(us)) }
 	line("queue", t.Queue)
-	if t.Cold {
+	switch t.Origin {
+	case "":
+	case "boot":
 		line("tender", t.Tender)
 		line("VM", t.VM)
 		line("libos boot", t.Libos)
 		line("program start", t.Program)
+	default:
+		line("tender", t.Tender)
+		line("VM", t.VM)
+		line("state", t.State)
 	}
 	line("first byte", t.FirstByte)
 	line("total", t.Total)

@@ -135,6 +135,11 @@ func (v *Invocation) measure(sent time.Time) {
 	t := Timing{Instance: v.inst.id, FirstByte: us(now.Sub(sent)), Total: us(now.Sub(v.arrived)), Queue: us(sent.Sub(v.arrived))}
 	if v.pool.claimBoot(v.inst, v.arrived) {
 		b := v.inst.boot
+		if v.inst.origin != FromBoot { // it was said to listen before its state was there; now it has answered
+			if again, err := v.inst.guest.WaitListen(v.limit); err == nil {
+				b.BootTiming = again
+			}
+		}
 		t.Cold = v.inst.origin != FromParked
 		t.Tender, t.VM, t.State, t.Libos, t.Program = us(b.tender), us(b.VM), us(b.State), us(b.Libos), us(b.Program)
 		t.Queue = max(t.Queue-t.Tender-t.VM-t.State-t.Libos-t.Program, 0)

@@ -78,9 +78,12 @@ func (p *pool) parkGuest(i *instance) (*parked.Slot, error) {
 
 // asSnapshot reports whether an instance that runs nothing is the same as one that is started from the snapshot.
 func (p *pool) asSnapshot(i *instance) bool {
+	if p.spec.Rewind {
+		return i.cannotRewind() == nil
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return (p.spec.Rewind || i.invocations == 0) && i.origin == FromSnapshot
+	return i.invocations == 0 && i.origin == FromSnapshot
 }
 
 // parkDone files a parked instance, or lets it go on. It reports whether it is parked.

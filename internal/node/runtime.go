@@ -93,7 +93,8 @@ type Tender interface {
 
 // Guest is one instance as its tender shows it.
 type Guest interface {
-	// WaitListen waits until the program listens. An *ExitError says that it ended instead.
+	// WaitListen waits until the program listens. An *ExitError says that it ended instead. What is made from a snapshot may be said to
+	// listen before its state is there; the timing is whole when it has answered.
 	WaitListen(ctx context.Context) (BootTiming, error)
 	Dial(ctx context.Context) (net.Conn, error)
 	// Spawn runs the program once more. Preconditions: TenderConfig.Spawn.
