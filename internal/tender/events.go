@@ -113,8 +113,14 @@ func (t *Tender) on(num uint32, f func(*Instance) error) error {
 }
 
 func (i *Instance) onStarted(m *wire.Started) error {
+	if i.startBy != nil {
+		i.startBy.Stop()
+	}
 	if m.Error != "" {
 		i.t.unregister(i)
+		if i.cloned {
+			i.finish(Exit{Instance: i.id, Kind: Fault, Reason: m.Error})
+		}
 	}
 	i.mu.Lock()
 	i.vm = time.Duration(m.VM)
@@ -147,6 +153,9 @@ func (i *Instance) finish(e Exit) {
 	}
 	i.mu.Lock()
 	i.exit, i.ended = e, true
+	if i.cloned && !i.restored && e.Kind == Fault {
+		i.t.uncloneable(errors.New(e.Reason))
+	}
 	rewinds, watch := i.rewinds, i.rewindBy
 	i.rewinds, i.rewindBy = nil, nil
 	i.mu.Unlock()

@@ -41,7 +41,11 @@ type Instance struct {
 	files atomic.Int32 // requests for files under way
 	dials dials
 
+	cloned  bool        // made of the snapshot
+	startBy *time.Timer // watches that it is started, if cloned
+
 	mu        sync.Mutex
+	restored  bool
 	started   chan *wire.Started // buffered; one answer
 	vm, state time.Duration
 	ended     bool
@@ -60,12 +64,17 @@ func (t *Tender) Boot(ctx context.Context, id, hostname string, env []string) (*
 	return t.BootWith(ctx, BootOptions{ID: id, Hostname: hostname, Env: env})
 }
 
-// BootWith is Boot with all options.
+// BootWith is Boot with all options. FromSnapshot it returns before the tender has answered; if the instance cannot be had it ends.
 func (t *Tender) BootWith(ctx context.Context, o BootOptions) (*Instance, error) {
 	i := &Instance{t: t, id: o.ID, asked: time.Now(), done: make(chan struct{}), started: make(chan *wire.Started, 1),
 		listening: map[int]Timing{}, changed: make(chan struct{})}
 	for n := range i.lines {
 		i.lines[n] = newLines(t.o.OnOutput, o.ID, n+1)
+	}
+	if i.cloned = o.From == FromSnapshot; i.cloned {
+		if err := t.cloneable(); err != nil {
+			return nil, err
+		}
 	}
 	m := &wire.Start{From: uint8(o.From), Hostname: o.Hostname, Env: o.Env, Off: o.Off, Len: o.Len}
 	var fds []int
@@ -82,9 +91,15 @@ func (t *Tender) BootWith(ctx context.Context, o BootOptions) (*Instance, error)
 		return nil, err
 	}
 	m.Instance = i.num
+	if i.cloned {
+		i.startBy = t.expect("start an instance", i.done)
+	}
 	if err := t.send(m, fds...); err != nil {
 		t.unregister(i)
 		return nil, err
+	}
+	if i.cloned {
+		return i, nil // what is dialled waits in the tender: no need to hear of it before
 	}
 	started := func(r *wire.Started) (*Instance, error) {
 		if r.Error != "" {
@@ -144,11 +159,15 @@ func (i *Instance) Exit() Exit {
 	return i.exit
 }
 
-// WaitListen waits until the program listens on a TCP port, 0 for any. If it ends first the error is an *ExitError. An instance of a
-// snapshot listens at once, while its state is still being put in: VM and State of its Timing are known once it has answered.
+// WaitListen waits until the program listens on a TCP port, 0 for any. If it ends first the error is an *ExitError. For an instance of a
+// snapshot it returns at once: its program listens as soon as it runs. VM and State of its Timing are known once it has answered.
 func (i *Instance) WaitListen(ctx context.Context, port int) (Timing, error) {
 	for {
 		i.mu.Lock()
+		if i.cloned && !i.ended {
+			defer i.mu.Unlock()
+			return i.timing(Timing{}), nil
+		}
 		timing, ok := i.listens(port)
 		changed := i.changed
 		i.mu.Unlock()

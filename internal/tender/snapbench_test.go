@@ -6,7 +6,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"sort"
+	"slices"
 	"testing"
 	"time"
 
@@ -18,8 +18,7 @@ func BenchmarkClone(b *testing.B) {
 	for _, program := range []string{"c-hello", "go-hello"} {
 		b.Run(program, func(b *testing.B) {
 			tn, _, _ := captured(b, program, func(o *tender.StartOptions) { o.Shells = 1 })
-			var all []time.Duration
-			var state, start, dial time.Duration
+			var all, state, start, dial []time.Duration
 			for n := 0; b.Loop(); n++ {
 				b.StopTimer()
 				time.Sleep(30 * time.Millisecond) // the next shell
@@ -29,31 +28,32 @@ func BenchmarkClone(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				start += time.Since(begin)
+				start = append(start, time.Since(begin))
 				c, err := i.Dial(b.Context(), 8080)
 				if err != nil {
 					b.Fatal(err)
 				}
-				dial += time.Since(begin)
+				dial = append(dial, time.Since(begin))
 				if err := exchange(c, bufio.NewReader(c)); err != nil {
 					b.Fatal(err)
 				}
 				all = append(all, time.Since(begin))
 				b.StopTimer()
 				timing, _ := i.WaitListen(b.Context(), 8080)
-				state += timing.State
+				state = append(state, timing.State)
 				c.Close()
 				i.Kill("done")
 				<-i.Done()
 				b.StartTimer()
 			}
-			sort.Slice(all, func(i, j int) bool { return all[i] < all[j] })
-			n := float64(len(all))
-			b.ReportMetric(float64(all[len(all)/2].Microseconds()), "p50-us")
-			b.ReportMetric(float64(all[len(all)*9/10].Microseconds()), "p90-us")
-			b.ReportMetric(float64(state.Microseconds())/n, "state-us")
-			b.ReportMetric(float64(start.Microseconds())/n, "started-us")
-			b.ReportMetric(float64(dial.Microseconds())/n, "dialled-us")
+			for _, m := range []struct {
+				name string
+				list []time.Duration
+			}{{"", all}, {"started-", start}, {"dialled-", dial}, {"state-", state}} {
+				slices.Sort(m.list)
+				b.ReportMetric(float64(m.list[len(m.list)/2].Microseconds()), m.name+"p50-us")
+				b.ReportMetric(float64(m.list[len(m.list)/10].Microseconds()), m.name+"p10-us")
+			}
 		})
 	}
 }

@@ -73,12 +73,32 @@ func (t *Tender) Keep(shells int) {
 	_ = t.send(&wire.Keep{Shells: uint16(min(max(shells, 0), 1<<16-1))}) // fails with the tender
 }
 
+// errNoSnapshot is why no instance can be made of one.
+var errNoSnapshot = fmt.Errorf("%w: this tender has none", snapshot.ErrForeign)
+
+// cloneable says why there is no snapshot to make instances of.
+func (t *Tender) cloneable() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.image
+}
+
+// uncloneable: no instance came of the snapshot, though it looked well; the next one need not be tried.
+func (t *Tender) uncloneable(why error) {
+	t.mu.Lock()
+	t.image = fmt.Errorf("%w: %w", snapshot.ErrDamaged, why)
+	t.mu.Unlock()
+}
+
 // onSnapshotted: an error is a tender that breaks the protocol.
 func (t *Tender) onSnapshotted(m *wire.Snapshotted) error {
 	t.mu.Lock()
 	taken := t.o.Snapshots.OnTaken
 	again := t.snapshotted || t.o.Snapshots.Sink == nil
 	t.snapshotted = true
+	if !again && m.Error == "" {
+		t.image = nil
+	}
 	t.mu.Unlock()
 	if again {
 		return fmt.Errorf("%w: snapshot that nobody asked for", wire.ErrMalformed)
@@ -96,7 +116,7 @@ func (t *Tender) onSnapshotted(m *wire.Snapshotted) error {
 
 func (i *Instance) onRestored(m *wire.Restored) {
 	i.mu.Lock()
-	i.vm, i.state = time.Duration(m.VM), time.Duration(m.State)
+	i.vm, i.state, i.restored = time.Duration(m.VM), time.Duration(m.State), true
 	i.mu.Unlock()
 }
 

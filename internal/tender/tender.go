@@ -78,6 +78,7 @@ type Tender struct {
 	token       uint32
 	closing     bool
 	snapshotted bool
+	image       error // why no instance can be made of a snapshot; nil: it can
 	broken      error // why the protocol ended, if it did not end well
 }
 
@@ -104,7 +105,7 @@ func Start(ctx context.Context, o StartOptions) (*Tender, error) {
 
 func newTender(o StartOptions, conn *net.UnixConn, proc *process) *Tender {
 	t := &Tender{o: o.complete(), conn: conn, proc: proc, prepared: make(chan *wire.Prepared, 1), loaded: make(chan *wire.Loaded, 1), done: make(chan struct{}),
-		instances: map[uint32]*Instance{}, stats: map[uint32]chan *wire.StatsReply{}}
+		instances: map[uint32]*Instance{}, stats: map[uint32]chan *wire.StatsReply{}, image: errNoSnapshot}
 	go t.receive()
 	return t
 }
@@ -168,7 +169,13 @@ func (t *Tender) load(ctx context.Context) error {
 			return errors.New(r.Error)
 		}
 		t.monitor, t.features = r.Monitor, r.Features
-		if r.Refused != "" && s.OnRefused != nil {
+		switch {
+		case s.Image == nil:
+		case r.Refused == "":
+			t.mu.Lock()
+			t.image = nil
+			t.mu.Unlock()
+		case s.OnRefused != nil:
 			s.OnRefused(errorOf(r.Why, r.Refused))
 		}
 		return nil

@@ -41,13 +41,15 @@ type instance struct {
 	console     *console
 	files       *files // nil: no folder is served
 	frees       frees
-	capture     *capture        // not nil: its state is going to be the snapshot
-	rewinder    *state.Rewinder // nil: it cannot be rewound
-	rewinds     int             // asked for and not done
-	parking     *parking        // nil: nobody wants it parked
-	ahead       int64           // ns that the guest's CLOCK_MONOTONIC is ahead of the host's
-	untold      bool            // what restoring took is to be told
-	announced   bool            // the node knows of it
+	capture     *capture          // not nil: its state is going to be the snapshot
+	rewinder    *state.Rewinder   // nil: it cannot be rewound
+	rewinds     int               // asked for and not done
+	parking     *parking          // nil: nobody wants it parked
+	ahead       int64             // ns that the guest's CLOCK_MONOTONIC is ahead of the host's
+	early       []func(*instance) // commands that came before there was a sandbox
+	buried      bool              // and that there will be none
+	untold      bool              // what restoring took is to be told
+	announced   bool              // the node knows of it
 	parkedBytes int64
 	epfd        int
 	evfd        int
@@ -106,6 +108,15 @@ func (in *instance) adopt(sh *shell) {
 	if in.origin != nil && in.origin.parked == nil {
 		in.announce(&in.origin.image.Meta().Link)
 	}
+	in.runEarly()
+}
+
+// runEarly does what was waiting for a sandbox. Preconditions: in.mu is held.
+func (in *instance) runEarly() {
+	for _, f := range in.early {
+		f(in)
+	}
+	in.early = nil
 }
 
 // begin is the life of an instance, on the locked thread of its shell. err is why there is none; a shell that it has not adopted yet is sh.
@@ -167,6 +178,8 @@ func (in *instance) stillborn(err error) {
 	} else {
 		in.host.out.send(&wire.Started{Instance: in.id, Kind: kindOf(err), Error: oneLine(err)})
 	}
+	in.ended, in.buried = true, true
+	in.runEarly()
 	in.mu.Unlock()
 	in.host.forget(in)
 	in.close()

@@ -117,6 +117,9 @@ func (s *Server) dispatch(m wire.Message, fds []int) (done bool, err error) {
 		s.kill(m.Instance, m.Reason)
 	case *wire.Signal:
 		s.with(m.Instance, func(in *instance) {
+			if in.ended {
+				return
+			}
 			if unix.Signal(m.Signo) == unix.SIGWINCH && in.console.tty.fd >= 0 { // the guest knows who has to hear of it
 				in.console.tty.tell = true
 				in.command(in.console.service())
@@ -127,8 +130,15 @@ func (s *Server) dispatch(m wire.Message, fds []int) (done bool, err error) {
 		})
 	case *wire.Stats:
 		r := &wire.StatsReply{Instance: m.Instance, Token: m.Token}
-		r.OK = s.with(m.Instance, func(in *instance) { r.Counters = in.counters() })
-		s.out.send(r)
+		reply := func(in *instance) {
+			if r.OK = in.table != nil; r.OK {
+				r.Counters = in.counters()
+			}
+			s.out.send(r)
+		}
+		if !s.with(m.Instance, reply) {
+			s.out.send(r)
+		}
 	case *wire.Keep:
 		if s.shells != nil {
 			s.shells.keep(int(m.Shells))
@@ -173,7 +183,7 @@ func (s *Server) short(m wire.Message) error {
 	return nil
 }
 
-// with calls f with a running instance and its mutex held; false if there is none.
+// with calls f with an instance and its mutex held, once it has a sandbox or has ended without; false if there is none.
 func (s *Server) with(id uint32, f func(*instance)) bool {
 	s.mu.Lock()
 	in := s.instances[id]
@@ -183,10 +193,14 @@ func (s *Server) with(id uint32, f func(*instance)) bool {
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if in.sb == nil || in.table == nil {
+	switch {
+	case in.table != nil && in.sb == nil, in.buried:
 		return false
+	case in.table == nil:
+		in.early = append(in.early, f)
+	default:
+		f(in)
 	}
-	f(in)
 	return true
 }
 
