@@ -80,6 +80,7 @@ Suites:
 	f.StringVar(&htmlFile, "html", "", "write the result to `FILE`, as a page")
 	f.StringVar(&programs, "programs", "", "`FOLDER` of the programs that are measured (default: where make puts them)")
 	f.IntVar(&o.Rounds, "rounds", 0, "measure each thing `N` times (default: by suite)")
+	f.IntVar(&o.Instances, "instances", 0, "suite density: hold `N` parked instances (default: as many as fit)")
 	f.BoolVar(&o.Small, "small", false, "only see that it works: the figures mean nothing")
 	return cmd
 }

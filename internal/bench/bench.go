@@ -20,13 +20,14 @@ type Result struct {
 
 // Options of a run.
 type Options struct {
-	Suite    string
-	Exe      string   // the unifaas command, started for nodes and single runs
-	Programs []string // folders to look for programs in
-	Small    bool     // only to see that it works
-	Rounds   int      // 0: as many as the suite does by itself
-	Libos    []byte
-	Progress func(format string, args ...any)
+	Suite     string
+	Exe       string   // the unifaas command, started for nodes and single runs
+	Programs  []string // folders to look for programs in
+	Small     bool     // only to see that it works
+	Rounds    int      // 0: as many as the suite does by itself
+	Instances int      // of suite density; 0: as many as fit
+	Libos     []byte
+	Progress  func(format string, args ...any)
 }
 
 // rounds is how often each thing is measured.

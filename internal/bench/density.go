@@ -106,12 +106,3 @@ func (h *host) scaleTo(ctx context.Context, function string, n int) error {
 		time.Sleep(10 * time.Millisecond)
 	}
 }
-
-// parkedMetrics in the order of tables.
-var parkedMetrics = []string{"parked_bytes", "instances"}
-
-func parkedCase(ctx context.Context, o *Options, name string) ([]Row, error) {
-	rows := skippedAll(name, Process, "has no parked state", parkedMetrics...)
-	rows = append(rows, skippedAll(name, Runc, "has no parked state", parkedMetrics...)...)
-	return append(rows, skippedAll(name, KVM, "instances are not parked in this version", parkedMetrics...)...), nil
-}

@@ -159,3 +159,12 @@ func parseKB(s string) int64 {
 	}
 	return n * kib
 }
+
+// available is how much memory the machine can still give.
+func available() int64 {
+	m, err := fields("/proc/meminfo")
+	if err != nil {
+		return 0
+	}
+	return m["MemAvailable"]
+}
