@@ -57,6 +57,9 @@ func measureParked(ctx context.Context, o *Options, name string) ([]Row, error) 
 	if err := h.snapshot(ctx, name); err != nil {
 		return nil, err
 	}
+	if err := h.empty(ctx, name); err != nil {
+		return nil, err
+	}
 	c := &crowd{h: h, function: name, calls: map[string]int{}}
 	defer c.close()
 	for range parkedCallers {
