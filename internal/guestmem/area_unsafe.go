@@ -117,7 +117,36 @@ func (a *Area) Discard(off, n uint64) error {
 	if n == 0 {
 		return nil
 	}
-	return unix.Madvise(a.slice(off, n), unix.MADV_DONTNEED)
+	// What is a file's would be the file's again, not zero.
+	for b := off / HugeSize; a.filed != nil && b <= (off+n-1)/HugeSize; b++ {
+		if !a.filed[b] {
+			continue
+		}
+		from, to := max(off, b*HugeSize), min(off+n, (b+1)*HugeSize)
+		if to-from < HugeSize {
+			clear(a.slice(from, to-from))
+		} else if err := a.MapAnonymous(from, HugeSize); err != nil {
+			return err
+		}
+	}
+	return a.discard(off, n)
+}
+
+// discard gives back all but the blocks of small pages.
+func (a *Area) discard(off, n uint64) error {
+	for n > 0 {
+		part := n
+		if a.filed != nil {
+			part = min(n, HugeSize-off%HugeSize)
+		}
+		if a.filed == nil || !a.filed[off/HugeSize] {
+			if err := unix.Madvise(a.slice(off, part), unix.MADV_DONTNEED); err != nil {
+				return err
+			}
+		}
+		off, n = off+part, n-part
+	}
+	return nil
 }
 
 // Resident is the number of bytes that the host has memory for, those of files (MapFilePrivate) that it has anyway included.

@@ -4,6 +4,7 @@ package guestmem
 
 import (
 	"fmt"
+	"os"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -47,4 +48,42 @@ func (a *Area) Prefault(off, n uint64) error {
 		return fmt.Errorf("map %d KiB of a file: %w", n>>10, err)
 	}
 	return nil
+}
+
+// Small makes a block of HugeSize fresh memory that is handed out page by page, where New gives it whole. What was there is gone; a guest
+// sees the change at once.
+func (a *Area) Small(off uint64) error {
+	if err := a.MapAnonymous(off, HugeSize); err != nil {
+		return err
+	}
+	a.setFiled(off, HugeSize, true) // not as New gave it
+	// A host without transparent huge pages refuses: it has only small ones.
+	_ = unix.Madvise(a.slice(off, HugeSize), unix.MADV_NOHUGEPAGE)
+	return nil
+}
+
+// MapPages is MapFilePrivate for pages of a block that is Small.
+func (a *Area) MapPages(off, n uint64, f *os.File, from int64) error {
+	if err := a.pages(off, n); err != nil || !a.writable || n == 0 {
+		return rangeError(off, n, a.size)
+	}
+	for b := off / HugeSize; b <= (off+n-1)/HugeSize; b++ {
+		if a.filed == nil || !a.filed[b] {
+			return fmt.Errorf("map %s: block 0x%x of guest memory is not of small pages", f.Name(), b)
+		}
+	}
+	if fi, err := f.Stat(); err != nil || from < 0 || from%PageSize != 0 || fi.Size() < from || uint64(fi.Size()-from) < n {
+		return fmt.Errorf("map %s: it does not have %d bytes at 0x%x", f.Name(), n, from)
+	}
+	_, err := unix.MmapPtr(int(f.Fd()), from, unsafe.Add(a.base, off), uintptr(n), unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_PRIVATE|unix.MAP_FIXED|unix.MAP_NORESERVE)
+	if err != nil {
+		return fmt.Errorf("map %s: %w", f.Name(), err)
+	}
+	return nil
+}
+
+// IsSmall reports whether the block at off is one that New did not give: Small, or of a file.
+func (a *Area) IsSmall(off uint64) bool {
+	return a.filed != nil && off < a.size && a.filed[off/HugeSize]
 }

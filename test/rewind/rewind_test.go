@@ -4,6 +4,7 @@ package rewind
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"unifaas.dev/abi"
+	"unifaas.dev/internal/guestmem"
 	"unifaas.dev/internal/image"
 	"unifaas.dev/internal/image/build"
 	"unifaas.dev/internal/layermem"
@@ -261,4 +263,85 @@ func TestPark(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestThin: an instance whose memory was given back as far as the snapshot has it goes on, again and again, and can be put back.
+func TestThin(t *testing.T) {
+	for name, source := range examples(t) {
+		t.Run(name, func(t *testing.T) {
+			f := newFunction(t, source)
+			want := memory(t, f.fill().sb)
+			g := f.fill()
+			rw, err := state.NewRewinder(f.im, g.sb)
+			if err != nil {
+				t.Fatal(err)
+			}
+			link := f.im.Meta().Link
+			g.restore(abi.RestoreClone, link, nil, 1)
+			for round := range 4 {
+				for n := range 3 {
+					before := time.Now()
+					if out := g.call("/x", "body"); !isCall(out, n+1) {
+						t.Fatalf("request %d of round %d: %q", n+1, round, out)
+					}
+					took := time.Since(before)
+					var m []byte
+					if round > 0 { // to read all of it makes zeros present
+						m = memory(t, g.sb)
+					}
+					before = time.Now()
+					pages, err := f.im.Thin(g.sb)
+					if err != nil {
+						t.Fatal(err)
+					}
+					t.Logf("request %v; given back %d pages in %v, %d KiB stay", took, pages, time.Since(before), private(t, g.sb)>>10)
+					if m == nil {
+						if own := private(t, g.sb); own > 4<<20 {
+							t.Errorf("%d bytes are the instance's own after request %d", own, n+1)
+						}
+					} else if at := different(memory(t, g.sb), m); at >= 0 {
+						t.Fatalf("memory differs at 0x%x", at)
+					}
+				}
+				res, err := rw.Rewind()
+				if err != nil {
+					t.Fatal(err)
+				}
+				got := memory(t, g.sb)
+				for _, e := range res.Entries {
+					for i := range 8 {
+						got[e.PA+uint64(i)] = byte(e.Value >> (8 * i))
+					}
+				}
+				if at := different(got, want); at >= 0 {
+					t.Fatalf("round %d: memory differs at 0x%x", round, at)
+				}
+				g.next = link.Next
+				g.restore(abi.RestoreRewind, link, res.Entries, uint64(round+2))
+			}
+		})
+	}
+}
+
+// private is the memory behind a sandbox that is not its image's.
+func private(t *testing.T, sb monitor.Stateful) (n int64) {
+	t.Helper()
+	p, err := os.Open("/proc/self/pagemap")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	for _, a := range []*guestmem.Area{sb.RAM(), sb.Shared()} {
+		b := make([]byte, a.Size()/4096*8)
+		if _, err := p.ReadAt(b, int64(a.HostAddr()/4096*8)); err != nil {
+			t.Fatal(err)
+		}
+		for ; len(b) > 0; b = b[8:] {
+			const present, file = 1 << 63, 1 << 61
+			if v := binary.LittleEndian.Uint64(b); v&present != 0 && v&file == 0 {
+				n += 4096
+			}
+		}
+	}
+	return n
 }

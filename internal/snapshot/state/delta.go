@@ -42,7 +42,7 @@ func (im *Image) Delta(sb monitor.Stateful, link snapshot.Link, sink *os.File) (
 	first := uint32(ram.Size() / pageSize)
 	for i := range uint32(usedPages) {
 		at := i * pageSize
-		if err := w.page(first+i, shared[at:at+pageSize], im.shared[at:at+pageSize]); err != nil {
+		if _, err := w.page(first+i, shared[at:at+pageSize], im.shared[at:at+pageSize]); err != nil {
 			return 0, err
 		}
 	}
@@ -68,8 +68,12 @@ func (im *Image) differing(ram *guestmem.Area, w *writer) error {
 			if there[i]&1 == 0 && image == nil {
 				continue
 			}
-			if err := w.page(page, b[i*pageSize:(i+1)*pageSize], image); err != nil {
+			differs, err := w.page(page, b[i*pageSize:(i+1)*pageSize], image)
+			if err != nil {
 				return err
+			}
+			if differs {
+				im.setHot(page)
 			}
 		}
 		return nil

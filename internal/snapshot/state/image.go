@@ -14,6 +14,8 @@ import (
 	"io"
 	"os"
 
+	"golang.org/x/sys/unix"
+
 	"unifaas.dev/abi"
 	"unifaas.dev/internal/guestmem"
 	"unifaas.dev/internal/monitor"
@@ -33,13 +35,15 @@ var zeroPage [pageSize]byte
 // goroutine, but for Close.
 type Image struct {
 	meta   *snapshot.Meta
-	sum    uint64         // tells it from all others
+	sum    uint64 // tells it from all others
+	file   *os.File
 	memory *guestmem.Area // of the file
 	image  *imageArea
 	spans  []span // in order; all other pages are zero
 	shared []byte // the shared area, what is kept of it
 	header abi.LibosHeader
-	out    bool // it has page tables outside of those 2 MiB
+	out    bool     // it has page tables outside of those 2 MiB
+	hot    []uint64 // pages that instances were seen to change, see thin.go
 }
 
 // span is a run of pages of RAM that are not zero.
@@ -60,7 +64,7 @@ func Open(f *os.File, key snapshot.Key, layers []monitor.Layer) (_ *Image, err e
 	if !snapshot.IsSealed(f) {
 		return nil, fmt.Errorf("%w: its file can still change", snapshot.ErrDamaged)
 	}
-	im := &Image{meta: m, sum: sum}
+	im := &Image{meta: m, sum: sum, hot: make([]uint64, guestmem.Words(uint64(m.Key.Memory)))}
 	defer func() {
 		if err != nil {
 			im.Close()
@@ -69,6 +73,11 @@ func Open(f *os.File, key snapshot.Key, layers []monitor.Layer) (_ *Image, err e
 	if im.memory, err = guestmem.NewView(f, 0, uint64(m.Key.Memory+abi.SharedSize)); err != nil {
 		return nil, err
 	}
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open snapshot: %w", err)
+	}
+	im.file = os.NewFile(uintptr(fd), f.Name())
 	if err := im.findSpans(layers); err != nil {
 		return nil, err
 	}
@@ -151,6 +160,9 @@ func (im *Image) Close() error {
 	}
 	if im.image != nil {
 		im.image.close()
+	}
+	if im.file != nil {
+		im.file.Close()
 	}
 	im.spans, im.shared = nil, nil
 	return errors.Join(errs...)

@@ -61,27 +61,27 @@ func newWriter(sink *os.File, m *snapshot.Meta, image uint64) *writer {
 	return &writer{sink: sink, image: image, meta: len(meta), buf: append(make([]byte, 0, 2*spillSize), meta...), at: deltaHeader}
 }
 
-// page adds a page; image is the image's, nil if that is zero.
-func (w *writer) page(n uint32, b, image []byte) error {
+// page adds a page if it differs from the image's, which is nil if that is zero.
+func (w *writer) page(n uint32, b, image []byte) (differs bool, err error) {
 	if image == nil {
 		image = zeroPage[:]
 	}
 	if bytes.Equal(b, image) {
-		return nil
+		return false, nil
 	}
 	if bytes.Equal(b, zeroPage[:]) {
-		return w.grow(recordZero, n, nil)
+		return true, w.grow(recordZero, n, nil)
 	}
 	var diff [diffMax]byte
 	d, ok := appendDiff(diff[:0], b, image)
 	if !ok {
-		return w.grow(recordRaw, n, b)
+		return true, w.grow(recordRaw, n, b)
 	}
 	w.flush()
 	w.head(recordDiff, n, uint32(len(d)))
 	w.buf = append(w.buf, d...)
 	w.next = n + 1
-	return w.spill()
+	return true, w.spill()
 }
 
 // grow adds a page to a record of several.

@@ -131,7 +131,9 @@ func (r *Rewinder) copyBack(tables bool) (n int, err error) {
 				r.idle[page] = min(r.idle[page]+1, idleMax)
 				continue
 			}
-			r.idle[page] = 0
+			if r.idle[page] = 0; !r.im.isHot(page) {
+				r.im.setHot(page)
+			}
 			copy(b, image)
 			n++
 		}

@@ -5,6 +5,7 @@ package state
 import (
 	"bytes"
 	"math/bits"
+	"os"
 
 	"unifaas.dev/internal/guestmem"
 	"unifaas.dev/internal/monitor"
@@ -13,6 +14,7 @@ import (
 
 // imageArea is the image's layers as guests see them.
 type imageArea struct {
+	files []*os.File
 	views []*guestmem.Area // nil: not mapped
 	first []uint32         // page of the image area where each begins
 	pages []uint32
@@ -28,6 +30,7 @@ func mapLayers(layers []monitor.Layer) *imageArea {
 		if snapshot.IsWhole(l.File) {
 			v, _ = guestmem.NewView(l.File, 0, size) // else nothing is shared
 		}
+		a.files = append(a.files, l.File)
 		a.views = append(a.views, v)
 		a.first = append(a.first, uint32(next/pageSize))
 		a.pages = append(a.pages, uint32(size/pageSize))
