@@ -301,8 +301,11 @@ func (p *pool) floorLater() {
 
 // boot starts to make one instance. Preconditions: mu is held, not draining.
 func (p *pool) boot() {
-	now := time.Now()
-	i := &instance{id: p.n.newID(), created: now, begun: now, left: make(chan struct{}), park: make(chan struct{}, 1)}
+	now, id := time.Now(), p.n.newID()
+	for p.instances.all[id] != nil { // of tens of thousands two may get the same
+		id = p.n.newID()
+	}
+	i := &instance{id: id, created: now, begun: now, left: make(chan struct{}), park: make(chan struct{}, 1)}
 	p.instances.add(i)
 	p.busy.Add(1)
 	go p.run(i)
