@@ -20,7 +20,7 @@ func (in *instance) counters() wire.Counters {
 		Faults:   a.Load64(abi.CtlFaults),
 		Memory:   in.sb.MemoryUsed(),
 		Private:  in.sb.MemoryUsed() + in.link.area.Resident(),
-		CPU:      threadCPU(in.tid),
+		CPU:      max(threadCPU(in.tid)-in.cpu, 0),
 		Exits:    in.entries.Load(),
 		Ticks:    in.ticks,
 		Preempts: in.preempts,

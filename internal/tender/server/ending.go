@@ -80,7 +80,7 @@ func endingOf(exit monitor.Exit, memory int64) ending {
 }
 
 // finish sends what the guest left behind, tells the node and frees everything.
-func (in *instance) finish() {
+func (in *instance) finish() *shell {
 	in.mu.Lock()
 	in.stamps.End = in.host.clock.now()
 	if in.end.kind != wire.KindProtocol {
@@ -95,9 +95,15 @@ func (in *instance) finish() {
 	} else {
 		in.host.out.send(in.exited())
 	}
+	sh := in.leaveShell()
 	in.mu.Unlock()
 	in.close()
+	if sh != nil && !sh.recycle(in.host.states.get()) {
+		sh.close()
+		sh = nil
+	}
 	in.host.shells.refill(shellDelay)
+	return sh
 }
 
 // exited is the last event of an instance. Preconditions: in.mu is held.

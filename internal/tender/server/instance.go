@@ -46,6 +46,8 @@ type instance struct {
 	rewinds     int               // asked for and not done
 	parking     *parking          // nil: nobody wants it parked
 	ahead       int64             // ns that the guest's CLOCK_MONOTONIC is ahead of the host's
+	used        *used             // not nil: the sandbox is another's, at the snapshot
+	restful     bool              // the last exit left a guest that can go on
 	early       []func(*instance) // commands that came before there was a sandbox
 	buried      bool              // and that there will be none
 	untold      bool              // what restoring took is to be told
@@ -59,6 +61,7 @@ type instance struct {
 	end         ending // why: the first cause
 	signals     uint64 // signals for process 1 that wait for room in the ring
 	tid         int
+	cpu         int64 // ns that the thread had used before
 	entered     int64 // when the guest was entered last
 	stamps      stamps
 	ticks       uint64
@@ -93,6 +96,7 @@ func (in *instance) adopt(sh *shell) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.sb, in.epfd, in.evfd, in.tid, in.link = sh.sb, sh.epfd, sh.evfd, sh.tid, sh.link
+	in.used, in.cpu = sh.used, threadCPU(sh.tid)
 	in.stamps.Create = in.host.clock.now()
 	in.table = newTable(in.link, in.epfd)
 	in.table.held = in.capture != nil
@@ -119,23 +123,21 @@ func (in *instance) runEarly() {
 	in.early = nil
 }
 
-// begin is the life of an instance, on the locked thread of its shell. err is why there is none; a shell that it has not adopted yet is sh.
-func (in *instance) begin(sh *shell, err error) {
+// live is the life of an instance, on the locked thread of its shell, which it has adopted. err is why it has none. It returns what is left
+// for another instance, if anything is.
+func (in *instance) live(err error) *shell {
 	defer in.host.wg.Done()
-	if sh != nil && err == nil {
-		in.adopt(sh)
-	}
 	if err == nil {
 		err = in.prepare()
 	}
 	if err != nil {
 		in.stillborn(err)
-		return
+		return nil
 	}
 	in.host.ticker.add(in)
 	in.loop()
 	in.host.ticker.remove(in)
-	in.finish()
+	return in.finish()
 }
 
 // prepare makes the sandbox what it was asked to be, and tells that the instance is there.
@@ -223,6 +225,7 @@ func (in *instance) leave(exit monitor.Exit, err error) {
 	in.running.Store(false)
 	in.pace.last = 0
 	in.tellRestored()
+	in.restful = err == nil && !isEnd(exit.Kind)
 	if err != nil {
 		in.conclude(ending{kind: wire.KindFault, reason: oneLine(err), report: err.Error()})
 		return

@@ -45,7 +45,16 @@ func (in *instance) restore(o *origin) error {
 		return errNoSnapshot
 	}
 	start := in.host.clock.now()
-	if err := o.image.Fill(sb); err != nil {
+	var entries []abi.Entry
+	if in.used != nil {
+		entries, in.rewinder = in.used.entries, in.used.rewinder
+		if o.parked != nil {
+			if err := in.used.settle(sb); err != nil {
+				return err
+			}
+			entries, in.rewinder = nil, nil
+		}
+	} else if err := o.image.Fill(sb); err != nil {
 		return err
 	}
 	m := o.image.Meta()
@@ -56,7 +65,7 @@ func (in *instance) restore(o *origin) error {
 			return err
 		}
 		link, mono, kind = woken.Link, woken.Mono, abi.RestoreWake
-	} else if in.host.states.track {
+	} else if in.host.states.track && in.rewinder == nil {
 		var err error
 		if in.rewinder, err = state.NewRewinder(o.image, sb); err != nil {
 			return err
@@ -72,7 +81,7 @@ func (in *instance) restore(o *origin) error {
 	if o.parked != nil {
 		in.announce(&link)
 	}
-	return in.resume(&link, kind, nil)
+	return in.resume(&link, kind, entries)
 }
 
 // resume lets a guest go on whose state was put in: it finds what it has to do first in its ring, then what has come meanwhile.

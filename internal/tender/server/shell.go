@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,6 +32,8 @@ type shell struct {
 	epfd, evfd int
 	tid        int
 	link       *link
+
+	used *used // not nil: it has run, and is at the snapshot
 
 	next atomic.Pointer[instance] // whom it was given to
 	over atomic.Bool              // nobody will have it
@@ -118,9 +121,7 @@ func newShells(mon monitor.Monitor, c monitor.Config) *shells {
 // give finds a shell for an instance: one that stands ready, whose thread goes on as the instance's, or one that is made now. true: in has it.
 func (s *shells) give(in *instance) bool {
 	s.mu.Lock()
-	if n := len(s.ready); n > 0 && !s.closed {
-		sh := s.ready[n-1]
-		s.ready = s.ready[:n-1]
+	if sh := s.pickLocked(in.origin); sh != nil {
 		s.mu.Unlock()
 		in.adopt(sh)
 		sh.next.Store(in)
@@ -133,6 +134,59 @@ func (s *shells) give(in *instance) bool {
 	}
 	s.mu.Unlock()
 	return false
+}
+
+// pickLocked takes the shell that is ready soonest for an instance of some origin; nil: there is none. Preconditions: mu is held.
+func (s *shells) pickLocked(o *origin) *shell {
+	best := -1
+	for i, sh := range s.ready {
+		if sh.used != nil && (o == nil || sh.used.image != o.image) {
+			continue
+		}
+		if best < 0 || (sh.used != nil) == (o != nil && o.parked == nil) {
+			best = i
+		}
+	}
+	if best < 0 || s.closed {
+		return nil
+	}
+	sh := s.ready[best]
+	s.ready = append(s.ready[:best], s.ready[best+1:]...)
+	return sh
+}
+
+// again puts a shell back that an instance has left; false: it is one too many. wg counts it then.
+func (s *shells) again(sh *shell) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.want == 0 {
+		return false
+	}
+	if len(s.ready) >= s.want {
+		i := slices.IndexFunc(s.ready, func(o *shell) bool { return o.used == nil })
+		if i < 0 {
+			return false
+		}
+		s.ready[i].end()
+		s.ready = append(s.ready[:i], s.ready[i+1:]...)
+	}
+	s.ready = append(s.ready, sh)
+	s.wg.Add(1)
+	return true
+}
+
+// rank is lower for what is worth more.
+func (sh *shell) rank() int {
+	if sh.used != nil {
+		return 0
+	}
+	return 1
+}
+
+// end ends a shell that nobody will have.
+func (sh *shell) end() {
+	sh.over.Store(true)
+	sh.poke()
 }
 
 // makeLocked makes one more, with touch bytes of RAM present. Preconditions: mu is held.
@@ -148,20 +202,28 @@ func (s *shells) run(c monitor.Config, gen int, touch int64) {
 	runtime.LockOSThread()
 	in, sh, err := s.made(c, gen, touch)
 	s.wg.Done()
-	switch {
-	case in != nil:
-		in.begin(sh, err)
-		return
-	case sh == nil:
-		return // that it fails is no matter here: the next start makes its own, and reports
+	if in != nil {
+		if err == nil {
+			in.adopt(sh)
+		}
+		sh = in.live(err)
+		if sh != nil && !s.again(sh) {
+			sh.close()
+			sh = nil
+		}
 	}
-	if in = sh.wait(); in == nil {
-		sh.close()
+	for sh != nil { // else: that one cannot be made ahead is no matter here: the next start makes its own, and reports
+		in := sh.wait()
 		s.wg.Done()
-		return
+		if in == nil {
+			sh.close()
+			return
+		}
+		if sh = in.live(nil); sh != nil && !s.again(sh) {
+			sh.close()
+			sh = nil
+		}
 	}
-	s.wg.Done()
-	in.begin(nil, nil)
 }
 
 // made makes a shell, for whoever waits first or for later; then wg counts it until somebody has it.
@@ -226,14 +288,17 @@ func (s *shells) keep(n int) {
 	s.want = n
 	var over []*shell
 	if len(s.ready) > n {
+		slices.SortStableFunc(s.ready, func(a, b *shell) int { return a.rank() - b.rank() })
 		over = append(over, s.ready[n:]...)
 		clear(s.ready[n:])
 		s.ready = s.ready[:n]
 	}
 	s.mu.Unlock()
 	for _, sh := range over {
-		sh.over.Store(true)
-		sh.poke()
+		sh.end()
+	}
+	if m, ok := s.mon.(interface{ KeepMemory(int) error }); ok {
+		_ = m.KeepMemory(min(n, 1)) // else the next one's memory is new
 	}
 	s.refill(0)
 }
@@ -256,8 +321,7 @@ func (s *shells) configure(c monitor.Config) {
 			s.ready = append(s.ready, sh)
 			continue
 		}
-		sh.over.Store(true)
-		sh.poke()
+		sh.end()
 	}
 	s.mu.Unlock()
 }
@@ -325,8 +389,7 @@ func (s *shells) close() {
 	s.ready = nil
 	s.mu.Unlock()
 	for _, sh := range over {
-		sh.over.Store(true)
-		sh.poke()
+		sh.end()
 	}
 	s.wg.Wait()
 }

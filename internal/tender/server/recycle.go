@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package server
+
+import (
+	"golang.org/x/sys/unix"
+
+	"unifaas.dev/abi"
+	"unifaas.dev/internal/monitor"
+	"unifaas.dev/internal/snapshot/state"
+	"unifaas.dev/internal/tender/wire"
+)
+
+// used is what a shell has beside, that has run: it is at the snapshot again, as after a rewind. What KVM knows of its page tables is still
+// there, which saves the next instance most of what the first entry into a new sandbox costs.
+type used struct {
+	image    *state.Image
+	entries  []abi.Entry     // of page tables, for the guest to store first
+	rewinder *state.Rewinder // nil: it is not watched
+}
+
+// leaveShell takes the sandbox and its thread's descriptors from an instance that was ended between two entries into its guest; nil: they are of
+// no use. Preconditions: in.mu is held.
+func (in *instance) leaveShell() *shell {
+	_, ok := in.sb.(monitor.Stateful)
+	ended := in.end.kind == wire.KindKilled || in.end.kind == kindParked
+	plain := in.files == nil && in.stdio == [3]int{-1, -1, -1}
+	if !ok || !ended || !in.restful || !plain || !in.host.shells.wants() || in.host.states.get() == nil {
+		return nil
+	}
+	in.table.closeAll()
+	sh := &shell{sb: in.sb, epfd: in.epfd, evfd: in.evfd, tid: in.tid, link: in.link, used: &used{rewinder: in.rewinder}}
+	in.wipe()
+	in.sb, in.epfd, in.evfd = nil, -1, -1
+	return sh
+}
+
+// recycle puts it back to the snapshot. This is its thread.
+func (sh *shell) recycle(im *state.Image) bool {
+	if im == nil {
+		return false
+	}
+	var b [8]byte
+	_, _ = unix.Read(sh.evfd, b[:])
+	var res state.Result
+	var err error
+	if sh.used.rewinder != nil {
+		res, err = sh.used.rewinder.Rewind()
+	} else {
+		res, err = im.Recycle(sh.sb.(monitor.Stateful))
+	}
+	sh.used.image, sh.used.entries = im, res.Entries
+	*sh.link = link{area: sh.link.area, rx: sh.link.rx, tx: sh.link.tx}
+	return err == nil
+}
+
+// settle stores the entries that the guest was to store, for a state that has others: then no table is what KVM knows any more.
+func (u *used) settle(sb monitor.Stateful) error {
+	for _, e := range u.entries {
+		sb.RAM().Store64(e.PA, e.Value)
+	}
+	return sb.ForgetTables()
+}
+
+// wants reports whether there is room for one more that stands ready.
+func (s *shells) wants() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, sh := range s.ready {
+		if sh.used != nil {
+			n++
+		}
+	}
+	return !s.closed && n < s.want
+}
