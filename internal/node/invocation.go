@@ -142,7 +142,11 @@ func (v *Invocation) measure(sent time.Time) {
 		}
 		t.Cold = v.inst.origin != FromParked
 		t.Tender, t.VM, t.State, t.Libos, t.Program = us(b.tender), us(b.VM), us(b.State), us(b.Libos), us(b.Program)
-		t.Queue = max(t.Queue-t.Tender-t.VM-t.State-t.Libos-t.Program, 0)
+		made := t.VM + t.State + t.Libos + t.Program
+		if v.inst.origin == FromSnapshot { // while the request was under way
+			t.FirstByte, made = max(t.FirstByte-made, 0), 0
+		}
+		t.Queue = max(t.Queue-t.Tender-made, 0)
 		t.Origin = v.inst.origin.short()
 	}
 	v.timing = t
