@@ -109,25 +109,17 @@ func (a *Area) Populate(off, n uint64) error {
 	return nil
 }
 
-// Discard gives the memory of [off, off+n) back to the host; it reads as zeros afterwards.
+// Discard gives the memory of the pages in [off, off+n) back to the host; they read as zeros afterwards, also where MapFilePrivate put a file.
 func (a *Area) Discard(off, n uint64) error {
-	if !a.writable || !within(off, n, a.size) {
+	if !a.writable || off%PageSize != 0 || n%PageSize != 0 || !within(off, n, a.size) {
 		return rangeError(off, n, a.size)
 	}
 	if n == 0 {
 		return nil
 	}
 	// What is a file's would be the file's again, not zero.
-	for b := off / HugeSize; a.filed != nil && b <= (off+n-1)/HugeSize; b++ {
-		if !a.filed[b] {
-			continue
-		}
-		from, to := max(off, b*HugeSize), min(off+n, (b+1)*HugeSize)
-		if to-from < HugeSize {
-			clear(a.slice(from, to-from))
-		} else if err := a.MapAnonymous(from, HugeSize); err != nil {
-			return err
-		}
+	if err := a.unfile(off, n); err != nil {
+		return err
 	}
 	return a.discard(off, n)
 }

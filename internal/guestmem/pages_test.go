@@ -232,6 +232,32 @@ func TestPrivateFile(t *testing.T) {
 	}
 }
 
+// TestDiscardFile: blocks and parts of blocks that show a file are zero afterwards, their neighbours are not touched.
+func TestDiscardFile(t *testing.T) {
+	f, content, _ := random(t, 3*HugeSize)
+	a := newArea(t, 4*HugeSize)
+	if err := a.MapFilePrivate(HugeSize, 3*HugeSize, f, 0); err != nil {
+		t.Fatal(err)
+	}
+	a.Store64(0, 1)
+	a.Store64(2*HugeSize, 1) // a page of its own inside
+	const from, n = HugeSize - PageSize, 2*HugeSize + 3*PageSize
+	if err := a.Discard(from, n); err != nil {
+		t.Fatal(err)
+	}
+	want := append(make([]byte, HugeSize), content...)
+	want[0] = 1
+	clear(want[from : from+n])
+	if !bytes.Equal(a.bytes(t, 0, 4*HugeSize), want) {
+		t.Error("content differs")
+	}
+	for _, c := range [][2]uint64{{1, PageSize}, {0, 1}, {4 * HugeSize, PageSize}} {
+		if err := a.Discard(c[0], c[1]); !errors.Is(err, ErrRange) {
+			t.Errorf("%v: %v", c, err)
+		}
+	}
+}
+
 func TestRecycle(t *testing.T) {
 	f, _, _ := random(t, HugeSize)
 	a := newArea(t, 6*HugeSize)

@@ -187,18 +187,37 @@ func (a *Area) setFiled(off, n uint64, filed bool) {
 	}
 }
 
+// unfile makes what is a file's in [off, off+n) zero: whole blocks anew, parts by writing.
+func (a *Area) unfile(off, n uint64) error {
+	if a.filed == nil {
+		return nil
+	}
+	for at, end := off, off+n; at < end; {
+		next := min(at&^(HugeSize-1)+HugeSize, end)
+		var err error
+		switch {
+		case !a.filed[at/HugeSize]:
+		case next-at == HugeSize:
+			err = a.MapAnonymous(at, HugeSize)
+		default:
+			err = a.Zero(at, next-at)
+		}
+		if err != nil {
+			return err
+		}
+		at = next
+	}
+	return nil
+}
+
 // Recycle makes the area as New gave it but for its first keep bytes, a multiple of HugeSize: they are zero too, and in memory. For memory that
 // was in use this takes a third of what giving it back and asking for it again does.
 func (a *Area) Recycle(keep uint64) error {
 	if !a.writable || keep%HugeSize != 0 || keep > a.size {
 		return rangeError(0, keep, a.size)
 	}
-	for b, filed := range a.filed {
-		if filed {
-			if err := a.MapAnonymous(uint64(b)*HugeSize, HugeSize); err != nil {
-				return err
-			}
-		}
+	if err := a.unfile(0, a.size); err != nil {
+		return err
 	}
 	if err := a.Zero(0, keep); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"math"
 	"math/rand/v2"
+	"os"
 	"testing"
 	"time"
 
@@ -253,6 +254,59 @@ func (s *suite) stateStale(t *testing.T) {
 		see("entry stored by the guest", c)
 		b.Shared().Store64(noteData+16, a<<20|leaf)
 		see("entry stored by the guest again", a)
+	}
+}
+
+// stateBlocks: blocks of RAM that are exchanged while the guest is out of the way: for a file, which it can write to without changing it, and for nothing.
+func (s *suite) stateBlocks(t *testing.T) {
+	const mib = 8
+	b := s.start(t, doRemap, mib)
+	ram := b.stateful().RAM()
+	see := func(what string, want uint64) {
+		t.Helper()
+		b.expect(monitor.ExitQueue, 0)
+		if got := b.note64(noteData); got != want {
+			t.Errorf("%s: the guest sees 0x%x, want 0x%x", what, got, want)
+		}
+	}
+	ram.Store64(mib<<20, 5)
+	see("memory", 5)
+	f, content := hostFile(t, 7, 2<<20)
+	first := binary.LittleEndian.Uint64(content)
+	if err := ram.MapFilePrivate(mib<<20, 2<<20, f, 0); err != nil {
+		t.Fatal(err)
+	}
+	see("a file", first)
+	ram.Store64(mib<<20, 6)
+	see("a page that the host wrote", 6)
+	if err := ram.Discard(mib<<20, 2<<20); err != nil {
+		t.Fatal(err)
+	}
+	see("memory that was given back", 0)
+
+	w := s.start(t, doWrite, 0)
+	ram = w.stateful().RAM()
+	if err := ram.MapFilePrivate(mib<<20, 2<<20, f, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.stateful().Track(); err != nil {
+		t.Fatal(err)
+	}
+	w.expect(monitor.ExitQueue, 0)
+	const page = mib<<20/4096 + 3
+	w.write([]uint64{page})
+	w.checkWritten("pages of a file", []uint64{page})
+	got := make([]byte, 2<<20)
+	if err := ram.ReadAt(got, mib<<20); err != nil {
+		t.Fatal(err)
+	}
+	content[3*4096]++ // what the guest did
+	if !bytes.Equal(got, content) {
+		t.Error("the guest's memory differs")
+	}
+	content[3*4096]--
+	if now, err := os.ReadFile(f.Name()); err != nil || !bytes.Equal(now, content) {
+		t.Errorf("the guest changed the file, %v", err)
 	}
 }
 

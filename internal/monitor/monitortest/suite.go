@@ -73,6 +73,7 @@ func Run(t *testing.T, m monitor.Monitor, o Options) {
 		{"StateInterrupted", s.stateInterrupted, o.NoState},
 		{"StateTables", s.stateTables, o.NoState || o.NoTables},
 		{"StateStale", s.stateStale, o.NoState || o.NoTables},
+		{"StateBlocks", s.stateBlocks, o.NoState || o.NoTables},
 		{"StateRefused", s.stateRefused, o.NoState},
 		{"StateTainted", s.stateTainted, o.NoState || o.NoTraps},
 		{"StateClock", s.stateClock, o.NoState},
