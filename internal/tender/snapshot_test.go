@@ -360,6 +360,32 @@ func TestPark(t *testing.T) {
 	answers(t, clone(t, tn, "after"), "count", "1")
 }
 
+// TestFreed: memory that the program has given up goes back to the host.
+func TestFreed(t *testing.T) {
+	tn, _, _ := captured(t, compile(t, "state"))
+	i := clone(t, tn, "c")
+	private := func() int64 {
+		s, err := i.Stats(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Private
+	}
+	answers(t, i, "count", "1")
+	small := private()
+	answers(t, i, "grow", "grown")
+	large := private()
+	answers(t, i, "shrink", "shrunk")
+	for end := time.Now().Add(10 * time.Second); private() > small+(large-small)/2; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d bytes, then %d, still %d", small, large, private())
+		}
+	}
+	t.Logf("%d bytes, then %d, then %d", small, large, private())
+	answers(t, i, "grow", "grown")
+	answers(t, i, "count", "2")
+}
+
 // TestSnapshotBurst starts, parks, wakes and ends many at once.
 func TestSnapshotBurst(t *testing.T) {
 	tn, _, _ := captured(t, compile(t, "state"), func(o *tender.StartOptions) { o.Shells = 2 })
@@ -379,4 +405,111 @@ func TestSnapshotBurst(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// usage is what a tender's process has: descriptors, threads, and memory in KiB.
+func usage(t *testing.T, pid int) (fds, threads, rss int) {
+	t.Helper()
+	list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range strings.Split(string(b), "\n") {
+		f := strings.Fields(line)
+		switch {
+		case len(f) < 2:
+		case f[0] == "Threads:":
+			threads, _ = strconv.Atoi(f[1])
+		case f[0] == "VmRSS:":
+			rss, _ = strconv.Atoi(f[1])
+		}
+	}
+	return len(list), threads, rss
+}
+
+// TestSnapshotLeaks: after many lives a tender has what it had after a few.
+func TestSnapshotLeaks(t *testing.T) {
+	tn, first, _ := captured(t, compile(t, "state"), func(o *tender.StartOptions) { o.Shells = 1 })
+	answers(t, first, "count", "1")
+	life := func(n int) {
+		i := clone(t, tn, fmt.Sprint(n))
+		answers(t, i, "count", "1")
+		switch n % 4 {
+		case 0:
+			i.Kill("done")
+			exit(t, i)
+		case 1:
+			f, bytes := parked(t, i)
+			i = woken(t, tn, "w", f, bytes)
+			answers(t, i, "count", "2")
+			i.Kill("done")
+			exit(t, i)
+		case 2:
+			query(i, "crash")
+			if e := exit(t, i); e.Kind != tender.Signaled {
+				t.Errorf("%+v", e)
+			}
+		case 3:
+			query(i, "grow")
+			i.Kill("done")
+			exit(t, i)
+		}
+	}
+	const rounds = 200
+	for n := range 20 {
+		life(n)
+	}
+	fds, threads, rss := usage(t, tn.PID())
+	for n := range rounds {
+		life(n)
+	}
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		f, th, r := usage(t, tn.PID())
+		if f <= fds+8 && th <= threads+8 && r <= rss+48<<10 { // a shell may be there or not
+			t.Logf("%d, then %d descriptors; %d, then %d threads; %d, then %d KiB", fds, f, threads, th, rss, r)
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d, then %d descriptors; %d, then %d threads; %d, then %d KiB", fds, f, threads, th, rss, r)
+		}
+	}
+}
+
+// TestSnapshotKills ends instances in every state that they can be in.
+func TestSnapshotKills(t *testing.T) {
+	tn, _, _ := captured(t, compile(t, "state"), func(o *tender.StartOptions) { o.Shells = 2; o.Snapshots.Rewind = true })
+	for n, during := range []func(*tender.Instance){
+		func(i *tender.Instance) {}, // being made
+		func(i *tender.Instance) { query(i, "count") },
+		func(i *tender.Instance) { query(i, "count"); i.Rewind(func(tender.Rewound, error) {}) },
+		func(i *tender.Instance) {
+			c, err := i.Dial(t.Context(), 8080)
+			if err == nil {
+				fmt.Fprintln(c, "spin")
+				defer c.Close()
+			}
+			for range 3 {
+				i.Rewind(func(tender.Rewound, error) {})
+			}
+		},
+		func(i *tender.Instance) { go i.Park(t.Context(), memfile(t)) },
+		func(i *tender.Instance) { i.Signal(9) },
+	} {
+		for range 5 {
+			i := clone(t, tn, fmt.Sprint(n))
+			during(i)
+			i.Kill("test")
+			exit(t, i)
+			done := make(chan error, 1)
+			i.Rewind(func(_ tender.Rewound, err error) { done <- err })
+			if err := <-done; err == nil {
+				t.Error("an instance that has ended was rewound")
+			}
+		}
+	}
+	answers(t, clone(t, tn, "after"), "count", "1")
 }
