@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -178,7 +179,10 @@ type image struct {
 	last    []byte // the last page, whole
 	pages   []page // that are not zero
 	missing map[hash]int
+	starts  [1 << 16]bool // of hashes that are missing, or were: most others are told apart by that
 }
+
+func prefix(h *hash) uint16 { return binary.LittleEndian.Uint16(h[:]) }
 
 // page is one of an image.
 type page struct {
@@ -246,6 +250,7 @@ func (im *image) index(f *os.File) error {
 			if !ok {
 				same = -1
 				im.missing[h] = len(im.pages)
+				im.starts[prefix(&h)] = true
 			}
 			im.pages = append(im.pages, page{at: uint32(p), same: same, hash: h})
 		}
@@ -269,6 +274,9 @@ func (im *image) findIn(path string, pack uint32) (found int, err error) {
 	type hit struct{ i, from int }
 	var hits []hit
 	err = r.hashes(func(from int, h *hash) {
+		if !im.starts[prefix(h)] {
+			return
+		}
 		if i, ok := im.missing[*h]; ok {
 			hits = append(hits, hit{i, from})
 		}
