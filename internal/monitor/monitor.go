@@ -94,7 +94,7 @@ type Stateful interface {
 	// Features names what a state depends on beside the library OS: kind of monitor, CPU features that guests see.
 	Features() string
 	// LoadCPU puts a state in, of this or another sandbox with the same Features. What is not well-formed, or would give the guest
-	// more than it gets at boot, is refused.
+	// more than it gets at boot, is refused. Afterwards Run goes on also in a sandbox where it returned ExitDone.
 	LoadCPU(state []byte) error
 	// RunFrom makes the guest's CLOCK_MONOTONIC go on from at least ns, also if the host's says less: it was another boot of the host.
 	RunFrom(ns uint64)

@@ -20,7 +20,7 @@ var errEnded = errors.New("the sandbox has ended")
 
 // Run implements monitor.Sandbox.
 func (s *sandbox) Run() (monitor.Exit, error) {
-	if s.ended {
+	if s.ended || s.over {
 		return monitor.Exit{}, errEnded
 	}
 	s.thread.Store(int32(unix.Gettid()))
@@ -40,6 +40,8 @@ func (s *sandbox) Run() (monitor.Exit, error) {
 		e := s.decode(err)
 		switch e.Kind {
 		case monitor.ExitQueue, monitor.ExitIdle:
+		case monitor.ExitDone:
+			s.over = true
 		default:
 			s.ended = true
 		}

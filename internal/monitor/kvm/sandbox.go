@@ -34,6 +34,7 @@ type sandbox struct {
 
 	refreshed time.Time // when Run last saw the clock page renewed
 	ended     bool      // Run returned for the last time
+	over      bool      // the program has ended; LoadCPU begins anew
 
 	// life guards what other goroutines use against Close; Run needs no lock, as Close must not overlap it.
 	life   sync.Mutex

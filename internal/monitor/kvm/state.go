@@ -28,7 +28,7 @@ func (s *sandbox) Features() string {
 
 // SaveCPU implements monitor.Stateful.
 func (s *sandbox) SaveCPU() ([]byte, error) {
-	if s.ended {
+	if s.ended || s.over {
 		return nil, errEnded
 	}
 	v := s.vcpu
@@ -102,6 +102,7 @@ func (s *sandbox) LoadCPU(state []byte) error {
 		v.run.Sync.Events = kvmabi.VCPUEvents{Flags: kvmabi.EventNMIPending | kvmabi.EventShadow}
 		v.run.DirtyRegs |= kvmabi.SyncEventsBit
 	}
+	s.over = false
 	return nil
 }
 

@@ -225,7 +225,7 @@ func (in *instance) leave(exit monitor.Exit, err error) {
 	in.running.Store(false)
 	in.pace.last = 0
 	in.tellRestored()
-	in.restful = err == nil && !isEnd(exit.Kind)
+	in.restful = err == nil && (!isEnd(exit.Kind) || exit.Kind == monitor.ExitDone)
 	if err != nil {
 		in.conclude(ending{kind: wire.KindFault, reason: oneLine(err), report: err.Error()})
 		return

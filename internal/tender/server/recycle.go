@@ -19,11 +19,15 @@ type used struct {
 	rewinder *state.Rewinder // nil: it is not watched
 }
 
-// leaveShell takes the sandbox and its thread's descriptors from an instance that was ended between two entries into its guest; nil: they are of
-// no use. Preconditions: in.mu is held.
+// leaveShell takes the sandbox and its thread's descriptors from an instance that was ended between two entries into its guest, or whose program
+// has ended; nil: they are of no use. Preconditions: in.mu is held.
 func (in *instance) leaveShell() *shell {
 	_, ok := in.sb.(monitor.Stateful)
-	ended := in.end.kind == wire.KindKilled || in.end.kind == kindParked
+	ended := false
+	switch in.end.kind {
+	case wire.KindKilled, wire.KindExit, wire.KindSignal, kindParked:
+		ended = true
+	}
 	plain := in.files == nil && in.stdio == [3]int{-1, -1, -1}
 	if !ok || !ended || !in.restful || !plain || !in.host.shells.wants() || in.host.states.get() == nil {
 		return nil
