@@ -508,6 +508,46 @@ func TestDiskLimit(t *testing.T) {
 	}
 }
 
+// TestDiskFull: a snapshot that the disk has no room for is not there afterwards, not even a part of it; the others are.
+func TestDiskFull(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
+		t.Skipf("needs a small file system: %v", err)
+	}
+	defer unix.Unmount(dir, unix.MNT_DETACH)
+	s, _ := open(t, dir, Options{Grace: -1, DiskLimit: 1 << 30})
+	defer s.Close()
+	image := func(n, pages int) *os.File {
+		c := content{}
+		for p := range pages {
+			c[p] = uint64(n*1000 + p + 1)
+		}
+		return makeImage(t, testKey(n), c)
+	}
+	f := image(1, 100)
+	if err := s.Save(testKey(1), f); err != nil {
+		t.Fatal(err)
+	}
+	for _, pages := range []int{220, 300} {
+		if err := s.Save(testKey(2), image(2, pages)); !errors.Is(err, unix.ENOSPC) {
+			t.Errorf("%d pages: %v", pages, err)
+		}
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, tempPrefix+"*")); len(left) > 0 || len(list(t, dir, packSuffix)) != 1 {
+		t.Errorf("left: %q", left)
+	}
+	if r, err := s.Get(testKey(2)); r != nil || err != nil {
+		t.Errorf("half a snapshot: %v, %v", r, err)
+	}
+	r := get(t, s, 1)
+	same(t, f, r.File)
+	r.Close()
+	checkUsage(t, s)
+	if err := s.Save(testKey(3), image(3, 100)); err != nil { // that fits
+		t.Error(err)
+	}
+}
+
 // TestRandom: saves, loads, removals and restarts in random order, beside a map of what should be there.
 func TestRandom(t *testing.T) {
 	seed := rand.Uint64()
