@@ -49,6 +49,14 @@ func (in *instance) idle() {
 			}
 			wait = time.Duration(timer - now)
 		}
+		rest, err := in.rest()
+		if err != nil {
+			in.fail(err)
+			return
+		}
+		if rest >= 0 && (wait < 0 || wait > rest) {
+			wait = rest
+		}
 		if in.console.retrySoon() && (wait < 0 || wait > retryOutput) {
 			wait = retryOutput
 		}

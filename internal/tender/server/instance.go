@@ -68,6 +68,7 @@ type instance struct {
 	preempts    uint64
 	pace        pace // of ticker
 
+	resting      resting
 	lastTail     uint64 // see throttle
 	stubbornness int
 	events       [maxEvents]unix.EpollEvent // of whoever is in look

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package server
+
+import (
+	"time"
+
+	"unifaas.dev/internal/monitor"
+)
+
+// thinAfter is how long an instance rests before it gives back what its snapshot has: what it uses next it has to fault in page by page, a few
+// milliseconds for an interpreter's next request.
+const thinAfter = time.Second
+
+// resting is how long nothing was said between an instance and its tender.
+type resting struct {
+	said  uint64 // bytes on both rings, in all
+	since int64  // when there were last more of them
+	thin  bool   // memory was given back since
+}
+
+// rest gives memory back once it is time, and says how long that is still. Timers of the program that say nothing to anybody do not count as
+// work. Preconditions: in.mu is held, the guest is not running.
+func (in *instance) rest() (time.Duration, error) {
+	im := in.host.states.get()
+	sb, ok := in.sb.(monitor.Stateful)
+	if im == nil || !ok {
+		return forever, nil
+	}
+	r, now := &in.resting, in.host.clock.now()
+	if said := in.link.rx.Index() + in.link.tx.Index(); said != r.said || r.since == 0 {
+		*r = resting{said: said, since: now}
+	}
+	if r.thin {
+		return forever, nil
+	}
+	if left := thinAfter - time.Duration(now-r.since); left > 0 {
+		return left, nil
+	}
+	r.thin = true
+	_, err := im.Thin(sb)
+	return forever, err
+}
