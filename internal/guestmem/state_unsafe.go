@@ -19,19 +19,38 @@ func (a *Area) Bytes(off, n uint64) ([]byte, error) {
 	return a.slice(off, n), nil
 }
 
-// Present tells for each page of [off, off+len(vec)*4096) whether the host has memory for it: bit 0 of its byte. Another page reads
-// as zeros.
+// Present tells for each page of [off, off+len(vec)*PageSize) whether the host has something for it: bit 0 of its byte. Another page was never
+// touched and reads as zeros.
 func (a *Area) Present(off uint64, vec []byte) error {
-	n := uint64(len(vec)) * 4096
-	if off%4096 != 0 || !within(off, n, a.size) {
-		return rangeError(off, n, a.size)
+	n := uint64(len(vec)) * PageSize
+	if err := a.pages(off, n); err != nil || n == 0 {
+		return err
 	}
-	if n == 0 {
-		return nil
+	// mincore knows nothing of pages that were swapped out.
+	var si unix.Sysinfo_t
+	if err := unix.Sysinfo(&si); err != nil || si.Totalswap != 0 {
+		return a.presentOrSwapped(off, vec)
 	}
 	_, _, e := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Add(a.base, off)), uintptr(n), uintptr(unsafe.Pointer(&vec[0])))
 	if e != 0 {
 		return fmt.Errorf("ask which guest memory is there: %w", e)
+	}
+	return nil
+}
+
+// presentOrSwapped is Present where there is swap space.
+func (a *Area) presentOrSwapped(off uint64, vec []byte) error {
+	var p Pagemap
+	set := make([]uint64, Words(uint64(len(vec))*PageSize))
+	err := p.Present(a, off, uint64(len(vec))*PageSize, set)
+	if p.File != nil {
+		p.File.Close()
+	}
+	for i := range vec {
+		vec[i] = byte(set[i/64] >> (i % 64) & 1)
+		if err != nil { // a process that may not open it looks at everything
+			vec[i] = 1
+		}
 	}
 	return nil
 }

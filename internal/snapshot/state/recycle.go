@@ -13,6 +13,9 @@ import (
 // Recycle puts a sandbox back to the image, as Rewind does, that ran a state of it and was not watched: all its memory is compared. What
 // follows has to be like after Rewind, too. Memory that the image needs none of goes back to the host.
 func (im *Image) Recycle(sb monitor.Stateful) (Result, error) {
+	if err := im.fatten(sb.RAM()); err != nil {
+		return Result{}, err
+	}
 	r, err := NewRewinder(im, &unwatched{sb, im})
 	if err != nil {
 		return Result{}, err
@@ -27,6 +30,30 @@ func (im *Image) Recycle(sb monitor.Stateful) (Result, error) {
 		}
 	}
 	return res, im.trim(sb.RAM())
+}
+
+// fatten makes huge pages again of what Thin made small ones: the next instance is to have it as a new one has. The content stays, that of page
+// tables with it.
+func (im *Image) fatten(ram *guestmem.Area) error {
+	var content []byte
+	for off := uint64(0); off < ram.Size(); off += guestmem.HugeSize {
+		if !ram.IsSmall(off) {
+			continue
+		}
+		if content == nil {
+			content = make([]byte, guestmem.HugeSize)
+		}
+		if err := ram.ReadAt(content, off); err != nil {
+			return err
+		}
+		if err := ram.MapAnonymous(off, guestmem.HugeSize); err != nil {
+			return err
+		}
+		if err := ram.WriteAt(content, off); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // unwatched is a sandbox whose written pages are found by comparing.

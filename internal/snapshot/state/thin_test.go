@@ -108,6 +108,24 @@ func TestThin(t *testing.T) {
 		}
 		g.written = make([]uint64, len(g.written))
 	}
+	// Put back for another instance, it has huge pages again where the image has something.
+	g.scribble(t, r, 60)
+	g.shared.Store64(abi.CtlTablesOut, 1)
+	if !g.ram.IsSmall(0) {
+		t.Error("not thinned any more")
+	}
+	if _, err := im.Recycle(g); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "put back", clean, g.state(t))
+	for off := uint64(0); off < testMemory; off += guestmem.HugeSize {
+		if g.ram.IsSmall(off) {
+			t.Errorf("block 0x%x is still thin", off)
+		}
+	}
+	if _, err := im.Thin(g); err != nil {
+		t.Fatal(err)
+	}
 	if _, _, err := snapshot.Check(sink); err != nil {
 		t.Errorf("the image: %v", err)
 	}
