@@ -197,3 +197,29 @@ if (isMainThread) {
 		t.Errorf("says %q", got)
 	}
 }
+
+// TestNodeWarm: what HTTP needs is compiled once a server listens; the program's own server hears nothing of it, and its end is the end.
+func TestNodeWarm(t *testing.T) {
+	for env, want := range map[string]string{"": "closed 0, requests 2\n", "UNIFAAS_SNAPSHOT: off": "closed 0, requests 0\n"} {
+		dir := t.TempDir()
+		write(t, dir+"/unifaas.yaml", "base: node20\ncommand: node app.js\nenv: {"+env+"}\n", 0o644)
+		write(t, dir+"/app.js", `
+const http = require('http');
+let requests = 0, mine = 0;
+require('diagnostics_channel').subscribe('http.server.request.start', () => requests++);
+const server = http.createServer((req, res) => { mine++; res.end(); });
+server.listen(0, '127.0.0.1', () => {
+  if (Object.hasOwn(http.Server.prototype, 'listen')) throw new Error('it is still there');
+  server.close();
+});
+process.on('exit', () => console.log('closed ' + mine + ', requests ' + requests));
+`, 0o644)
+		trees, m, err := parted(t, dir, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := start(t, trees, m); got != want {
+			t.Errorf("%q: says %q", env, got)
+		}
+	}
+}
