@@ -50,6 +50,13 @@ func newDescribeCmd() *cobra.Command {
 	return cmd
 }
 
+func snapshotOf(f api.Function) string {
+	if f.Snapshot == 0 {
+		return "none"
+	}
+	return units.HumanBytes(f.Snapshot)
+}
+
 func printDescription(w io.Writer, d api.Description) error {
 	r := d.Revision
 	line := func(what string, value any) { fmt.Fprintf(w, "%-13s %s\n", what+":", printable(fmt.Sprint(value))) }
@@ -64,7 +71,14 @@ func printDescription(w io.Writer, d api.Description) error {
 	line("Timeout", units.FormatDuration(time.Duration(r.TimeoutMS)*time.Millisecond))
 	line("Concurrency", r.Concurrency)
 	line("Egress", strings.Join(r.Egress, " "))
-	line("Instances", fmt.Sprintf("%d ready, %d starting (min %d, max %d)", d.Ready, d.Booting, d.Min, d.Max))
+	line("Instances", fmt.Sprintf("%d ready, %d starting, %d parked (min %d, max %d)", d.Ready, d.Booting, d.Parked, d.Min, d.Max))
+	line("Snapshot", snapshotOf(d.Function))
+	if d.Parked > 0 {
+		line("Parked", fmt.Sprintf("%s of memory, %d woken for invocations", units.HumanBytes(d.ParkedMemory), d.Wakes))
+	}
+	if d.Rewinds > 0 {
+		line("Rewinds", fmt.Sprintf("%d, %d pages and %v each", d.Rewinds, d.RewindPages/d.Rewinds, (time.Duration(d.RewindUS/d.Rewinds)*time.Microsecond)))
+	}
 	line("Invocations", fmt.Sprintf("%d (%d cold, %d timed out, %d refused), %d waiting", d.Invocations, d.Cold, d.Timeouts, d.Refused, d.Waiting))
 	line("Crashes", d.Crashes)
 	line("Created", d.Created.Local().Format(time.DateTime))

@@ -37,11 +37,12 @@ func nodeEnv(e *testscript.Env) error {
 // nodeCmds are commands of scripts about nodes.
 func nodeCmds() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
-		"waitup":  waitUp,
-		"load":    load,
-		"within":  within,
-		"procs":   procs,
-		"killpid": killPID,
+		"waitup":     waitUp,
+		"load":       load,
+		"within":     within,
+		"procs":      procs,
+		"killpid":    killPID,
+		"waitparked": waitParked,
 	}
 }
 
@@ -57,6 +58,33 @@ func waitUp(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("node does not come up: %v", err)
 		}
 	}
+}
+
+// waitParked FUNCTION COUNT: waits until that many instances are parked and no other is there.
+func waitParked(ts *testscript.TestScript, neg bool, args []string) {
+	c, err := client.New("http://" + ts.Getenv("LISTEN"))
+	if err != nil || len(args) != 2 {
+		ts.Fatalf("usage: waitparked FUNCTION COUNT; %v", err)
+	}
+	var states []string
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		list, err := c.Instances(context.Background(), args[0])
+		if err != nil {
+			ts.Fatalf("%v", err)
+		}
+		states = nil
+		parked := 0
+		for _, i := range list {
+			states = append(states, i.State)
+			if i.State == "parked" {
+				parked++
+			}
+		}
+		if strconv.Itoa(parked) == args[1] && parked == len(list) {
+			return
+		}
+	}
+	ts.Fatalf("instances of %s: %v", args[0], states)
 }
 
 // load FUNCTION COUNT CALLERS: invokes and fails if any answer is not 200.

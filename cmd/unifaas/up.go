@@ -10,6 +10,7 @@ import (
 	"unifaas.dev/guest"
 	"unifaas.dev/internal/monitor/kvm"
 	"unifaas.dev/internal/node"
+	"unifaas.dev/internal/units"
 	"unifaas.dev/internal/up"
 )
 
@@ -23,6 +24,7 @@ func newUpCmd() *cobra.Command {
 		defer m.Close()
 		return m.Probe()
 	}
+	var budget string
 	cmd := &cobra.Command{
 		Use:   "up [flags]",
 		Short: "Run a node: gateway, control plane and the instances of functions",
@@ -35,6 +37,13 @@ There are no passwords in this version: whoever reaches the address can deploy a
   unifaas up --listen 127.0.0.1:9000 --data ./state`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.Budget = -1; budget != "" {
+				n, err := units.ParseBytes(budget)
+				if err != nil {
+					return usagef("--memory-budget: %v", err)
+				}
+				o.Budget = n
+			}
 			if err := o.Check(); err != nil {
 				return &usageError{err}
 			}
@@ -48,6 +57,7 @@ There are no passwords in this version: whoever reaches the address can deploy a
 	f.StringVar(&o.NATS, "nats", "", "`URL` of a NATS server to keep state in (not in this version)")
 	f.DurationVar(&o.Idle, "idle", node.DefaultIdle, "end an instance that is not needed after this `TIME` without a request")
 	f.DurationVar(&o.Park, "park-after", node.DefaultPark, "keep only what differs from its snapshot of an instance after this `TIME` without a request; 0: never")
+	f.StringVar(&budget, "memory-budget", "", "what instances, snapshots and parked instances may take of the memory, like 16G; 0: all (default three quarters)")
 	f.StringVar(&o.Runtime, "runtime", "", "")
 	f.MarkHidden("runtime") // process-plain, for measurements
 	return cmd

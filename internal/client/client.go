@@ -187,6 +187,16 @@ func (c *Client) Park(ctx context.Context, name string) (running int, err error)
 	return r.Running, err
 }
 
+// SomeInstances leaves out parked ones of revisions that have more than so many of them.
+func (c *Client) SomeInstances(ctx context.Context, function string, parked int) (l []api.Instance, err error) {
+	return l, c.call(ctx, http.MethodGet, "/unifaas/v1/instances?function="+url.QueryEscape(function)+"&parked="+strconv.Itoa(parked), nil, &l)
+}
+
+// Memory says what instances, shells, snapshots and parked instances take.
+func (c *Client) Memory(ctx context.Context) (m api.Memory, err error) {
+	return m, c.call(ctx, http.MethodGet, "/unifaas/v1/memory", nil, &m)
+}
+
 // Images lists images.
 func (c *Client) Images(ctx context.Context) (l []api.Image, err error) {
 	return l, c.call(ctx, http.MethodGet, "/unifaas/v1/images", nil, &l)

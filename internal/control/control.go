@@ -320,6 +320,14 @@ func (c *Control) Instances(ctx context.Context, function string, usage bool) []
 	return c.node.Instances(ctx, function, usage)
 }
 
+// SomeInstances leaves out parked ones of revisions that have more than so many of them.
+func (c *Control) SomeInstances(ctx context.Context, function string, usage bool, parked int) []node.InstanceStatus {
+	return c.node.SomeInstances(ctx, function, usage, parked)
+}
+
+// Memory says what instances, shells, snapshots and parked instances take.
+func (c *Control) Memory(ctx context.Context) node.MemoryStatus { return c.node.Memory(ctx) }
+
 // Runtime names what instances run in.
 func (c *Control) Runtime() string { return c.node.Runtime() }
 

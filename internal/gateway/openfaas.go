@@ -129,7 +129,7 @@ func (g *Gateway) ofStatus(w http.ResponseWriter, r *http.Request) {
 	s := g.status(f)
 	if query.Get("usage") == "1" || query.Get("usage") == "true" {
 		s.Usage = &usage{}
-		for _, i := range g.control.Instances(r.Context(), name, true) {
+		for _, i := range g.control.SomeInstances(r.Context(), name, true, describedParked) {
 			s.Usage.CPU += i.Usage.CPU.Seconds()
 			s.Usage.TotalMemory += float64(i.Usage.Memory)
 		}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,6 +31,8 @@ func (g *Gateway) routeOwn() {
 	g.system.HandleFunc("DELETE /unifaas/v1/functions/{name}/tender", g.dismiss)
 	g.system.HandleFunc("POST /unifaas/v1/functions/{name}/park", g.park)
 	g.system.HandleFunc("GET /unifaas/v1/instances", g.listInstances)
+	g.system.HandleFunc("GET /unifaas/v1/memory", g.memory)
+	g.system.HandleFunc("GET /metrics", g.metrics)
 	g.system.HandleFunc("GET /unifaas/v1/logs", g.logs)
 }
 
@@ -41,6 +44,9 @@ func (g *Gateway) listFunctions(w http.ResponseWriter, _ *http.Request) {
 	reply(w, http.StatusOK, list)
 }
 
+// describedParked is how many parked instances a description lists; if there are more it only counts them.
+const describedParked = 100
+
 func (g *Gateway) describe(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("name")
 	f, err := g.control.Get(name)
@@ -48,7 +54,7 @@ func (g *Gateway) describe(w http.ResponseWriter, r *http.Request) {
 		failWith(w, name, err)
 		return
 	}
-	d := api.Description{Function: g.function(f), Instances: g.instances(r.Context(), name)}
+	d := api.Description{Function: g.function(f), Instances: g.instances(r.Context(), name, describedParked)}
 	for _, rev := range slices.Backward(f.Revisions) {
 		d.Revisions = append(d.Revisions, revision(name, rev))
 	}
@@ -163,12 +169,20 @@ func (g *Gateway) listInstances(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	reply(w, http.StatusOK, g.instances(r.Context(), name))
+	parked := math.MaxInt
+	if text := r.URL.Query().Get("parked"); text != "" {
+		var err error
+		if parked, err = strconv.Atoi(text); err != nil {
+			fail(w, http.StatusBadRequest, "parked %q is not a number", text)
+			return
+		}
+	}
+	reply(w, http.StatusOK, g.instances(r.Context(), name, parked))
 }
 
-func (g *Gateway) instances(ctx context.Context, function string) []api.Instance {
+func (g *Gateway) instances(ctx context.Context, function string, parked int) []api.Instance {
 	list := []api.Instance{}
-	for _, s := range g.control.Instances(ctx, function, true) {
+	for _, s := range g.control.SomeInstances(ctx, function, true, parked) {
 		list = append(list, api.Instance{
 			ID: s.ID, Function: s.Function, Revision: s.Revision, State: s.State, Inflight: s.Inflight, Invocations: s.Invocations,
 			Created: s.Created, BootUS: s.Boot.Microseconds(), TenderPID: s.Tender, Memory: s.Usage.Memory, Guest: s.Usage.Guest, Libos: s.Usage.Libos, CPUMS: s.Usage.CPU.Milliseconds(),

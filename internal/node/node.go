@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"unifaas.dev/internal/logs"
@@ -27,6 +28,11 @@ type Node struct {
 	opts    Options
 	keys    heldKeys
 	parking chan struct{} // limits how many instances are parked at once
+
+	memory  atomic.Int64  // bytes in use: at the last look, and what has changed since as far as it is known
+	running atomic.Int64  // instances that are not parked
+	tight   atomic.Bool   // memory is short
+	kick    chan struct{} // asks for a look now
 
 	mu        sync.RWMutex
 	functions map[string]*served
@@ -49,9 +55,10 @@ type served struct {
 func New(in Runtime, images Images, log Log, opts Options) *Node {
 	n := &Node{runtime: in, images: images, log: log, opts: opts.withDefaults(),
 		functions: map[string]*served{}, replaced: map[*pool]struct{}{}, parking: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))),
-		stop: make(chan struct{}), closed: make(chan struct{})}
-	n.reaper.Add(1)
+		kick: make(chan struct{}, 1), stop: make(chan struct{}), closed: make(chan struct{})}
+	n.reaper.Add(2)
 	go n.reap()
+	go n.balanceLoop()
 	return n
 }
 

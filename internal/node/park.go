@@ -117,6 +117,10 @@ func (p *pool) parkDone(i *instance, slot *parked.Slot, err error) bool {
 		i.ending = true
 		return false
 	}
+	p.n.memory.Add(-p.each())
+	if slot != nil {
+		p.n.memory.Add(slot.Len)
+	}
 	i.gen = i.lineage.gen
 	i.slot, i.guest, i.transport, i.lineage, i.boot = slot, nil, nil, nil, bootParts{}
 	i.parkTries, i.park = 0, nil
@@ -151,6 +155,8 @@ func (p *pool) wake(i *instance) {
 	i.begun, i.claimed = time.Now(), false
 	i.left, i.park = make(chan struct{}), make(chan struct{}, 1)
 	p.instances.set(i, waking)
+	p.demand.note(i.begun, p.count(booting)+p.count(waking))
+	p.n.running.Add(1)
 	p.busy.Add(1)
 	go p.run(i)
 }

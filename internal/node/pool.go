@@ -28,6 +28,9 @@ type pool struct {
 	queue     []*waiter   // oldest first
 	draining  bool        // replaced or removed: no new invocations
 	growAt    *time.Timer // looks at the queue again
+	roomAt    *time.Timer // looks for room again
+	demand    demand
+	weight    weight
 	failures  int         // boots that failed in a row
 	crashes   int         // instances that crashed in a row without having been invoked
 	floorAt   *time.Timer // tries again to reach Scale.Min
@@ -257,6 +260,9 @@ func (p *pool) grow() {
 				return
 			}
 		}
+		if !p.room() {
+			return
+		}
 		if rested != nil {
 			p.wake(rested)
 		} else {
@@ -282,6 +288,9 @@ func (p *pool) floor() {
 			}
 			return
 		}
+		if !p.room() {
+			return
+		}
 		p.boot()
 	}
 }
@@ -294,7 +303,7 @@ func (p *pool) floorLater() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.floorAt = nil
-	if p.belowFloor() {
+	if p.belowFloor() && p.room() {
 		p.boot() // one; the others follow when it has started
 	}
 }
@@ -307,6 +316,8 @@ func (p *pool) boot() {
 	}
 	i := &instance{id: id, created: now, begun: now, left: make(chan struct{}), park: make(chan struct{}, 1)}
 	p.instances.add(i)
+	p.demand.note(now, p.count(booting)+p.count(waking))
+	p.n.running.Add(1)
 	p.busy.Add(1)
 	go p.run(i)
 }
@@ -314,6 +325,7 @@ func (p *pool) boot() {
 // run is an instance from its boot or wake until its guest is gone.
 func (p *pool) run(i *instance) {
 	defer p.busy.Done()
+	defer p.n.running.Add(-1)
 	err := p.bootGuest(i)
 	switch {
 	case err == nil:

@@ -133,7 +133,7 @@ func (p *pool) drain(ctx context.Context, closing bool) {
 		for len(p.queue) > 0 {
 			p.answer(grant{err: err})
 		}
-		for _, timer := range []*time.Timer{p.growAt, p.floorAt} {
+		for _, timer := range []*time.Timer{p.growAt, p.floorAt, p.roomAt} {
 			if timer != nil {
 				timer.Stop()
 			}

@@ -56,11 +56,12 @@ type keeper struct {
 	mu       sync.Mutex
 	keyed    bool
 	key      snapshot.Key
-	looked   bool      // into the store
-	image    *Snapshot // nil: none yet
-	imageGen int       // which one that is
-	gens     int       // of snapshots that there ever were
-	stale    *Snapshot // was refused; a tender may be starting with it
+	looked   bool          // into the store
+	adopting chan struct{} // closed when a snapshot that was taken is checked; nil: none is
+	image    *Snapshot     // nil: none yet
+	imageGen int           // which one that is
+	gens     int           // of snapshots that there ever were
+	stale    *Snapshot     // was refused; a tender may be starting with it
 	failures int
 	closed   bool
 	work     sync.WaitGroup
@@ -80,6 +81,16 @@ type lineage struct {
 
 // start starts a tender that uses the snapshot or takes one.
 func (k *keeper) start(ctx context.Context, c TenderConfig) (Tender, *lineage, error) {
+	k.mu.Lock()
+	adopting := k.adopting
+	k.mu.Unlock()
+	if adopting != nil {
+		select {
+		case <-adopting: // or this tender would take another one
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		}
+	}
 	for {
 		l := &lineage{known: make(chan struct{}), taker: make(chan struct{}, 1)}
 		k.prepare(&c, l)
@@ -184,14 +195,16 @@ func (k *keeper) taken(l *lineage, info snapshot.Info, err error) {
 		return
 	}
 	k.work.Add(1)
+	checked := make(chan struct{})
+	k.adopting = checked
 	go func() {
 		defer k.work.Done()
-		k.adopt(l, sink, info, at)
+		k.adopt(l, sink, info, at, checked)
 	}()
 }
 
 // adopt checks what a tender wrote, keeps it for the next tenders, and stores it.
-func (k *keeper) adopt(l *lineage, f *os.File, info snapshot.Info, listened time.Time) {
+func (k *keeper) adopt(l *lineage, f *os.File, info snapshot.Info, listened time.Time, checked chan struct{}) {
 	took := "before it listened"
 	if !listened.IsZero() {
 		took = fmt.Sprintf("in %v", time.Since(listened).Round(100*time.Microsecond))
@@ -211,6 +224,7 @@ func (k *keeper) adopt(l *lineage, f *os.File, info snapshot.Info, listened time
 	if err != nil {
 		k.failures++
 		k.mu.Unlock()
+		close(checked)
 		f.Close()
 		l.settle(false, err)
 		k.say("the snapshot is of no use: %v", err)
@@ -222,6 +236,7 @@ func (k *keeper) adopt(l *lineage, f *os.File, info snapshot.Info, listened time
 		k.image = &Snapshot{File: f, Bytes: info.Bytes, Release: func() { f.Close() }}
 	}
 	k.mu.Unlock()
+	close(checked)
 	k.say("snapshot taken %s, %s", took, units.HumanBytes(info.Bytes))
 	if err := k.pool.n.opts.Snapshots.Save(k.key, f); err != nil {
 		k.say("the snapshot is kept in memory only: %v", err)

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"unifaas.dev/internal/pressure"
 )
 
 // Spec is what a node has to know about one revision to serve it.
@@ -69,6 +71,11 @@ type Options struct {
 	Queue      int           // invocations that may wait for one function
 
 	Snapshots Snapshots // nil: none are taken
+
+	// MemoryBudget bounds what instances, shells, parked instances and snapshots take together; 0: nothing does.
+	MemoryBudget int64
+	Pressure     func() pressure.Sample // nil: nobody knows how the machine does
+	TenderMemory func(pid int) int64    // private memory of a process; nil: as the kernel says
 }
 
 func (o Options) withDefaults() Options {
@@ -77,6 +84,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Park == 0 {
 		o.Park = DefaultPark
+	}
+	if o.TenderMemory == nil {
+		o.TenderMemory = pressure.Private
 	}
 	if o.StartLimit <= 0 {
 		o.StartLimit = DefaultStartLimit

@@ -5,6 +5,7 @@ package node
 import (
 	"cmp"
 	"context"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -27,12 +28,21 @@ type InstanceStatus struct {
 // Instances lists the instances of a function, or of all with an empty name, the oldest first. usage asks each for what
 // it uses, which takes a moment.
 func (n *Node) Instances(ctx context.Context, function string, usage bool) []InstanceStatus {
+	return n.SomeInstances(ctx, function, usage, math.MaxInt)
+}
+
+// SomeInstances leaves out parked ones of revisions that have more than so many of them.
+func (n *Node) SomeInstances(ctx context.Context, function string, usage bool, parked int) []InstanceStatus {
 	var list []InstanceStatus
 	var guests []Guest
 	for _, p := range n.pools(function) {
 		pid := p.tender.currentPID()
 		p.mu.Lock()
+		few := p.count(parkedState) <= parked
 		for i := range p.instances.each() {
+			if i.state == parkedState && !few {
+				continue
+			}
 			s := InstanceStatus{ID: i.id, Function: p.spec.Function, Revision: p.spec.Revision, State: i.state.String(),
 				Inflight: i.inflight, Invocations: i.invocations, Created: i.created, Tender: pid}
 			if i.state == ready {

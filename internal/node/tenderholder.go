@@ -24,6 +24,7 @@ type tenderHolder struct {
 
 	pidMu sync.Mutex
 	pid   int
+	kept  int // shells
 }
 
 // tenderInUse is a tender with what belongs to it.
@@ -31,6 +32,7 @@ type tenderInUse struct {
 	Tender
 	*lineage
 	layers []image.Layer
+	shells int // that it was told to keep; -1: it was not told yet
 }
 
 // config is what a tender of the revision is started with. The caller closes its layers.
@@ -73,7 +75,7 @@ func (h *tenderHolder) get(ctx context.Context) (*tenderInUse, error) {
 		image.CloseLayers(c.Layers)
 		return nil, fmt.Errorf("tender: %w", err)
 	}
-	h.tender = &tenderInUse{t, l, c.Layers}
+	h.tender = &tenderInUse{t, l, c.Layers, -1}
 	h.setPID(t.PID())
 	return h.tender, nil
 }
@@ -129,7 +131,7 @@ func (h *tenderHolder) close() {
 
 func (h *tenderHolder) setPID(pid int) {
 	h.pidMu.Lock()
-	h.pid = pid
+	h.pid, h.kept = pid, 0
 	h.pidMu.Unlock()
 }
 
@@ -137,6 +139,13 @@ func (h *tenderHolder) currentPID() int {
 	h.pidMu.Lock()
 	defer h.pidMu.Unlock()
 	return h.pid
+}
+
+// heldShells is how many shells the tender was told to keep.
+func (h *tenderHolder) heldShells() int {
+	h.pidMu.Lock()
+	defer h.pidMu.Unlock()
+	return h.kept
 }
 
 // environ is what the program finds in its environment: the image's, then what the platform promises (the Knative

@@ -28,6 +28,7 @@ import (
 	"unifaas.dev/internal/node"
 	"unifaas.dev/internal/node/plain"
 	"unifaas.dev/internal/node/unikernel"
+	"unifaas.dev/internal/pressure"
 	"unifaas.dev/internal/snapshot"
 	"unifaas.dev/internal/snapshot/store"
 )
@@ -50,6 +51,7 @@ type Options struct {
 	Runtime string // empty: unikernels
 	Idle    time.Duration
 	Park    time.Duration // 0: never
+	Budget  int64         // of memory; 0: none, below 0: three quarters of what there is
 
 	Version string
 	Libos   []byte
@@ -239,7 +241,22 @@ func open(ctx context.Context, o *Options, run node.Runtime, data string) (p *pa
 	if park <= 0 {
 		park = -1
 	}
-	p.node = node.New(run, p.images, lines{p.book}, node.Options{Idle: o.Idle, Park: park, Snapshots: snapshots{p.snaps}})
+	gauge := pressure.New("/")
+	sample, err := gauge.Read()
+	if err != nil {
+		return p, fmt.Errorf("memory of this machine: %w", err)
+	}
+	budget := o.Budget
+	if budget < 0 {
+		budget = sample.Total / 4 * 3
+	}
+	p.node = node.New(run, p.images, lines{p.book}, node.Options{
+		Idle: o.Idle, Park: park, Snapshots: snapshots{p.snaps}, MemoryBudget: budget,
+		Pressure: func() pressure.Sample {
+			s, _ := gauge.Read() // what cannot be read is no reason to give anything back
+			return s
+		},
+	})
 	var damaged []error
 	if p.control, damaged, err = control.New(ctx, p.store, p.images, p.node, p.book); err != nil {
 		return p, err

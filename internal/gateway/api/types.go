@@ -155,6 +155,31 @@ type Image struct {
 	Created time.Time `json:"created"`
 }
 
+// Memory is what GET /unifaas/v1/memory answers, in bytes.
+type Memory struct {
+	Budget    int64          `json:"budget"` // 0: none
+	Used      int64          `json:"used"`
+	Short     bool           `json:"short"` // something is being given back
+	Snapshots int            `json:"snapshots"`
+	Disk      int64          `json:"snapshots_on_disk"`
+	Tenders   []TenderMemory `json:"tenders"`
+}
+
+// TenderMemory is what one revision takes, in bytes but for the numbers.
+type TenderMemory struct {
+	Function     string `json:"function"`
+	Revision     string `json:"revision"`
+	TenderPID    int    `json:"tender_pid"` // 0: there is none
+	Proportional int64  `json:"tender_proportional"`
+	Private      int64  `json:"tender_private"`
+	Running      int    `json:"running"`
+	Instances    int64  `json:"instances_private"`
+	Shells       int    `json:"shells"`
+	Parked       int    `json:"parked"`
+	ParkedMemory int64  `json:"parked_memory"`
+	Snapshot     int64  `json:"snapshot_memory"`
+}
+
 // ParkReply answers POST /unifaas/v1/functions/NAME/park.
 type ParkReply struct {
 	Running int `json:"running"` // instances that are not parked
