@@ -27,7 +27,7 @@ const (
 // said waits until a function's log has a text n times, and not more often.
 func said(t *testing.T, n *childnode.Node, name, text string, times int) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		var b strings.Builder
 		err := n.Client.Logs(t.Context(), client.LogQuery{Function: name, Tail: -1}, func(l api.LogLine) error {
 			fmt.Fprintln(&b, l.Text)
@@ -64,7 +64,7 @@ func stored(t *testing.T, data string, count int) []string {
 // files waits until there are so many.
 func files(t *testing.T, data, pattern string, count int) []string {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		found := snapshotFiles(t, data, pattern)
 		if len(found) == count {
 			return found
@@ -126,7 +126,7 @@ func TestTornSnapshot(t *testing.T) {
 			}
 		}()
 		// The moment: its first file is there, perhaps without all bytes.
-		for deadline := time.Now().Add(20 * time.Second); ; {
+		for deadline := time.Now().Add(time.Minute); ; {
 			writing := snapshotFiles(t, data, ".new-*")
 			now := snapshotFiles(t, data, "*.snapshot")
 			if len(writing) > 0 || len(now) > 0 && (len(old) == 0 || now[0] != old[0]) {
