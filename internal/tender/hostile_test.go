@@ -3,6 +3,8 @@
 package tender_test
 
 import (
+	"bytes"
+	"encoding/binary"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -23,6 +25,56 @@ func open(g *tendertest.Guest) uint32 {
 	}
 }
 
+// ranges is the payload of a FREE: addresses and sizes.
+func ranges(list ...uint64) (p []byte) {
+	for _, v := range list {
+		p = binary.LittleEndian.AppendUint64(p, v)
+	}
+	return p
+}
+
+func freeing(list ...uint64) tendertest.Program {
+	return func(g *tendertest.Guest) uint32 {
+		g.Send(abi.MsgFree, 0, 0, ranges(list...))
+		return forever(g)
+	}
+}
+
+// freeWell gives memory back as it should be, and finds it zero.
+func freeWell(g *tendertest.Guest) uint32 {
+	ram := g.RAM()
+	for round := range uint64(3) {
+		for off := uint64(6 << 20); off < 16<<20; off += 4096 {
+			ram.Store64(off, off|1)
+		}
+		p := ranges(6<<20, 2<<20, 10<<20, 6<<20)
+		g.Send(abi.MsgFree, 0, 0, p)
+		m := g.Next()
+		for m.Type != abi.MsgFreed { // the end of standard input
+			m = g.Next()
+		}
+		if !bytes.Equal(m.Data, p) {
+			return 1 << 8
+		}
+		for off := uint64(6 << 20); off < 16<<20; off += 4096 {
+			want := off | 1
+			if off < 8<<20 || off >= 10<<20 {
+				want = 0
+			}
+			if ram.Load64(off) != want {
+				return uint32(2+round) << 8
+			}
+		}
+	}
+	return 0
+}
+
+func TestFreeWell(t *testing.T) {
+	if e := exit(t, boot(t, start(t, "free-well"))); e.Kind != tender.Exited || e.Code() != 0 {
+		t.Errorf("%+v", e)
+	}
+}
+
 func forever(g *tendertest.Guest) uint32 {
 	for {
 		g.Idle()
@@ -34,6 +86,21 @@ var hostile = map[string]struct {
 	program tendertest.Program
 	report  string
 }{
+	"free-tables":    {freeing(abi.TablesPA, 2<<20), "memory 0x400000, 2097152 bytes, given back"},
+	"free-unaligned": {freeing(8<<20+4096, 2<<20), "memory 0x801000"},
+	"free-nothing":   {freeing(8<<20, 0), "memory 0x800000, 0 bytes"},
+	"free-outside":   {freeing(64<<20, 2<<20), "memory 0x4000000"},
+	"free-too-much":  {freeing(8<<20, 58<<20), "memory 0x800000"},
+	"free-around":    {freeing(8<<20, ^uint64(0)&^(2<<20-1)), "memory 0x800000"},
+	"free-twice":     {freeing(8<<20, 4<<20, 10<<20, 2<<20), "memory 0xa00000 given back twice"},
+	"free-half": {func(g *tendertest.Guest) uint32 {
+		g.Send(abi.MsgFree, 0, 0, make([]byte, 24))
+		return forever(g)
+	}, "24 bytes of payload"},
+	"free-long": {func(g *tendertest.Guest) uint32 {
+		g.Send(abi.MsgFree, 0, 0, make([]byte, 16*(abi.FreeMax+1)))
+		return forever(g)
+	}, "bytes of payload"},
 	"unknown-stream": {func(g *tendertest.Guest) uint32 {
 		g.Send(abi.MsgData, 77, 0, []byte("x"))
 		return forever(g)

@@ -64,6 +64,7 @@ var programs = map[string]tendertest.Program{
 		}
 		return 0
 	},
+	"free-well": freeWell,
 	"env": func(g *tendertest.Guest) uint32 {
 		for _, kv := range g.Config.Boot.Env {
 			g.Send(abi.MsgData, abi.ConnStdout, 0, []byte(kv[:min(len(kv), 20)]+"\n"))

@@ -40,13 +40,19 @@ func (m Monitor) Create(c monitor.Config) (monitor.Sandbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &sandbox{area: area, program: p, exits: make(chan monitor.Exit), resume: make(chan struct{}), kicked: make(chan struct{}, 1)}
+	ram, err := newRAM(c)
+	if err != nil {
+		area.Close()
+		return nil, err
+	}
+	s := &sandbox{area: area, ram: ram, program: p, exits: make(chan monitor.Exit), resume: make(chan struct{}), kicked: make(chan struct{}, 1)}
 	s.guest = &Guest{Config: c, sb: s, area: area}
 	return s, nil
 }
 
 type sandbox struct {
 	area    *guestmem.Area
+	ram     *guestmem.Area
 	program Program
 	guest   *Guest
 	exits   chan monitor.Exit
@@ -170,6 +176,7 @@ func (s *sandbox) Close() error {
 		close(s.resume)
 		s.ended.Wait()
 		s.area.Close()
+		s.ram.Close()
 		for _, f := range s.files {
 			f.Close()
 		}
