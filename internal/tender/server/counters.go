@@ -6,6 +6,8 @@ import (
 	"math/bits"
 
 	"unifaas.dev/abi"
+	"unifaas.dev/internal/guestmem"
+	"unifaas.dev/internal/monitor"
 	"unifaas.dev/internal/tender/wire"
 )
 
@@ -19,7 +21,6 @@ func (in *instance) counters() wire.Counters {
 		Traps:    a.Load64(abi.CtlTraps),
 		Faults:   a.Load64(abi.CtlFaults),
 		Memory:   in.sb.MemoryUsed(),
-		Private:  in.sb.MemoryUsed() + in.link.area.Resident(),
 		CPU:      max(threadCPU(in.tid)-in.cpu, 0),
 		Exits:    in.entries.Load(),
 		Ticks:    in.ticks,
@@ -27,6 +28,26 @@ func (in *instance) counters() wire.Counters {
 		Streams:  uint32(len(in.table.streams)),
 		Accepted: in.table.opened,
 	}
+}
+
+// private is the memory that only this instance has. Preconditions: in.mu is held and the sandbox exists.
+func (in *instance) private() int64 {
+	s := in.host
+	s.pagemapMu.Lock()
+	defer s.pagemapMu.Unlock()
+	areas := []*guestmem.Area{in.link.area}
+	if sb, ok := in.sb.(monitor.Stateful); ok {
+		areas = append(areas, sb.RAM())
+	}
+	var sum int64
+	for _, a := range areas {
+		n, err := s.pagemap.PrivateBytes(a)
+		if err != nil {
+			return in.sb.MemoryUsed() // no /proc: what is shared counts, too
+		}
+		sum += n
+	}
+	return sum
 }
 
 // readStamps takes over the guest's own time stamps, kept between its first entry and now: it can lie about when, not about

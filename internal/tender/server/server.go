@@ -2,7 +2,7 @@
 
 // Package server is the tender process: it runs the instances of one function through a monitor, driven over one socket.
 //
-// It opens no path and no network connection: library OS, image, console and every stream come as descriptors. What the
+// It opens no path, but for its own memory map in /proc, and no network connection: library OS, image, console and every stream come as descriptors. What the
 // node sends is checked for form; what a guest writes is hostile.
 package server
 
@@ -21,6 +21,7 @@ import (
 
 	"unifaas.dev/abi"
 	"unifaas.dev/internal/calltrace"
+	"unifaas.dev/internal/guestmem"
 	"unifaas.dev/internal/monitor"
 	"unifaas.dev/internal/tender/wire"
 )
@@ -48,6 +49,9 @@ type Server struct {
 	memory int64
 	loaded bool
 
+	pagemapMu sync.Mutex
+	pagemap   guestmem.Pagemap
+
 	mu        sync.Mutex
 	instances map[uint32]*instance
 	wg        sync.WaitGroup
@@ -62,6 +66,11 @@ func Serve(fd int, open Open) error {
 	}
 	s := &Server{fd: fd, open: open, clock: newClock(), out: &outbox{fd: fd}, ticker: t, states: &states{}, instances: map[uint32]*instance{}}
 	defer s.shutdown()
+	// While paths can still be opened; without it, what an instance has of its own is not known.
+	if f, err := os.Open("/proc/self/pagemap"); err == nil {
+		s.pagemap.File = f
+		defer f.Close()
+	}
 	buf := make([]byte, wire.MaxInline)
 	for {
 		m, fds, err := wire.Receive(fd, buf)
@@ -133,6 +142,7 @@ func (s *Server) dispatch(m wire.Message, fds []int) (done bool, err error) {
 		reply := func(in *instance) {
 			if r.OK = in.table != nil; r.OK {
 				r.Counters = in.counters()
+				r.Counters.Private = in.private()
 			}
 			s.out.send(r)
 		}

@@ -38,6 +38,14 @@ func (in *instance) rest() (time.Duration, error) {
 		return left, nil
 	}
 	r.thin = true
+	// A few milliseconds, in which others of the tender are served.
+	in.link.shut = true
+	in.mu.Unlock()
 	_, err := im.Thin(sb)
-	return forever, err
+	in.mu.Lock()
+	in.link.shut = in.rewinds > 0
+	if err == nil {
+		_, err = in.push()
+	}
+	return 0, err
 }
