@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 
-	"unifaas.dev/internal/guestmem"
 	"unifaas.dev/internal/monitor"
 	"unifaas.dev/internal/snapshot"
 )
@@ -24,14 +23,14 @@ func (im *Image) Apply(sb monitor.Stateful, f *os.File, off, n int64) (snapshot.
 	if err := im.fits(sb); err != nil {
 		return snapshot.Meta{}, err
 	}
-	m, err := im.apply(sb, f, off, n)
+	m, err := im.apply(sb, &target{ram: sb.RAM()}, f, off, n)
 	if err != nil {
 		return snapshot.Meta{}, fmt.Errorf("parked instance: %w", err)
 	}
 	return *m, nil
 }
 
-func (im *Image) apply(sb monitor.Stateful, f *os.File, off, n int64) (*snapshot.Meta, error) {
+func (im *Image) apply(sb monitor.Stateful, to *target, f *os.File, off, n int64) (*snapshot.Meta, error) {
 	if off < 0 || n < deltaHeader || off > 1<<62 || n > 1<<62 {
 		return nil, fmt.Errorf("%w: %d bytes", snapshot.ErrDamaged, n)
 	}
@@ -64,7 +63,7 @@ func (im *Image) apply(sb monitor.Stateful, f *os.File, off, n int64) (*snapshot
 	if what := m.Key.Differs(im.meta.Key); what != "" {
 		return nil, fmt.Errorf("%w: %s", snapshot.ErrForeign, what)
 	}
-	shared, err := im.records(sb.RAM(), r)
+	shared, err := im.records(to, r)
 	if err != nil {
 		return nil, err
 	}
@@ -80,9 +79,9 @@ func (im *Image) apply(sb monitor.Stateful, f *os.File, off, n int64) (*snapshot
 	return m, nil
 }
 
-// records applies all of them to RAM, and gives what is kept of the shared area.
-func (im *Image) records(ram *guestmem.Area, r *reader) (shared []byte, err error) {
-	ramPages := ram.Size() / pageSize
+// records applies all of them, and gives what is kept of the shared area.
+func (im *Image) records(to *target, r *reader) (shared []byte, err error) {
+	ramPages := to.ram.Size() / pageSize
 	shared = append(shared, im.shared...)
 	for next := uint64(0); ; {
 		kind, err := r.byte()
@@ -111,26 +110,30 @@ func (im *Image) records(ram *guestmem.Area, r *reader) (shared []byte, err erro
 		if pages == 0 || next > ramPages+usedPages || first < ramPages && next > ramPages {
 			return nil, fmt.Errorf("%w: %d pages at page 0x%x", snapshot.ErrDamaged, pages, first)
 		}
-		var b []byte
-		if first < ramPages {
-			if b, err = ram.Bytes(first*pageSize, pages*pageSize); err != nil {
+		for first < next {
+			var b []byte
+			here := next - first
+			if first < ramPages {
+				if b, here, err = to.run(first, here); err != nil {
+					return nil, err
+				}
+			} else {
+				b = shared[(first-ramPages)*pageSize : (next-ramPages)*pageSize]
+			}
+			first += here
+			switch kind {
+			case recordZero:
+				clear(b)
+			case recordRaw:
+				err = r.fill(b)
+			case recordDiff:
+				err = r.patch(b, n)
+			default:
+				err = fmt.Errorf("%w: record of kind %d", snapshot.ErrDamaged, kind)
+			}
+			if err != nil {
 				return nil, err
 			}
-		} else {
-			b = shared[(first-ramPages)*pageSize : (next-ramPages)*pageSize]
-		}
-		switch kind {
-		case recordZero:
-			clear(b)
-		case recordRaw:
-			err = r.fill(b)
-		case recordDiff:
-			err = r.patch(b, n)
-		default:
-			err = fmt.Errorf("%w: record of kind %d", snapshot.ErrDamaged, kind)
-		}
-		if err != nil {
-			return nil, err
 		}
 	}
 }

@@ -128,7 +128,7 @@ func TestBadRecords(t *testing.T) {
 	} {
 		f := memfd(t)
 		f.Write(b)
-		if _, err := im.records(g.ram, newReader(f, 0, int64(len(b)))); !refused(err) {
+		if _, err := im.records(&target{ram: g.ram}, newReader(f, 0, int64(len(b)))); !refused(err) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -209,7 +209,7 @@ func FuzzApply(f *testing.F) {
 		if _, err := sink.WriteAt(b, 0); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := im.records(g.ram, newReader(sink, 0, int64(len(b)))); err != nil && !refused(err) {
+		if _, err := im.records(&target{ram: g.ram}, newReader(sink, 0, int64(len(b)))); err != nil && !refused(err) {
 			t.Fatal(err)
 		}
 	})

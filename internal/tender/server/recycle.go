@@ -58,14 +58,6 @@ func (sh *shell) recycle(im *state.Image) bool {
 	return err == nil
 }
 
-// settle stores the entries that the guest was to store, for a state that has others: then no table is what KVM knows any more.
-func (u *used) settle(sb monitor.Stateful) error {
-	for _, e := range u.entries {
-		sb.RAM().Store64(e.PA, e.Value)
-	}
-	return sb.ForgetTables()
-}
-
 // wants reports whether there is room for one more that stands ready.
 func (s *shells) wants() bool {
 	s.mu.Lock()

@@ -45,28 +45,14 @@ func (in *instance) restore(o *origin) error {
 		return errNoSnapshot
 	}
 	start := in.host.clock.now()
-	var entries []abi.Entry
-	if in.used != nil {
-		entries, in.rewinder = in.used.entries, in.used.rewinder
-		if o.parked != nil {
-			if err := in.used.settle(sb); err != nil {
-				return err
-			}
-			entries, in.rewinder = nil, nil
-		}
-	} else if err := o.image.Fill(sb); err != nil {
+	m, entries, err := in.fill(sb, o)
+	if err != nil {
 		return err
 	}
-	m := o.image.Meta()
 	link, mono, kind := m.Link, m.Mono, uint32(abi.RestoreClone)
 	if o.parked != nil {
-		woken, err := o.image.Apply(sb, o.parked, o.off, o.len)
-		if err != nil {
-			return err
-		}
-		link, mono, kind = woken.Link, woken.Mono, abi.RestoreWake
+		kind = abi.RestoreWake
 	} else if in.host.states.track && in.rewinder == nil {
-		var err error
 		if in.rewinder, err = state.NewRewinder(o.image, sb); err != nil {
 			return err
 		}
@@ -82,6 +68,22 @@ func (in *instance) restore(o *origin) error {
 		in.announce(&link)
 	}
 	return in.resume(&link, kind, entries)
+}
+
+// fill puts memory and vCPU in, and gives the entries of page tables that the guest has to store first.
+func (in *instance) fill(sb monitor.Stateful, o *origin) (m snapshot.Meta, entries []abi.Entry, err error) {
+	switch {
+	case in.used == nil:
+		m = *o.image.Meta()
+		if err = o.image.Fill(sb); err == nil && o.parked != nil {
+			m, err = o.image.Apply(sb, o.parked, o.off, o.len)
+		}
+		return m, nil, err
+	case o.parked != nil: // which is never rewound
+		return o.image.ApplyAgain(sb, o.parked, o.off, o.len)
+	}
+	in.rewinder = in.used.rewinder
+	return *o.image.Meta(), in.used.entries, nil
 }
 
 // resume lets a guest go on whose state was put in: it finds what it has to do first in its ring, then what has come meanwhile.
