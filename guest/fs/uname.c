@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* uname.c: who this system says it is, and how much of everything it has. */
 #include "vfs.h"
-#include "snapshot.h"
 
 struct new_utsname { char sysname[65], nodename[65], release[65], version[65], machine[65], domainname[65]; };
 
@@ -49,7 +48,7 @@ static long set_name(char *name, u64 from, s64 len)
 	return 0;
 }
 
-void host_rename(const char *name, u32 n)
+void set_hostname(const char *name, u32 n)
 {
 	memcpy(host_name, name, n);
 	host_name[n] = 0;

@@ -212,6 +212,7 @@ void text_write(struct text *b, const void *s, size_t n);
 #define UFS_OSRELEASE "6.1.0-unifaas"
 #define UFS_OSVERSION "#1 SMP UniFaaS"
 const char *boot_hostname(void);
+void set_hostname(const char *name, u32 n);
 const char *boot_string(u32 off); /* a string of the boot block, "" if it is not inside */
 /* async.c */
 long async_set(struct file *f, int fd, bool on); /* -ENOTTY: not this kind of file */

@@ -60,6 +60,7 @@ bool mm_tables_shared(struct mm *mm); /* mm_put() of the last reference leaves i
 void mm_file_changed(struct inode *ino, u64 from, u64 to, bool gone);
 /* At a restore: MADV_WIPEONFORK regions of all address spaces read as zero again. */
 void mm_wipe(void);
+void mm_warm(void);                  /* before a snapshot: what requests would otherwise do after each restore */
 
 /* The files area (mm/filesarea.c): what the monitor has put at [off, off + len) of it shows at UFS_FILES_VA + off. 0 or -ENOMEM. */
 int mm_files_init(void);

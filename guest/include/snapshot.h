@@ -19,7 +19,7 @@ bool job_awaited(void);                     /* proc/spawn.c: SPAWN is waited for
 
 /* What a new instance may not have of the old one. */
 void stack_renew(void);                     /* proc/stack.c: AT_RANDOM's bytes */
-void host_rename(const char *name, u32 n);  /* fs/uname.c */
+void host_rename(const char *name, u32 n);  /* net/names.c */
 void tcp_reset_all(void);                   /* net/tcp.c, flow.c: streams that led outside */
 void flow_reset_all(void);
 #endif

@@ -7,10 +7,12 @@
  */
 #include "internal.h"
 #include "fs.h"
+#include "platform.h"
 
 /* In mappings up to this size, pages of the image are copied rather than mapped: a host that shadows page tables maps eight pages of RAM
  * at a time, but pages of the image one by one (docs/decisions/0006). */
 #define COPY_MAX (8UL << 20)
+#define WARM_MAX 65536 /* pages */
 
 static void drop(void *page)
 {
@@ -165,6 +167,28 @@ int file_fault(struct mm *mm, struct vma *v, u64 va, bool write)
 		return map_around(mm, v, va, fault_window(v, va, WINDOW_BASE, WINDOW_BASE), false, map_copied);
 	u32 base = !lent ? 1 : shared ? WINDOW_BASE : WINDOW_FILE / 2;
 	return map_around(mm, v, va, fault_window(v, va, base, lent ? WINDOW_FILE : WINDOW_BASE), false, map_for_read);
+}
+
+/*
+ * What programs may read of files in the image is mapped before a snapshot is taken: no RAM goes into it but tables, and requests do not
+ * do it again after each restore. A host that shadows page tables keeps its own, too. Never sleeps.
+ */
+void mm_warm(void)
+{
+	u64 left = WARM_MAX, out = CTL->tables_out;
+	int level;
+	if (BOOT->flags & UFS_BOOT_FILES) /* their pages may have to be asked for */
+		return;
+	list_for_each(l, &mm_list) {
+		struct mm *mm = list_entry(l, struct mm, all);
+		for (struct vma *v = mm->fam ? NULL : vma_find(mm, 0); v; v = vma_find(mm, v->end)) {
+			if (!v->file || !v->file->ino->ops->page || v->flags & (VM_SHARED | VM_WRITE) || !(v->flags & VM_PROT))
+				continue;
+			for (u64 va = v->start; va < v->end && left && CTL->tables_out == out && !memory_scarce(); va += PAGE_SIZE, left--)
+				if (is_missing(mm, va, false) && (map_for_read(mm, v, va) || in_ram(*pt_find(mm, va, &level))))
+					break; /* its end, or a file of which there may be more in memory than there is now */
+		}
+	}
 }
 
 /* Up to *n pages side by side, each to be given back alone. */

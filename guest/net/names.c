@@ -6,12 +6,21 @@
  * engines do; the last is there for those who have none. They are made when somebody first goes to /etc.
  */
 #include "sock.h"
+#include "snapshot.h"
 #include "../fs/tmpfs.h"
 
 #define RESOLVER "169.254.169.253" /* the node's */
 
+static struct inode *named[2]; /* hosts, hostname */
+
+static int named_text(int i, char text[256])
+{
+	static const char *const format[] = { "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n10.0.2.15\t%.64s\n", "%.64s\n" };
+	return snprintf(text, 256, format[i], boot_hostname());
+}
+
 /* Gives dir a file of this name, whatever is below. Out of memory or space: what is below stays. */
-static void supply(struct tnode *dir, const char *name, const char *text)
+static struct inode *supply(struct tnode *dir, const char *name, const char *text)
 {
 	struct tfs *fs = tfs_of(dir);
 	struct tnode *t = tnode_create(fs, dir, S_IFREG | 0644, 0);
@@ -19,19 +28,20 @@ static void supply(struct tnode *dir, const char *name, const char *text)
 	struct iter it;
 	size_t len = strlen(text);
 	if (IS_ERR(t))
-		return;
+		return NULL;
 	t->i.uid = t->i.gid = 0;
 	iter_kernel(&it, (void *)text, len);
 	if (!e || t->i.ops->write(&t->i, &it, 0) != (long)len || !tfs_charge(fs, CHARGE_ENTRY)) {
 		kfree(e);
 		inode_put(&t->i);
-		return;
+		return NULL;
 	}
 	struct tent *none = tent_find(dir, name, strlen(name));
 	if (none && !none->node)
 		tent_remove(none); /* somebody looked before */
 	tent_link(e, ENT_UPPER, t);
 	tnode_dirty(dir);
+	return &t->i;
 }
 
 /* etc: what the root directory has under that name, referenced, or an error. */
@@ -51,10 +61,12 @@ struct tnode *names_supply(struct tnode *root, struct tnode *etc)
 	}
 	if (!S_ISDIR(etc->i.mode))
 		return etc;
-	snprintf(text, sizeof(text), "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n10.0.2.15\t%.64s\n", boot_hostname());
-	supply(etc, "hosts", text);
-	snprintf(text, sizeof(text), "%.64s\n", boot_hostname());
-	supply(etc, "hostname", text);
+	for (int i = 0; i < 2; i++) {
+		named_text(i, text);
+		named[i] = supply(etc, i ? "hostname" : "hosts", text);
+		if (named[i])
+			inode_get(named[i]);
+	}
 	supply(etc, "resolv.conf", outbound_allowed() ? "nameserver " RESOLVER "\n" : "# this function has no network\n");
 	struct inode *nss = etc->i.ops->lookup(&etc->i, "nsswitch.conf", 13);
 	if (!IS_ERR(nss))
@@ -62,4 +74,27 @@ struct tnode *names_supply(struct tnode *root, struct tnode *etc)
 	else if (PTR_ERR(nss) == -ENOENT)
 		supply(etc, "nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n");
 	return etc;
+}
+
+/* The files that have the name in them follow, unless the program has written to them. */
+void host_rename(const char *name, u32 n)
+{
+	char old[2][256], text[256];
+	int len[2];
+	if (strlen(boot_hostname()) == n && !memcmp(boot_hostname(), name, n))
+		return;
+	for (int i = 0; i < 2; i++)
+		len[i] = named_text(i, old[i]);
+	set_hostname(name, n);
+	for (int i = 0; i < 2; i++) {
+		struct inode *ino = named[i];
+		struct iter it;
+		iter_kernel(&it, text, sizeof(text));
+		if (!ino || ino->ops->read(ino, &it, 0) != len[i] || memcmp(text, old[i], len[i]))
+			continue;
+		int now = named_text(i, text);
+		iter_kernel(&it, text, now);
+		if (ino->ops->write(ino, &it, 0) == now && now < len[i])
+			ino->ops->truncate(ino, now);
+	}
 }

@@ -59,5 +59,10 @@ void restore_done(u32 kind, const struct spans *s)
 
 bool snapshot_ready(void)
 {
-	return snapshot_wanted() && !page_any_out() && (tcp_awaited() || job_awaited());
+	static bool warm;
+	if (!snapshot_wanted() || page_any_out() || !(tcp_awaited() || job_awaited()))
+		return false;
+	if (!warm)
+		mm_warm();
+	return warm = true;
 }

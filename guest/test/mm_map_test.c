@@ -335,6 +335,51 @@ static void wiped(unsigned long arg)
 	check_all();
 }
 
+/* Before a snapshot: what is only read of the image, without memory for it. */
+static void warmed(unsigned long arg)
+{
+	struct mm *mm = fake_mm;
+	struct file *image = fake_image(5, 600 * P), *memory = fake_memory(8 * P);
+	u64 at[5] = { AT, AT + (16UL << 20), AT + (32UL << 20), AT + (48UL << 20), AT + (64UL << 20) }, val;
+	int level;
+	CHECK(mm_map(mm, at[0], 600 * P, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, image, 0) == (long)at[0]);
+	CHECK(mm_map(mm, at[1], 8 * P, RW, MAP_PRIVATE | MAP_FIXED, image, 0) == (long)at[1]);
+	CHECK(mm_map(mm, at[2], 8 * P, PROT_READ, MAP_SHARED | MAP_FIXED, image, 0) == (long)at[2]);
+	CHECK(mm_map(mm, at[3], 8 * P, PROT_NONE, MAP_PRIVATE | MAP_FIXED, image, 0) == (long)at[3]);
+	CHECK(mm_map(mm, at[4], 8 * P, PROT_READ, MAP_PRIVATE | MAP_FIXED, memory, 0) == (long)at[4]);
+	/* A page of its own before, and what the file does not have. */
+	CHECK(mm_poke(mm, at[0] + 3 * P, &at[1], 8) == 0);
+	struct mm *child = mm_fork(mm);
+	mm_warm(); /* a family's page tables do not change */
+	CHECK(!pte_live(*pt_find(mm, at[0] + 500 * P, &level)));
+	mm_put(child);
+	page_reserve_tables(UFS_TABLES_PA, UFS_TABLES_PA, UFS_TABLES_END);
+	u64 free = page_free_bytes(), rss = mm->rss;
+	((struct ufs_boot *)BOOT)->flags = UFS_BOOT_FILES;
+	mm_warm();
+	CHECK(mm->rss == rss);
+	((struct ufs_boot *)BOOT)->flags = 0;
+	mm_warm();
+	check_all();
+	CHECK(free - page_free_bytes() <= 4 * P && mm->rss > rss);
+	for (u64 i = 0; i < 600; i++) {
+		u64 e = *pt_find(mm, at[0] + i * P, &level);
+		CHECK(pte_live(e) && !(e & PTE_W) && (i == 3 || level || !in_ram(e) || user_read(at[0] + i * P, &val) == 0));
+		if (i != 3)
+			READS(at[0] + i * P, fake_value(5 + i));
+	}
+	READS(at[0] + 3 * P, at[1]);
+	for (int i = 1; i < 4; i++)
+		CHECK(!pte_live(*pt_find(mm, at[i], &level)));
+	CHECK(!pte_live(*pt_find(mm, at[4] + 2 * P, &level)));
+	rss = mm->rss;
+	mm_warm();
+	CHECK(mm->rss <= rss + 1);
+	check_all();
+	file_put(image);
+	file_put(memory);
+}
+
 static void write_there(void)
 {
 	CHECK(user_write(AT, 77) == 0);
@@ -389,7 +434,7 @@ static void sparse(unsigned long arg)
 
 static void start(unsigned long test)
 {
-	static void (*const tests[])(unsigned long) = { arguments, anonymous, huge, files, growing, remaps, advice, waited, sparse, sparse, wiped };
+	static void (*const tests[])(unsigned long) = { arguments, anonymous, huge, files, growing, remaps, advice, waited, sparse, sparse, wiped, warmed };
 	machine_start(test == 9 ? 16 << 20 : 128 << 20);
 	struct file *warm = fake_memory(P); /* so that every size of kmalloc has its slab */
 	file_put(warm);
@@ -413,7 +458,7 @@ static void start(unsigned long test)
 int main(void)
 {
 	int bad = 0;
-	for (unsigned long t = 0; t < 11; t++)
+	for (unsigned long t = 0; t < 12; t++)
 		bad |= host_run(start, t);
 	return bad ? 1 : 0;
 }

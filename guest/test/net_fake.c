@@ -490,7 +490,8 @@ void machine_start(void)
 
 /* ---- what a restore does elsewhere ---- */
 
-int flushes, wipes, renewals;
+int flushes, wipes, renewals, warmed;
+void mm_warm(void) { warmed++; }
 bool snap_wanted = true, job_waits;
 u64 snap_generation;
 char renamed[65];

@@ -29,7 +29,7 @@ void interrupt(void);                     /* the sleeping threads get a signal *
 int open_files(void);
 
 /* What a restore did outside of net/. */
-extern int flushes, wipes, renewals;
+extern int flushes, wipes, renewals, warmed;
 extern bool snap_wanted, job_waits, any_out;
 extern u64 snap_generation, freed_bytes;
 extern char renamed[65];

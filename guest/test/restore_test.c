@@ -60,6 +60,7 @@ static void ready(void)
 	CHECK(!snapshot_ready());
 	int ls = listener(80), other = SYS(eventfd2, 0, 0), ep = SYS(epoll_create1, 0), ep2 = SYS(epoll_create1, 0), ep3 = SYS(epoll_create1, 0);
 	CHECK(!snapshot_ready()); /* made, but nobody waits */
+	EQ(warmed, 0);
 	CHECK(ready_in(in_accept, ls));
 	CHECK(ready_in(in_poll, ls));
 	CHECK(!ready_in(in_poll, other));
@@ -104,6 +105,7 @@ static void ready(void)
 	fake_close(ep2);
 	fake_close(ep3);
 	CHECK(!snapshot_ready());
+	EQ(warmed, 1);
 }
 
 /* ---- TABLES ---- */
