@@ -8,9 +8,9 @@ import (
 	"unifaas.dev/internal/monitor"
 )
 
-// thinAfter is how long an instance rests before it gives back what its snapshot has: what it uses next it has to fault in page by page, a few
-// milliseconds for an interpreter's next request.
-const thinAfter = time.Second
+// thinAfter is how long an instance rests before it gives back what its snapshot has: what it uses next it has to fault in page by page, once. With a KVM that
+// shadows page tables that is 40 ms for an interpreter.
+const thinAfter = 10 * time.Second
 
 // resting is how long nothing was said between an instance and its tender.
 type resting struct {
