@@ -70,6 +70,9 @@ func liveCase(ctx context.Context, o *Options, system, name string) (Row, error)
 			if err := h.scaleTo(ctx, name, n); err != nil {
 				return Row{}, err
 			}
+			if err := o.rest(ctx); err != nil {
+				return Row{}, err
+			}
 			if at[j], err = used(h.PID()); err != nil {
 				return Row{}, err
 			}
@@ -79,6 +82,21 @@ func liveCase(ctx context.Context, o *Options, system, name string) (Row, error)
 	r := all.row(name, system, "live_bytes", "bytes")
 	r.Note = fmt.Sprintf("node and tenders with %d instances more, divided by them: anonymous memory, shares of files, memory files once, page tables", more)
 	return r, nil
+}
+
+// liveRest is longer than the time after which idle instances give memory back.
+const liveRest = 12 * time.Second
+
+func (o *Options) rest(ctx context.Context) error {
+	if o.Small {
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(liveRest):
+		return nil
+	}
 }
 
 // scaleTo makes or ends instances until there are n, all ready, and the node rests.
