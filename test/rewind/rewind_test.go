@@ -65,7 +65,7 @@ func newFunction(t *testing.T, source string) *function {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &function{t: t, m: &kvm.Monitor{}, c: monitor.Config{Memory: 128 << 20, Libos: libos}}
+	f := &function{t: t, m: &kvm.Monitor{}, c: monitor.Config{Memory: 256 << 20, Libos: libos}}
 	t.Cleanup(func() { f.m.Close() })
 	for _, l := range layers {
 		in, err := layermem.Load(l)
@@ -149,6 +149,7 @@ func examples(t *testing.T) map[string]string {
 	return map[string]string{
 		"python": filepath.Join(testkit.Root(t), "examples/python-hello"),
 		"c":      testkit.Built(t, "build/examples/c-hello", "examples"),
+		"node":   filepath.Join(testkit.Root(t), "examples/node-hello"),
 		"go":     testkit.Built(t, "build/examples/go-hello", "examples"),
 	}
 }

@@ -17,6 +17,8 @@ const (
 	blockPages = guestmem.HugeSize / pageSize
 	// thinMin is how many pages of a block have to be gained to give its huge page up.
 	thinMin = 64
+	// piecesMax bounds the mappings of a sandbox: a process can have 65,530, and a guest decides how its memory is scattered.
+	piecesMax = 512
 )
 
 // Thin gives back the memory of a sandbox that is as in the image: its pages are then those of the image, which all sandboxes share, until
@@ -52,6 +54,7 @@ type thinner struct {
 	spans  cursor
 	own    []byte // scratch: pages of a block that stay the sandbox's
 	list   []int  // their places in it
+	pieces int    // mapped so far
 	gained int
 }
 
@@ -92,9 +95,10 @@ func (t *thinner) block(first uint32, b, there []byte) error {
 			}
 		}
 	}
-	if had < len(t.list)+thinMin {
+	if had < len(t.list)+thinMin || t.pieces+len(layers) > piecesMax {
 		return nil
 	}
+	t.pieces += len(layers)
 	base := uint64(first) * pageSize
 	if err := t.ram.Small(base); err != nil {
 		return err

@@ -3,7 +3,9 @@
 package state
 
 import (
+	"bytes"
 	"math/rand/v2"
+	"os"
 	"testing"
 
 	"unifaas.dev/abi"
@@ -139,4 +141,57 @@ func TestThin(t *testing.T) {
 			t.Errorf("block 0x%x is not as new", off)
 		}
 	}
+}
+
+// TestThinScattered: memory that is scattered on purpose does not use up what a process can map.
+func TestThinScattered(t *testing.T) {
+	layer := memfd(t)
+	b := make([]byte, pageSize)
+	f := newFake(t, testMemory)
+	for n := range uint64(2000) { // every other page is one of the layer, in another order
+		le.PutUint64(b[8:], n+1)
+		if _, err := layer.Write(b); err != nil {
+			t.Fatal(err)
+		}
+		f.write(t, 6<<20+n*2%2000*pageSize, b)
+	}
+	if err := snapshot.Seal(layer); err != nil {
+		t.Fatal(err)
+	}
+	layers := []monitor.Layer{{File: layer, Size: 2000 * pageSize}}
+	k := testKey()
+	k.Layers = make([][32]byte, 1)
+	sink := memfd(t)
+	if _, err := Capture(sink, f, layers, snapshot.Meta{Key: k}); err != nil {
+		t.Fatal(err)
+	}
+	im, err := Open(sink, k, layers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer im.Close()
+	g := newFake(t, testMemory)
+	if err := g.ram.Populate(0, testMemory); err != nil {
+		t.Fatal(err)
+	}
+	if err := im.Fill(g); err != nil {
+		t.Fatal(err)
+	}
+	before := mappings(t)
+	if _, err := im.Thin(g); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "thinned", f.state(t), g.state(t))
+	if n := mappings(t) - before; n > 1100 {
+		t.Errorf("%d mappings more", n)
+	}
+}
+
+func mappings(t *testing.T) int {
+	t.Helper()
+	b, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes.Count(b, []byte("\n"))
 }
