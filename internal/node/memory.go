@@ -38,10 +38,12 @@ func (p *pool) measure() (bytes int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.weight.tender = tender
-	if n := p.running(); n > 0 && tender > 0 {
+	// What is being made has not taken its memory yet: it says nothing of what one takes, and keeps the room that it was promised.
+	making := p.count(booting) + p.count(waking)
+	if n := p.running() - making; n > 0 && tender > 0 && making*4 <= n {
 		p.weight.each = tender / int64(n+shells)
 	}
-	return tender + p.parkedBytes() + p.snap.memory()
+	return tender + p.parkedBytes() + p.snap.memory() + int64(making)*p.each()
 }
 
 // each is what one more instance is expected to take. Preconditions: mu is held.
@@ -108,7 +110,7 @@ func (n *Node) balanceLoop() {
 	}
 }
 
-// balance measures, and has memory given back where it is short: shells first, then idle instances are parked, or end if they cannot be, and
+// balance measures, and has memory given back where it is short: unused snapshots and shells first, then idle instances are parked, or end if they cannot be, and
 // only what is still too much then is taken from parked ones, the oldest first. Nothing of it goes without a line in the function's log.
 func (n *Node) balance(now time.Time) {
 	pools := n.pools("")
@@ -129,6 +131,9 @@ func (n *Node) balance(now time.Time) {
 		need, why = sample.Missing(), "the machine is short of memory"
 	}
 	n.tight.Store(need > 0)
+	if need > 0 && n.opts.Snapshots != nil {
+		n.opts.Snapshots.Trim() // not counted: nobody uses them
+	}
 	for _, p := range pools {
 		if before, _ := p.keepShells(now); need > 0 && before > 0 {
 			p.mu.Lock()

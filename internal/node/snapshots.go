@@ -25,6 +25,7 @@ type Snapshots interface {
 	Drop(k snapshot.Key, why error) error       // why, if not nil, is worth a warning
 	Keep(want func(k snapshot.Key) bool) error  // drops the others
 	Usage() (disk, memory int64, snapshots int) // memory: beside what Save was given
+	Trim()                                      // memory is short: keeps none for later
 }
 
 // Snapshot is one that is in use: a sealed memory file.
