@@ -192,12 +192,7 @@ func TestRewind(t *testing.T) {
 				if round > 8 {
 					t.Logf("rewound: %d pages, %d entries, forgot %v in %v", res.Pages, len(res.Entries), res.Forgot, took)
 				}
-				got := memory(t, g.sb)
-				for _, e := range res.Entries {
-					for i := range 8 {
-						got[e.PA+uint64(i)] = byte(e.Value >> (8 * i))
-					}
-				}
+				got := stored(memory(t, g.sb), res.Entries)
 				if at := different(got, want); at >= 0 {
 					t.Fatalf("round %d: memory differs at 0x%x", round, at)
 				}
@@ -231,39 +226,61 @@ func different(a, b []byte) int {
 	return -1
 }
 
-// TestPark: what is parked after some requests goes on with its state, in another sandbox, more than once.
+// TestPark: what is parked after some requests goes on with its state in another sandbox, a fresh one or one where instances ran before.
 func TestPark(t *testing.T) {
 	for name, source := range examples(t) {
 		t.Run(name, func(t *testing.T) {
 			f := newFunction(t, source)
 			g := f.clone()
-			for n := range 4 {
+			var used *guest
+			for n := range 7 {
+				begun := time.Now()
 				if out := g.call("/x", "body"); !isCall(out, n+1) {
 					t.Fatalf("request %d: %q", n+1, out)
 				}
-				sink, begun := memfd(t), time.Now()
+				took := time.Since(begun)
+				sink := memfd(t)
+				begun = time.Now()
 				size, err := f.im.Delta(g.sb, g.link(), sink)
 				if err != nil {
 					t.Fatal(err)
 				}
-				t.Logf("parked: %d bytes in %v", size, time.Since(begun))
+				t.Logf("answered in %v, parked: %d bytes in %v", took, size, time.Since(begun))
 				want := memory(t, g.sb)
-				h := f.fill()
-				begun = time.Now()
-				m, err := f.im.Apply(h.sb, sink, 0, size)
+				var h *guest
+				var m snapshot.Meta
+				var entries []abi.Entry
+				if n%2 == 0 {
+					h = f.fill()
+					m, err = f.im.Apply(h.sb, sink, 0, size)
+				} else {
+					h = used
+					if _, err := f.im.Recycle(h.sb); err != nil {
+						t.Fatal(err)
+					}
+					m, entries, err = f.im.ApplyAgain(h.sb, sink, 0, size)
+					t.Logf("again: %d entries", len(entries))
+				}
 				if err != nil {
 					t.Fatal(err)
 				}
-				t.Logf("applied in %v", time.Since(begun))
-				if at := different(memory(t, h.sb), want); at >= 0 {
+				if at := different(stored(memory(t, h.sb), entries), want); at >= 0 {
 					t.Fatalf("memory differs at 0x%x", at)
 				}
 				h.next = m.Link.Next
-				h.restore(abi.RestoreWake, m.Link, nil, uint64(n+2))
-				g = h
+				h.restore(abi.RestoreWake, m.Link, entries, uint64(n+2))
+				g, used = h, g
 			}
 		})
 	}
+}
+
+// stored is memory once the guest has stored these entries.
+func stored(m []byte, entries []abi.Entry) []byte {
+	for _, e := range entries {
+		binary.LittleEndian.PutUint64(m[e.PA:], e.Value)
+	}
+	return m
 }
 
 // TestThin: an instance whose memory was given back as far as the snapshot has it goes on, again and again, and can be put back.
@@ -308,12 +325,7 @@ func TestThin(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				got := memory(t, g.sb)
-				for _, e := range res.Entries {
-					for i := range 8 {
-						got[e.PA+uint64(i)] = byte(e.Value >> (8 * i))
-					}
-				}
+				got := stored(memory(t, g.sb), res.Entries)
 				if at := different(got, want); at >= 0 {
 					t.Fatalf("round %d: memory differs at 0x%x", round, at)
 				}

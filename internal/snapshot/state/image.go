@@ -149,6 +149,9 @@ func (im *Image) readHeader() {
 	im.out = binary.LittleEndian.Uint64(im.shared[abi.CtlTablesOut:]) != 0
 }
 
+// bootPage is the root of the first page tables.
+func (im *Image) bootPage() uint32 { return uint32(min(im.header.BootTables, abi.RAMMax) / pageSize) }
+
 // Meta is what belongs to the image beside memory. Nobody changes it.
 func (im *Image) Meta() *snapshot.Meta { return im.meta }
 

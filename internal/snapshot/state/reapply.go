@@ -40,7 +40,7 @@ func (im *Image) ApplyAgain(sb monitor.Stateful, f *os.File, off, n int64) (snap
 // translations forgotten.
 func (im *Image) putTables(sb monitor.Stateful, page func(uint32) []byte, out bool) ([]abi.Entry, error) {
 	var entries []abi.Entry
-	ram, g, ok := sb.RAM(), im.newGuard(), !out
+	ram, g, ok := sb.RAM(), newGuard(im.bootPage(), page), !out
 	tables, err := ram.Bytes(abi.TablesPA, abi.TablesEnd-abi.TablesPA)
 	if err != nil {
 		return nil, err

@@ -52,7 +52,7 @@ func NewRewinder(im *Image, sb monitor.Stateful) (*Rewinder, error) {
 		return nil, err
 	}
 	words := (sb.RAM().Size()/pageSize + 63) / 64
-	r := &Rewinder{im: im, sb: sb, guard: im.newGuard(), bits: make([]uint64, words), more: make([]uint64, words), idle: make([]uint8, words*64)}
+	r := &Rewinder{im: im, sb: sb, guard: newGuard(im.bootPage(), im.page), bits: make([]uint64, words), more: make([]uint64, words), idle: make([]uint8, words*64)}
 	for at := 0; at < len(im.shared); at += pageSize {
 		r.shown = append(r.shown, at == abi.CtlOff || !bytes.Equal(im.shared[at:at+pageSize], zeroPage[:]))
 	}

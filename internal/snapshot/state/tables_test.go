@@ -207,3 +207,39 @@ func TestScan(t *testing.T) {
 		}
 	}
 }
+
+// TestRootOfDelta: a parked instance may run in tables whose root is of after the snapshot. Where that root is not there yet, nothing could
+// store it.
+func TestRootOfDelta(t *testing.T) {
+	g := newGuest(t)
+	im := g.rewinder(t).im
+	root := uint64(abi.TablesPA + 0x50000)
+	g.entry(t, root, windowFirst, g.pdpt|7)
+	g.entry(t, root, windowFirst+2, g.pdpt|7)
+	g.entry(t, root, 3, g.pt|7)
+	want := g.state(t)
+	sink := memfd(t)
+	n, err := im.Delta(g, im.meta.Link, sink)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, there := range []bool{false, true} {
+		h := newFake(t, testMemory)
+		if err := im.Fill(h); err != nil {
+			t.Fatal(err)
+		}
+		if there { // from an instance before, but for a slot of the program's
+			h.write(t, root, all(t, g.ram)[root:root+pageSize])
+			h.write(t, root+3*8, make([]byte, 8))
+		}
+		_, entries, err := im.ApplyAgain(h, sink, 0, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if there != (len(entries) == 1) || there != (h.forgot == 0) {
+			t.Errorf("root there: %v; %d entries, forgot %d times", there, len(entries), h.forgot)
+		}
+		h.store(t, entries)
+		same(t, "woken", want, h.state(t))
+	}
+}
