@@ -13,8 +13,11 @@ import (
 func (in *instance) drain() (moved bool, err error) {
 	for budget := abi.TxSize; budget > 0; {
 		m, payload, ok, err := in.link.tx.Next(in.link.buf[:])
-		if err != nil || !ok {
+		if err != nil {
 			return moved, err
+		}
+		if !ok {
+			break
 		}
 		moved = true
 		budget -= int(abi.MsgSize) + len(payload)
@@ -31,6 +34,9 @@ func (in *instance) drain() (moved bool, err error) {
 		if err != nil {
 			return moved, err
 		}
+	}
+	if moved && in.table.forget {
+		in.link.scrub()
 	}
 	return moved, nil
 }

@@ -100,7 +100,7 @@ func (in *instance) adopt(sh *shell) {
 	in.used, in.cpu = sh.used, threadCPU(sh.tid)
 	in.stamps.Create = in.host.clock.now()
 	in.table = newTable(in.link, in.epfd)
-	in.table.held = in.capture != nil
+	in.table.held, in.table.forget = in.capture != nil, in.host.states.track
 	if in.boot.Flags&abi.BootNet != 0 {
 		in.table.net = &dialer{id: in.id, asked: map[uint32]*stream{}, tell: in.host.out.send,
 			offer: func(m wire.Message) bool { return in.host.out.offer(m, maxOutput) }}
@@ -225,7 +225,6 @@ func (in *instance) leave(exit monitor.Exit, err error) {
 	defer in.mu.Unlock()
 	in.running.Store(false)
 	in.pace.last = 0
-	in.tellRestored()
 	in.restful = err == nil && (!isEnd(exit.Kind) || exit.Kind == monitor.ExitDone)
 	if err != nil {
 		in.conclude(ending{kind: wire.KindFault, reason: oneLine(err), report: err.Error()})
@@ -255,6 +254,7 @@ func isEnd(k monitor.ExitKind) bool {
 // poll moves everything that can be moved, in both directions, and reports whether anything came from the guest or a
 // socket. Preconditions: in.mu is held.
 func (in *instance) poll() (moved bool, err error) {
+	in.tellRestored() // before the answer, which may be all that its caller waits for
 	if moved, err = in.drain(); err != nil {
 		return moved, err
 	}

@@ -36,6 +36,7 @@ type link struct {
 	full    bool // a message found no room: the guest was asked for a doorbell
 	buf     [abi.MsgMax]byte
 	scratch [abi.MsgMax]byte
+	zeros   [2][256]byte
 }
 
 func newLink(area *guestmem.Area) *link {
@@ -65,6 +66,9 @@ func (l *link) put(typ uint16, conn, arg uint32, payload []byte) (bool, error) {
 	l.pushed = true
 	return true, nil
 }
+
+// scrub takes what was copied last out of the vector registers, by copying as much as goes through all of them.
+func (l *link) scrub() { copy(l.zeros[1][:], l.zeros[0][:]) }
 
 // room is the payload that a put would take now, 0 if none.
 func (l *link) room() (int, error) {

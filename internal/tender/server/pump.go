@@ -62,6 +62,8 @@ func (t *table) data(s *stream, p []byte) error {
 	if s.pending == nil {
 		if n := len(t.spare); n > 0 {
 			s.pending, t.spare = t.spare[n-1], t.spare[:n-1]
+		} else if t.forget {
+			s.pending = make([]byte, 0, abi.ConnWindow) // never moves: what is left behind could not be cleared
 		}
 	}
 	s.pending = append(s.pending, p...)
@@ -256,6 +258,9 @@ func (t *table) read(s *stream, limit int) (again bool, err error) {
 	if !ok {
 		// room said that it fits, and only this side fills the ring.
 		return false, violated("rx ring shrank")
+	}
+	if t.forget {
+		t.scrub()
 	}
 	s.credit -= uint32(n)
 	// A short read of a stream socket means that it is empty, and edge-triggered epoll tells of more.

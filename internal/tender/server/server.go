@@ -306,6 +306,7 @@ func (s *Server) prepare(m *wire.Prepare, fds []int) error {
 	}
 	s.config.Memory = m.Memory
 	s.shells.configure(s.config)
+	s.shells.used(blankTouch)
 	s.shells.keep(1)
 	s.out.send(&wire.Prepared{})
 	return nil

@@ -21,6 +21,8 @@ const (
 	shellDelay = 15 * time.Millisecond
 	// What a shell has in memory before it is needed: the library OS with its tables, and what instances were seen to use.
 	shellMin, shellMax = 8 << 20, 64 << 20
+	// blankTouch is the same before any instance was seen: what an interpreter and its modules take.
+	blankTouch = 24 << 20
 )
 
 var errStopping = errors.New("the tender stops")

@@ -61,6 +61,7 @@ type table struct {
 	wrapped  bool   // ids began anew: any unknown one may be an old one
 	opened   uint64 // streams ever, outbound ones aside
 	outbound bool   // the guest has asked for one
+	forget   bool   // what streams brought is cleared one day, wherever it was
 	held     bool   // new streams wait until the snapshot was taken
 
 	net *dialer // nil: there is no network
@@ -209,8 +210,12 @@ func (t *table) remove(s *stream) {
 
 // release gives the buffer of pending back.
 func (t *table) release(s *stream) {
-	if s.pending != nil && len(t.spare) < 8 {
+	switch {
+	case s.pending == nil:
+	case len(t.spare) < 8:
 		t.spare = append(t.spare, s.pending[:0])
+	case t.forget:
+		clear(s.pending[:cap(s.pending)])
 	}
 	s.pending = nil
 }
@@ -289,6 +294,9 @@ func (t *table) settle(s *stream) error {
 			s.out.fault = 0
 		case flag != nil:
 			*flag = false
+			if typ == abi.MsgSpawn && t.forget {
+				clear(s.job.env)
+			}
 		default:
 			s.window += s.owed
 			s.owed = 0
