@@ -446,6 +446,7 @@ func (p *pool) booted(i *instance) {
 	i.used = time.Now()
 	if p.draining || i.state == retired {
 		p.instances.set(i, retired)
+		i.ending = false // whoever wanted that found no guest to end
 		p.end(i, 0, "it is not wanted any more")
 		return
 	}

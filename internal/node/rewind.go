@@ -20,7 +20,8 @@ func (p *pool) rewind(i *instance) bool {
 		}
 		return false
 	}
-	i.guest.Rewind(func(r Rewound, err error) { p.rewound(i, r, err) })
+	g := i.guest
+	g.Rewind(func(r Rewound, err error) { p.rewound(i, g, r, err) })
 	return true
 }
 
@@ -36,8 +37,8 @@ func (i *instance) cannotRewind() error {
 	return why
 }
 
-// rewound is told how a rewind went.
-func (p *pool) rewound(i *instance, r Rewound, err error) {
+// rewound is told how a rewind of a guest went, which may not be the instance's any more.
+func (p *pool) rewound(i *instance, g Guest, r Rewound, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err == nil {
@@ -46,7 +47,7 @@ func (p *pool) rewound(i *instance, r Rewound, err error) {
 		p.stats.RewindTime += r.Took
 		return
 	}
-	if i.state == gone || i.ending {
+	if i.state == gone || i.ending || i.state == parking || i.guest != g { // a guest that is parked ends, and nothing of it is needed
 		return
 	}
 	p.n.line(p.spec.Function, i.id, fmt.Sprintf("ended: it could not be rewound: %v", err))

@@ -277,6 +277,53 @@ func TestRewindFails(t *testing.T) {
 	}
 }
 
+// TestParkedWhileRewound: an instance is parked before its rewind is over, which then fails with its guest; it wakes all the same.
+func TestParkedWhileRewound(t *testing.T) {
+	run := counting()
+	told := make(chan struct{}, 1)
+	run.OnRewind = func(g *nodetest.Guest) error {
+		<-g.Done()
+		<-told
+		return &node.ExitError{Exit: g.Exit()}
+	}
+	g := newRig(t, run, node.Options{Snapshots: &nodetest.Snapshots{}})
+	g.Apply(spec(func(s *node.Spec) { s.Rewind = true }))
+	for range 3 { // told before, while and after it is parked, as it comes
+		first, _ := g.count()
+		eventually(t, "it is parked", func() bool {
+			_, err := g.Park(context.Background(), "f")
+			return err == nil && g.parked() == 1
+		})
+		told <- struct{}{}
+		eventually(t, "the guest is gone", func() bool { return run.Live.Load() == 0 })
+		if id, n := g.count(); id != first || n != 101 {
+			t.Errorf("%s was parked, %s counted to %d:\n%s", first, id, n, g.log())
+		}
+		told <- struct{}{}
+		eventually(t, "it is parked again", func() bool {
+			_, err := g.Park(context.Background(), "f")
+			return err == nil && g.parked() == 1
+		})
+	}
+}
+
+// TestRemovedAsItListens: an instance that comes to listen when its function goes, goes too.
+func TestRemovedAsItListens(t *testing.T) {
+	run := counting()
+	listens := make(chan struct{})
+	run.OnListen = func(ctx context.Context) { close(listens); <-ctx.Done() }
+	g := newRig(t, run, node.Options{})
+	g.Apply(spec(func(s *node.Spec) { s.Scale.Min, s.Timeout = 1, time.Hour }))
+	<-listens
+	gone := make(chan struct{})
+	g.Remove("f", func() { close(gone) })
+	select {
+	case <-gone:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the instance is left")
+	}
+}
+
 // TestRewindWithoutSnapshot: state of one invocation never meets the next one, whatever that costs.
 func TestRewindWithoutSnapshot(t *testing.T) {
 	run := counting()

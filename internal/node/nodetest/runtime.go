@@ -25,6 +25,8 @@ type Runtime struct {
 	Handler http.Handler
 	// OnBoot, if set, can delay a boot, or fail it.
 	OnBoot func(ctx context.Context, g *Guest) error
+	// OnListen, if set, can delay the end of a boot when nothing can give it up any more.
+	OnListen func(ctx context.Context)
 	// OnStart, if set, can fail the start of a tender.
 	OnStart func(c node.TenderConfig) error
 	// OnAccept, if set, sees each stream first, and takes it away with false.
@@ -221,6 +223,9 @@ func (g *Guest) WaitListen(ctx context.Context) (node.BootTiming, error) {
 	go func() { <-g.done; srv.Close() }()
 	if !g.restored {
 		g.t.take(g)
+	}
+	if g.t.r.OnListen != nil {
+		g.t.r.OnListen(ctx)
 	}
 	return timing, nil
 }
