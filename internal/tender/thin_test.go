@@ -21,6 +21,7 @@ func memory(t testing.TB, i *tender.Instance) int64 {
 
 // TestThin: an instance that rests gives back what its snapshot has, goes on, and can be parked; the sandbox is of use afterwards.
 func TestThin(t *testing.T) {
+	t.Parallel() // it rests most of the time
 	tn, _, _ := captured(t, compile(t, "state"))
 	i := clone(t, tn, "rests")
 	answers(t, i, "count", "1")
