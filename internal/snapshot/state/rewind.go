@@ -36,15 +36,17 @@ type Rewinder struct {
 	bits  []uint64 // scratch: pages written
 	more  []uint64 // pages that only Changed named
 	idle  []uint8  // by page: for how many rewinds it was as in the image
-	times int
-	shown []bool // by page of the shared area: the image has something there
-	scan  uint64 // the page of the rings' part to look at next
+	times int      // rewinds so far
+	trim  int      // at which of them pages that stopped changing are watched again
+	shown []bool   // by page of the shared area: the image has something there
+	scan  uint64   // the page of the rings' part to look at next
 
 	entries []abi.Entry
 }
 
-// idleMax is the number of rewinds after which a page that did not change is watched again. It costs 2.5 us to be told of it, 0.3 us to compare.
-const idleMax = 16
+// idleMin is the number of rewinds after which pages that did not change are watched again for the first time; then after twice as many, and
+// so on. To compare such a page costs 0.3 us each time; to watch some hundred pages again takes milliseconds once, and requests that then write them wait.
+const idleMin = 32
 
 // NewRewinder begins to watch a sandbox, which equals the image now.
 func NewRewinder(im *Image, sb monitor.Stateful) (*Rewinder, error) {
@@ -52,7 +54,7 @@ func NewRewinder(im *Image, sb monitor.Stateful) (*Rewinder, error) {
 		return nil, err
 	}
 	words := (sb.RAM().Size()/pageSize + 63) / 64
-	r := &Rewinder{im: im, sb: sb, guard: newGuard(im.bootPage(), im.page), bits: make([]uint64, words), more: make([]uint64, words), idle: make([]uint8, words*64)}
+	r := &Rewinder{im: im, sb: sb, guard: newGuard(im.bootPage(), im.page), bits: make([]uint64, words), more: make([]uint64, words), idle: make([]uint8, words*64), trim: idleMin}
 	for at := 0; at < len(im.shared); at += pageSize {
 		r.shown = append(r.shown, at == abi.CtlOff || !bytes.Equal(im.shared[at:at+pageSize], zeroPage[:]))
 	}
@@ -100,7 +102,7 @@ func (r *Rewinder) Rewind() (res Result, err error) {
 	if err := r.resetShared(); err != nil {
 		return res, err
 	}
-	if r.times++; r.times%idleMax == 0 {
+	if r.times++; r.times == r.trim {
 		if err := r.watchAgain(); err != nil {
 			return res, err
 		}
@@ -128,7 +130,7 @@ func (r *Rewinder) copyBack(tables bool) (n int, err error) {
 			}
 			// Comparing costs what copying does, the memory has to be read either way.
 			if bytes.Equal(b, image) {
-				r.idle[page] = min(r.idle[page]+1, idleMax)
+				r.idle[page] = max(r.idle[page], r.idle[page]+1) // 255 stays
 				continue
 			}
 			if r.idle[page] = 0; !r.im.isHot(page) {
@@ -141,12 +143,13 @@ func (r *Rewinder) copyBack(tables bool) (n int, err error) {
 	return n, nil
 }
 
-// watchAgain has the sandbox tell again of pages that have not changed for long. They equal the image now.
+// watchAgain has the sandbox tell again of pages that have not changed since the last time. They equal the image now.
 func (r *Rewinder) watchAgain() error {
-	any := uint64(0)
+	any, long := uint64(0), uint8(min(r.trim/2, 255))
+	r.trim *= 2
 	for i, w := range r.bits {
 		for ; w != 0; w &= w - 1 {
-			if n := bits.TrailingZeros64(w); r.idle[i*64+n] < idleMax {
+			if n := bits.TrailingZeros64(w); r.idle[i*64+n] < long {
 				r.bits[i] &^= 1 << n
 			} else {
 				r.idle[i*64+n] = 0

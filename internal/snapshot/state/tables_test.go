@@ -171,7 +171,7 @@ func TestWatchAgain(t *testing.T) {
 	for range 50 {
 		g.write(t, 7<<20, make([]byte, 20*pageSize+1)) // written, but with what was there
 	}
-	for i := range 2*idleMax + 1 {
+	for i := range 2*idleMin + 1 {
 		g.write(t, 12<<20, []byte{byte(i) + 1})
 		if _, err := rw.Rewind(); err != nil {
 			t.Fatal(err)
