@@ -17,6 +17,7 @@ const (
 	balanceEvery = time.Second
 	roomAgain    = 50 * time.Millisecond // between two looks whether there is room for another instance
 	sayAgain     = time.Minute           // between two lines that say the same of one function
+	tightFor     = 5 * time.Second       // how long nothing is kept in reserve after memory was short
 	guessEach    = 8 << 20               // what an instance takes, before one was seen
 )
 
@@ -65,6 +66,7 @@ func (p *pool) room() bool {
 		n.memory.Add(p.each()) // until it is measured
 		return true
 	}
+	n.denied.Store(p.each())
 	select {
 	case n.kick <- struct{}{}:
 	default:
@@ -124,16 +126,20 @@ func (n *Node) balance(now time.Time) {
 		sample = n.opts.Pressure()
 	}
 	need, why := int64(0), ""
+	denied := n.denied.Swap(0)
 	switch budget := n.opts.MemoryBudget; {
-	case budget > 0 && used > budget-budget/20: // what is wanted next should find some room
-		need, why = used-(budget-budget/10), fmt.Sprintf("the node's budget of %s is used", units.HumanBytes(budget))
+	case budget > 0 && used+denied > budget-budget/20: // what is wanted next should find some room
+		need, why = max(used+denied-(budget-budget/10), 1), fmt.Sprintf("the node's budget of %s is used", units.HumanBytes(budget))
 	case sample.Short():
 		need, why = sample.Missing(), "the machine is short of memory"
 	}
-	n.tight.Store(need > 0)
-	if need > 0 && n.opts.Snapshots != nil {
-		n.opts.Snapshots.Trim() // not counted: nobody uses them
+	if need > 0 {
+		n.tightUntil = now.Add(tightFor)
+		if n.opts.Snapshots != nil {
+			n.opts.Snapshots.Trim() // not counted: nobody uses them
+		}
 	}
+	n.tight.Store(now.Before(n.tightUntil))
 	for _, p := range pools {
 		if before, _ := p.keepShells(now); need > 0 && before > 0 {
 			p.mu.Lock()

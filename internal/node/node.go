@@ -31,7 +31,8 @@ type Node struct {
 
 	memory  atomic.Int64  // bytes in use: at the last look, and what has changed since as far as it is known
 	running atomic.Int64  // instances that are not parked
-	tight   atomic.Bool   // memory is short
+	tight   atomic.Bool   // memory is short, or was just now
+	denied  atomic.Int64  // bytes that an instance would have needed that was not made
 	kick    chan struct{} // asks for a look now
 
 	mu        sync.RWMutex
@@ -42,7 +43,9 @@ type Node struct {
 	drains sync.WaitGroup
 	stop   chan struct{}
 	closed chan struct{}
-	reaper sync.WaitGroup
+
+	tightUntil time.Time // belongs to balance
+	reaper     sync.WaitGroup
 }
 
 // served is a function: the pool of its current revision and what earlier ones counted.
