@@ -297,6 +297,68 @@ func TestRewind(t *testing.T) {
 	}
 }
 
+// TestRewindEarly: callers that leave before the first instance is initialised, or while one is made of the snapshot or rewound, cost no
+// instance, and nobody's stream.
+func TestRewindEarly(t *testing.T) {
+	for n := range 6 {
+		done := make(chan taken, 1)
+		tn := startKVM(t, compile(t, "state"), func(o *tender.StartOptions) {
+			o.Snapshots = tender.Snapshots{Key: testKey(), Sink: memfile(t), Rewind: true,
+				OnTaken: func(i snapshot.Info, err error) { done <- taken{i, err} }}
+		})
+		i := boot(t, tn)
+		time.Sleep(time.Duration(n) * 3 * time.Millisecond) // somewhere on its way
+		for round := range 30 {
+			over := make(chan error, 3)
+			for range cap(over) {
+				c, err := i.Dial(t.Context(), 8080)
+				if err != nil {
+					t.Fatal(err)
+				}
+				fmt.Fprintln(c, "count")
+				c.Close()
+				i.Rewind(func(_ tender.Rewound, err error) { over <- err })
+			}
+			answers(t, i, "count", "1")
+			for range cap(over) {
+				if err := <-over; err != nil {
+					t.Fatal(err)
+				}
+			}
+			rewound(t, i)
+			if round%5 == 0 {
+				i = clone(t, tn, fmt.Sprint("c", round))
+			}
+		}
+		if got := <-done; got.err != nil {
+			t.Error(got.err)
+		}
+	}
+}
+
+// TestRewindBeforeItListens: what is dialled meanwhile is closed, and the program goes on.
+func TestRewindBeforeItListens(t *testing.T) {
+	tn := startKVM(t, compile(t, "loop"), func(o *tender.StartOptions) {
+		o.Snapshots = tender.Snapshots{Key: testKey(), Sink: memfile(t), Rewind: true, OnTaken: func(snapshot.Info, error) {}}
+	})
+	i := boot(t, tn)
+	c, err := i.Dial(t.Context(), 8080)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	rewound(t, i)
+	c.SetReadDeadline(time.Now().Add(20 * time.Second))
+	if _, err := c.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) || err == nil {
+		t.Errorf("got %v", err)
+	}
+	select {
+	case <-i.Done():
+		t.Error(i.Exit().Reason)
+	default:
+	}
+}
+
 func TestPark(t *testing.T) {
 	tn, first, _ := captured(t, compile(t, "state"))
 	i := clone(t, tn, "p0")

@@ -113,7 +113,7 @@ func (in *instance) parkNow() {
 	in.mu.Unlock()
 	n, err := im.Delta(sb, link, p.sink)
 	in.mu.Lock()
-	in.link.shut = false
+	in.link.shut = in.rewinds > 0
 	in.parkOver()
 	if in.ended {
 		return

@@ -66,6 +66,8 @@ func (in *instance) restore(o *origin) error {
 	in.untold = true
 	if o.parked != nil {
 		in.announce(&link)
+	} else if in.rewinder != nil {
+		in.rewindsOver(&wire.Rewound{Instance: in.id}) // it did not run yet
 	}
 	return in.resume(&link, kind, entries)
 }

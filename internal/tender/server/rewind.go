@@ -21,6 +21,11 @@ func (s *Server) rewind(id uint32) {
 			return
 		}
 		in.rewinds++
+		if in.capture != nil { // all that was dialled is held: the guest knows of none
+			in.dropWaiting()
+			in.rewindsOver(&wire.Rewound{Instance: id})
+			return
+		}
 		in.link.shut = true
 		in.signals = 0
 		in.dropStreams()
@@ -43,15 +48,20 @@ func (in *instance) dropStreams() {
 			in.host.out.send(&wire.Ended{Instance: in.id, Token: s.job.token, Status: uint32(unix.SIGKILL)})
 		}
 	}
+	in.table.drop()
+	in.dropWaiting()
+}
+
+// dropWaiting closes those that the guest has not heard of.
+func (in *instance) dropWaiting() {
 	for _, j := range in.table.jobs {
 		in.host.out.send(&wire.Ended{Instance: in.id, Token: j.token, Status: uint32(unix.SIGKILL)})
 	}
-	in.table.drop()
+	in.table.closeWaiting()
 }
 
 // rewindNow puts the state back. This is the vCPU thread, the guest has stopped. Preconditions: in.mu is held.
 func (in *instance) rewindNow() {
-	n := in.rewinds
 	start := in.host.clock.now()
 	answer := &wire.Rewound{Instance: in.id}
 	err := errors.New("it cannot be rewound: its tender has no snapshot for that")
@@ -66,6 +76,7 @@ func (in *instance) rewindNow() {
 		res, e := r.Rewind()
 		entries, err = res.Entries, e
 		in.mu.Lock()
+		in.restful = in.restful && err == nil
 		answer.Pages, answer.Entries = uint32(res.Pages), uint32(len(entries))
 		if err == nil && !in.ended {
 			err = in.rewound(&in.host.states.get().Meta().Link, entries)
@@ -78,18 +89,20 @@ func (in *instance) rewindNow() {
 	if err != nil {
 		answer.Error = oneLine(err)
 	}
-	for range n {
-		in.host.out.send(answer)
-	}
-	in.rewinds -= n
+	in.rewindsOver(answer)
 	if err != nil {
 		in.abort = true
 		in.conclude(ending{kind: wire.KindFault, reason: oneLine(err)})
-		return
 	}
-	if in.rewinds > 0 {
-		in.link.shut = true
+}
+
+// rewindsOver answers all that were asked for, those too that came while the guest did not run: they are met by the same. Preconditions:
+// in.mu is held.
+func (in *instance) rewindsOver(answer *wire.Rewound) {
+	for range in.rewinds {
+		in.host.out.send(answer)
 	}
+	in.rewinds = 0
 }
 
 // rewound makes the host's side fit the state that was put back.
@@ -122,7 +135,7 @@ func (in *instance) wipe() {
 	_ = unix.Tgkill(os.Getpid(), in.tid, unix.SIGURG)
 }
 
-// drop closes all streams and those that wait for a port.
+// drop closes all streams.
 func (t *table) drop() {
 	for _, s := range t.streams {
 		s.silent = true
@@ -132,7 +145,6 @@ func (t *table) drop() {
 	if t.net != nil {
 		t.net.queue = nil
 	}
-	t.closeWaiting()
 	clear(t.ready)
 	clear(t.flush)
 	clear(t.owing)

@@ -299,9 +299,6 @@ func (s *shells) keep(n int) {
 	for _, sh := range over {
 		sh.end()
 	}
-	if m, ok := s.mon.(interface{ KeepMemory(int) error }); ok {
-		_ = m.KeepMemory(min(n, 1)) // else the next one's memory is new
-	}
 	s.refill(0)
 }
 

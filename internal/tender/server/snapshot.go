@@ -118,7 +118,7 @@ func (in *instance) takeSnapshot() {
 		r, err = state.NewRewinder(im, sb)
 	}
 	in.mu.Lock()
-	in.link.shut = false
+	in.link.shut = in.rewinds > 0
 	if err != nil {
 		if im != nil {
 			im.Close()
