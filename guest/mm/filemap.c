@@ -181,6 +181,7 @@ void mm_warm(void)
 		return;
 	list_for_each(l, &mm_list) {
 		struct mm *mm = list_entry(l, struct mm, all);
+		u64 rss = mm->rss;
 		for (struct vma *v = mm->fam ? NULL : vma_find(mm, 0); v; v = vma_find(mm, v->end)) {
 			if (!v->file || !v->file->ino->ops->page || v->flags & (VM_SHARED | VM_WRITE) || !(v->flags & VM_PROT))
 				continue;
@@ -188,6 +189,7 @@ void mm_warm(void)
 				if (is_missing(mm, va, false) && (map_for_read(mm, v, va) || in_ram(*pt_find(mm, va, &level))))
 					break; /* its end, or a file of which there may be more in memory than there is now */
 		}
+		mm->warmed += mm->rss - rss;
 	}
 }
 

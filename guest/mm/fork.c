@@ -68,6 +68,7 @@ struct mm *mm_fork(struct mm *src)
 	mm->brk_start = src->brk_start;
 	mm->brk = src->brk;
 	mm->membarrier = src->membarrier;
+	mm->warmed = src->warmed;
 	if (ok)
 		return mm;
 	mm_put(mm);

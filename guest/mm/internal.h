@@ -102,6 +102,7 @@ struct mm {
 	u32 default_flags;        /* VM_LOCKED after mlockall(MCL_FUTURE) */
 	u64 total, data;          /* bytes mapped; of these private and writable */
 	u64 rss;                  /* pages present */
+	u64 warmed;               /* of these, by mm_warm(): nobody has asked for them, so they are not told of */
 	u64 brk_start, brk;
 	u64 seq;                  /* grows with each change of the mappings: who may have slept looks again */
 	u64 flush_lo, flush_hi;   /* translations that went stale and were not dropped yet */

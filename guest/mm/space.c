@@ -118,7 +118,7 @@ void mm_each(struct mm *mm, void (*fn)(const struct mapinfo *, void *), void *ar
 
 void mm_stat(struct mm *mm, struct mmstat *st)
 {
-	*st = (struct mmstat){ .vsize = mm->total, .rss = mm->rss << PAGE_SHIFT, .data = mm->data };
+	*st = (struct mmstat){ .vsize = mm->total, .rss = (mm->rss - MIN(mm->rss, mm->warmed)) << PAGE_SHIFT, .data = mm->data };
 	for (struct vma *v = vma_find(mm, 0); v; v = vma_find(mm, v->end)) {
 		if (v->flags & VM_GROWSDOWN)
 			st->stack += v->end - v->start;

@@ -359,7 +359,11 @@ static void warmed(unsigned long arg)
 	mm_warm();
 	CHECK(mm->rss == rss);
 	((struct ufs_boot *)BOOT)->flags = 0;
+	struct mmstat before, after;
+	mm_stat(mm, &before);
 	mm_warm();
+	mm_stat(mm, &after);
+	CHECK(before.rss == after.rss);
 	check_all();
 	CHECK(free - page_free_bytes() <= 4 * P && mm->rss > rss);
 	for (u64 i = 0; i < 600; i++) {
