@@ -30,7 +30,7 @@ GUEST_DIRS := lib platform mm proc fs net time sys
 GUEST_SRC  := $(sort $(wildcard $(GUEST_DIRS:%=guest/%/*.c) $(GUEST_DIRS:%=guest/%/*.S)))
 GUEST_OBJ  := $(GUEST_SRC:guest/%=$(B)/guest/%.o)
 GUEST_HOT  := sys/dispatch proc/sched mm/uaccess mm/iter mm/page fs/rw fs/fdtable net/ring
-GUEST_WARM := proc/futex mm/fault mm/pgtable mm/fork mm/family fs/pipe net/queue net/stream
+GUEST_WARM := proc/futex mm/fault mm/pgtable mm/fork mm/family fs/pipe net/queue net/stream mm/heap lib/string proc/wait proc/rseq proc/robust proc/signal platform/kvm
 GUEST_COLD_OPT := -Oz -fno-jump-tables -falign-functions=1 -Wno-maybe-uninitialized -DUFS_SMALL -fno-expensive-optimizations -fno-caller-saves \
 	-fno-shrink-wrap -fno-tree-dominator-opts -fno-tree-tail-merge
 GUEST_WARM_OPT := -Os -fno-jump-tables -falign-functions=4
