@@ -3,6 +3,7 @@
 package unikernel
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -35,16 +36,9 @@ func (b *blanks) take(memory int64) *tender.Blank {
 	defer b.mu.Unlock()
 	b.memory = memory
 	b.fillLocked(refillDelay)
+	b.purge()
 	best := -1
-	for i := 0; i < len(b.ready); i++ {
-		select {
-		case <-b.ready[i].Done(): // it was killed
-			b.discard(b.ready[i])
-			b.ready = append(b.ready[:i], b.ready[i+1:]...)
-			i--
-			continue
-		default:
-		}
+	for i := range b.ready {
 		if best < 0 || b.ready[i].Memory() == memory && b.ready[best].Memory() != memory {
 			best = i
 		}
@@ -55,6 +49,19 @@ func (b *blanks) take(memory int64) *tender.Blank {
 	t := b.ready[best]
 	b.ready = append(b.ready[:best], b.ready[best+1:]...)
 	return t
+}
+
+// purge forgets those that were killed. Preconditions: mu is held.
+func (b *blanks) purge() {
+	b.ready = slices.DeleteFunc(b.ready, func(t *tender.Blank) bool {
+		select {
+		case <-t.Done():
+			b.discard(t)
+			return true
+		default:
+			return false
+		}
+	})
 }
 
 // fill makes what is missing, after delay.
@@ -79,6 +86,7 @@ func (b *blanks) refill() {
 	for {
 		b.mu.Lock()
 		memory := b.memory
+		b.purge()
 		enough := b.closed || len(b.ready) >= b.want
 		if enough {
 			b.due = false
