@@ -49,7 +49,8 @@ func Ready() error {
 	return err
 }
 
-// Generation is how often this instance was restored from its snapshot: 0 is the one that booted. Hooks that are due have run when it returns.
+// Generation is a number that tells this restore from all others, of all instances; 0 in one that booted. Hooks that are due have run when it
+// returns.
 func Generation() uint64 {
 	Check()
 	d := own.device()
@@ -87,24 +88,30 @@ func (s *state) wait() {
 		if _, err := f.Read(b); err != nil {
 			return
 		}
-		Check()
+		s.check()
 	}
 }
 
 // Check runs the hooks if the instance was restored and they did not run yet; it returns when they have. Otherwise it is one load of memory. A
 // hook must not call it.
 func Check() {
-	if own.device() == nil || own.alive == nil || atomic.LoadUint32(own.alive) != 0 {
+	if own.device() != nil {
+		own.check()
+	}
+}
+
+func (s *state) check() {
+	if s.alive == nil || atomic.LoadUint32(s.alive) != 0 {
 		return
 	}
-	own.mu.Lock()
-	defer own.mu.Unlock()
-	if atomic.LoadUint32(own.alive) != 0 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if atomic.LoadUint32(s.alive) != 0 {
 		return
 	}
-	n, _ := own.dev.generation()
-	for _, f := range own.hooks {
+	n, _ := s.dev.generation()
+	for _, f := range s.hooks {
 		f(n)
 	}
-	atomic.StoreUint32(own.alive, 1)
+	atomic.StoreUint32(s.alive, 1)
 }

@@ -37,7 +37,7 @@ $(BENCH_PROGRAMS): $(B)/bench/%: test/bench/%.c $(wildcard test/bench/*.h)
 
 # ---- the function of the end-to-end tests ----
 
-e2e-programs: $(B)/e2e/misbehave $(B)/e2e/client $(B)/e2e/unique
+e2e-programs: $(B)/e2e/misbehave $(B)/e2e/client $(B)/e2e/unique $(B)/e2e/state
 
 $(B)/e2e/misbehave: test/e2e/program/misbehave.c
 	@mkdir -p $(@D)
@@ -46,6 +46,10 @@ $(B)/e2e/misbehave: test/e2e/program/misbehave.c
 $(B)/e2e/unique: test/rewind/program/unique.c
 	@mkdir -p $(@D)
 	@$(CC) -std=gnu11 -O1 -Wall -Wextra -Wno-unused-parameter -Werror -static $< -o $@
+
+$(B)/e2e/state: test/snapshots/testdata/state.c
+	@mkdir -p $(@D)
+	@$(CC) -std=gnu11 -O1 -Wall -Wextra -Werror -Wno-unused-result -static $< -o $@
 
 # With musl, whose resolver is in the program.
 $(B)/e2e/client: test/e2e/program/client.c

@@ -79,7 +79,7 @@ function check() {
   running = false;
 }
 
-/** How often this instance was restored from its snapshot, a BigInt: 0n is the one that booted. Runs hooks that are due. */
+/** A number that tells this restore from all others, of all instances; 0n in one that booted. Runs hooks that are due. */
 function generation() {
   check();
   return device() < 0 ? 0n : last;

@@ -64,7 +64,7 @@ def ready():
 
 
 def generation():
-    """How often this instance was restored from its snapshot: 0 is the one that booted. Runs hooks that are due."""
+    """A number that tells this restore from all others, of all instances; 0 in one that booted. Runs hooks that are due."""
     check()
     if _device() is None:
         return 0

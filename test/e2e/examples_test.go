@@ -51,6 +51,7 @@ func TestExamplesTogether(t *testing.T) {
 		}},
 		{"python-hello", filepath.Join(root, "examples/python-hello"), "", "ping", "python", says(`"body": "ping"`)},
 		{"python-numpy", filepath.Join(root, "examples/python-numpy"), "", `{"a": [[1, 2], [3, 4]], "b": [[5, 6], [7, 8]]}`, "python", says("[[19.0, 22.0], [43.0, 50.0]]")},
+		{"python-ready", filepath.Join(root, "examples/python-ready"), "?n=1999993", "", "python", says(`"prime": true`)},
 		{"node-hello", filepath.Join(root, "examples/node-hello"), "", "ping", "node", says(`"body":"ping"`)},
 		{"node-json", filepath.Dir(testkit.Built(t, "build/examples/node-json/server.js", "examples")), "",
 			`{"customer": "Ada", "date": "2024-02-27", "lines": [{"item": "pen", "count": 2, "price": 1.25}]}`, "node", says("Friday, 1 March 2024")},
@@ -90,8 +91,8 @@ func TestExamplesTogether(t *testing.T) {
 	all.Wait()
 
 	layers, err := filepath.Glob(filepath.Join(data, "images", "sha256", "*.erofs"))
-	if err != nil || len(layers) != 3+5+3 {
-		t.Errorf("%d layers on the disk, want three programs, five tops and three bases: %v", len(layers), err)
+	if err != nil || len(layers) != 3+6+3 {
+		t.Errorf("%d layers on the disk, want three programs, six tops and three bases: %v", len(layers), err)
 	}
 	has := map[string][]string{} // memory files of each function
 	for _, e := range examples {

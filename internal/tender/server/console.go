@@ -130,7 +130,7 @@ func (c *console) data(id uint32, p []byte, cost uint32) error {
 		return nil
 	}
 	s.extra += cost - uint32(len(p))
-	s.pending = append(s.pending, p...)
+	s.pending = grow(s.pending, p)
 	return nil
 }
 
@@ -177,6 +177,7 @@ func (c *console) write(s *sink) error {
 		old := min(n, s.stale)
 		s.stale -= old
 		s.owed += uint32(n - old)
+		clear(s.pending[:n]) // nothing of a request stays behind a rewind
 		s.pending = s.pending[n:]
 	}
 	if len(s.pending) == 0 {

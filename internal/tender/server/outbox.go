@@ -57,6 +57,7 @@ func (o *outbox) post(packet []byte) {
 			return
 		}
 		if ok {
+			clear(packet) // may be what a program printed, which is to be nowhere after a rewind
 			return
 		}
 		o.active = true
@@ -84,5 +85,6 @@ func (o *outbox) drain() {
 			o.closed = true
 			o.mu.Unlock()
 		}
+		clear(packet)
 	}
 }

@@ -66,7 +66,7 @@ func (t *table) data(s *stream, p []byte) error {
 			s.pending = make([]byte, 0, abi.ConnWindow) // never moves: what is left behind could not be cleared
 		}
 	}
-	s.pending = append(s.pending, p...)
+	s.pending = grow(s.pending, p)
 	t.wantFlush(s)
 	return nil
 }
@@ -112,7 +112,7 @@ func (t *table) write(s *stream) error {
 				t.release(s)
 				break
 			}
-			s.pending = append(s.pending[:0], s.pending[n:]...)
+			s.pending = shift(s.pending, n)
 		case unix.EINTR:
 		case unix.EAGAIN:
 			t.block(s)

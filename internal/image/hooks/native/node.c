@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * node.c: what node.js needs of the system and JavaScript cannot reach: a page that is wiped in every copy of the process,
- * as an array, random words without OpenSSL, and the number of restores. The declarations are Node-API's, a stable ABI.
+ * as an array, random words without OpenSSL, and the number of the last restore. The declarations are Node-API's, a stable ABI.
  */
 #include "system.h"
 
@@ -54,7 +54,7 @@ static napi_value fill(napi_env env, napi_info info)
 	return out;
 }
 
-/* generation(fd): how often the instance was restored, asked of /dev/snapshot; undefined where that is something else. */
+/* generation(fd): a number for the last restore, asked of /dev/snapshot; undefined where that is something else. */
 static napi_value generation(napi_env env, napi_info info)
 {
 	size_t n = 1;
