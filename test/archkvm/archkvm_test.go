@@ -134,3 +134,35 @@ func TestABI(t *testing.T) {
 		t.Errorf("exit status %d", status)
 	}
 }
+
+// TestStates takes states of guests and puts them in, as test/rewind does, on architectural KVM. Its examples are those that need no run-time library.
+func TestStates(t *testing.T) {
+	k, dir := setup(t)
+	test := filepath.Join(dir, "rewind.test")
+	goBuild(t, "test", "-c", "-trimpath", "-o", test, "unifaas.dev/test/rewind")
+	files := map[string]File{
+		"repo/go.mod":                  {Content: []byte("module unifaas.dev\n")},
+		"repo/test/rewind/rewind.test": {Host: test},
+		"etc/hosts":                    {Content: []byte("127.0.0.1 localhost\n")},
+		"tmp/.keep":                    {},
+	}
+	for path, target := range map[string]string{"guest/libos.elf": "libos", "build/examples/c-hello": "examples", "build/examples/go-hello": "examples"} {
+		files["repo/"+path] = File{Host: testkit.Built(t, path, target)}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	out, status, err := Run(ctx, k, filepath.Join(dir, "init"), Machine{
+		Files:   files,
+		Command: []string{"/repo/test/rewind/rewind.test", "-test.v", "-test.run", "^Test(Rewind|Park|Thin)$/^(c|go)$", "-test.timeout", "9m"},
+		Env:     []string{"UNIFAAS_TEST_STRICT=1", "HOME=/root"},
+		Dir:     "/repo/test/rewind",
+		Memory:  2048,
+	})
+	t.Log(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status != 0 {
+		t.Errorf("exit status %d", status)
+	}
+}

@@ -47,7 +47,7 @@ func memfd(t *testing.T) *os.File {
 }
 
 // newFunction builds, boots and takes the snapshot.
-func newFunction(t *testing.T, source string) *function {
+func newFunction(t *testing.T, source string, memory int64) *function {
 	t.Helper()
 	testkit.NeedKVM(t)
 	libos, err := os.ReadFile(testkit.Built(t, "guest/libos.elf", "libos"))
@@ -65,7 +65,7 @@ func newFunction(t *testing.T, source string) *function {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &function{t: t, m: &kvm.Monitor{}, c: monitor.Config{Memory: 256 << 20, Libos: libos}}
+	f := &function{t: t, m: &kvm.Monitor{}, c: monitor.Config{Memory: memory, Libos: libos}}
 	t.Cleanup(func() { f.m.Close() })
 	for _, l := range layers {
 		in, err := layermem.Load(l)
@@ -145,21 +145,36 @@ func isCall(out string, n int) bool {
 	return !strings.Contains(out, "\r\nX-Calls: ") || strings.Contains(out, fmt.Sprintf("\r\nX-Calls: %d\r\n", n))
 }
 
-func examples(t *testing.T) map[string]string {
-	return map[string]string{
-		"python": filepath.Join(testkit.Root(t), "examples/python-hello"),
-		"c":      testkit.Built(t, "build/examples/c-hello", "examples"),
-		"node":   filepath.Join(testkit.Root(t), "examples/node-hello"),
-		"go":     testkit.Built(t, "build/examples/go-hello", "examples"),
+// example is a function of examples/.
+type example struct {
+	memory int64
+	path   string // in the repository
+	made   bool   // by make
+}
+
+func (e example) source(t *testing.T) string {
+	t.Helper()
+	if e.made {
+		return testkit.Built(t, e.path, "examples")
+	}
+	return filepath.Join(testkit.Root(t), e.path)
+}
+
+func examples() map[string]example {
+	return map[string]example{
+		"c":      {64 << 20, "build/examples/c-hello", true},
+		"go":     {64 << 20, "build/examples/go-hello", true},
+		"python": {128 << 20, "examples/python-hello", false},
+		"node":   {256 << 20, "examples/node-hello", false},
 	}
 }
 
 // TestRewind: after any requests, memory and vCPU are those of the snapshot, byte for byte, page tables once the guest has stored what
 // it is given; nothing of a request is left anywhere; and the instance answers as if it were its first request.
 func TestRewind(t *testing.T) {
-	for name, source := range examples(t) {
+	for name, e := range examples() {
 		t.Run(name, func(t *testing.T) {
-			f := newFunction(t, source)
+			f := newFunction(t, e.source(t), e.memory)
 			want := memory(t, f.fill().sb)
 			g := f.fill()
 			rw, err := state.NewRewinder(f.im, g.sb)
@@ -228,9 +243,9 @@ func different(a, b []byte) int {
 
 // TestPark: what is parked after some requests goes on with its state in another sandbox, a fresh one or one where instances ran before.
 func TestPark(t *testing.T) {
-	for name, source := range examples(t) {
+	for name, e := range examples() {
 		t.Run(name, func(t *testing.T) {
-			f := newFunction(t, source)
+			f := newFunction(t, e.source(t), e.memory)
 			g := f.clone()
 			var used *guest
 			for n := range 7 {
@@ -285,9 +300,9 @@ func stored(m []byte, entries []abi.Entry) []byte {
 
 // TestThin: an instance whose memory was given back as far as the snapshot has it goes on, again and again, and can be put back.
 func TestThin(t *testing.T) {
-	for name, source := range examples(t) {
+	for name, e := range examples() {
 		t.Run(name, func(t *testing.T) {
-			f := newFunction(t, source)
+			f := newFunction(t, e.source(t), e.memory)
 			want := memory(t, f.fill().sb)
 			g := f.fill()
 			rw, err := state.NewRewinder(f.im, g.sb)

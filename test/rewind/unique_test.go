@@ -45,7 +45,7 @@ func expect(t *testing.T, got map[string]string, want map[string]string) {
 // TestUnique: copies of an instance share no random numbers, no bytes of AT_RANDOM, no memory that says so, and no host name, in any of
 // their processes; all else they do. Those that were parked stay what they were.
 func TestUnique(t *testing.T) {
-	f := newFunction(t, testkit.Built(t, "build/e2e/unique", "e2e-programs"))
+	f := newFunction(t, testkit.Built(t, "build/e2e/unique", "e2e-programs"), 64<<20)
 	link := f.im.Meta().Link
 	seen := map[string]string{}
 	fresh := func(m map[string]string, name string, keys ...string) {
