@@ -19,6 +19,10 @@ type used struct {
 	rewinder *state.Rewinder // nil: it is not watched
 }
 
+// recycleMore is how much memory an instance may have taken beyond its snapshot's for its sandbox to be put back: more is given back to the host in
+// less time than it takes to compare and clear.
+const recycleMore = 64 << 20
+
 // leaveShell takes the sandbox and its thread's descriptors from an instance that was ended between two entries into its guest, or whose program
 // has ended; nil: they are of no use. Preconditions: in.mu is held.
 func (in *instance) leaveShell() *shell {
@@ -29,7 +33,12 @@ func (in *instance) leaveShell() *shell {
 		ended = true
 	}
 	plain := in.files == nil && in.stdio == [3]int{-1, -1, -1}
-	if !ok || !ended || !in.restful || !plain || !in.host.shells.wants() || in.host.states.get() == nil {
+	im := in.host.states.get()
+	if !ok || !ended || !in.restful || !plain || !in.host.shells.wants() || im == nil {
+		return nil
+	}
+	// The guest's word: if it lies, it is its own tender that works for nothing.
+	if used := in.link.area.Load64(abi.CtlRAMUsed); used > uint64(top(im))+recycleMore {
 		return nil
 	}
 	in.table.closeAll()

@@ -471,6 +471,9 @@ func (s *Server) shutdown() {
 	s.mu.Lock()
 	all := slices.Collect(maps.Values(s.instances))
 	s.mu.Unlock()
+	if s.shells != nil {
+		s.shells.keep(0) // nobody wants what they leave
+	}
 	for _, in := range all {
 		s.kill(in.id, "tender stopped")
 	}
