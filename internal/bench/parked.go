@@ -173,7 +173,7 @@ func (c *crowd) wait(ctx context.Context, n int, as func(api.Instance) bool) ([]
 			return list, nil
 		}
 		if time.Now().After(deadline) {
-			return nil, unable("%d of %d instances came to be parked: %s", have, n, c.h.said(ctx, c.function, "park"))
+			return nil, unable("%d of %d instances came to be parked: %s", have, n, c.h.said(ctx, c.function, "", "park"))
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
@@ -204,7 +204,7 @@ func (c *crowd) call(ctx context.Context, ids []string) (took samples, err error
 				if e == nil {
 					took = append(took, us(a.took))
 				} else if err == nil {
-					err = e
+					err = fmt.Errorf("%w (its log: %s)", e, c.h.said(ctx, c.function, id, ""))
 				}
 				c.mu.Unlock()
 			}

@@ -47,13 +47,13 @@ func (h *host) snapshot(ctx context.Context, function string) error {
 			return err
 		}
 	}
-	return unable("instances do not start from a snapshot: %s", h.said(ctx, function, "snapshot"))
+	return unable("instances do not start from a snapshot: %s", h.said(ctx, function, "", "snapshot"))
 }
 
-// said is the last line with a word that the node wrote to a function's log.
-func (h *host) said(ctx context.Context, function, word string) string {
+// said is the last line with a word in a function's log, of one instance if that is not empty.
+func (h *host) said(ctx context.Context, function, instance, word string) string {
 	last := "the node does not say why"
-	h.Client.Logs(ctx, client.LogQuery{Function: function, Tail: 100}, func(l api.LogLine) error {
+	h.Client.Logs(ctx, client.LogQuery{Function: function, Instance: instance, Tail: 1000}, func(l api.LogLine) error {
 		if strings.Contains(l.Text, word) {
 			last = l.Text
 		}
