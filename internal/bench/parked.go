@@ -204,7 +204,7 @@ func (c *crowd) call(ctx context.Context, ids []string) (took samples, err error
 				if e == nil {
 					took = append(took, us(a.took))
 				} else if err == nil {
-					err = fmt.Errorf("%w (its log: %s)", e, c.h.said(ctx, c.function, id, ""))
+					err = fmt.Errorf("%w (its log: %s; of the function: %s)", e, c.h.said(ctx, c.function, id, ""), c.h.said(ctx, c.function, "", "end"))
 				}
 				c.mu.Unlock()
 			}

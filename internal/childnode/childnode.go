@@ -189,7 +189,7 @@ func (n *Node) Empty(ctx context.Context, name string) error {
 	if _, err := n.Client.Scale(ctx, name, 0); err != nil {
 		return err
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; {
 		is, err := n.Client.Instances(ctx, name)
 		if err != nil || len(is) == 0 {
 			return err
