@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,9 +24,9 @@ const (
 	densityMemory  = 16 << 30 // that the instances of the target have
 	densityReserve = 2 << 30  // of the machine's memory that others keep
 	densityMost    = 20000
-	parkedBatch    = 128 // instances that are made before the next ones are
+	parkedBatch    = 64 // instances that are live at most before they are parked
 	parkedCallers  = 4
-	parkAfter      = 250 * time.Millisecond
+	parkAfter      = 2 * time.Second // for those that nobody parks before
 )
 
 // parkedCase holds as many parked instances as were asked for, or as fit. Each was called once before it was parked, and is called once after all
@@ -150,10 +152,24 @@ func (c *crowd) grow(ctx context.Context, n int) error {
 	if _, err := c.call(ctx, fresh); err != nil {
 		return err
 	}
-	if _, err = c.wait(ctx, n, func(i api.Instance) bool { return i.State == "parked" }); err != nil {
+	if err := c.park(ctx); err != nil {
 		return err
 	}
 	return settle(ctx, c.h.PID())
+}
+
+// park parks all instances.
+func (c *crowd) park(ctx context.Context) error {
+	for deadline := time.Now().Add(2 * time.Minute); ; {
+		running, err := c.h.Client.Park(ctx, c.function)
+		if err != nil || running == 0 {
+			return c.h.explain(err)
+		}
+		if time.Now().After(deadline) {
+			return unable("%d instances are not parked: %s", running, c.h.said(ctx, c.function, "", "park"))
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
 }
 
 // wait waits until there are n instances, all as they are wanted.
@@ -179,13 +195,19 @@ func (c *crowd) wait(ctx context.Context, n int, as func(api.Instance) bool) ([]
 	}
 }
 
-// again calls all instances once more.
-func (c *crowd) again(ctx context.Context) (samples, error) {
-	var ids []string
-	for id := range c.calls {
-		ids = append(ids, id)
+// again calls all instances once more, and parks them again by and by.
+func (c *crowd) again(ctx context.Context) (took samples, err error) {
+	for part := range slices.Chunk(slices.Collect(maps.Keys(c.calls)), parkedBatch) {
+		t, err := c.call(ctx, part)
+		if err != nil {
+			return took, err
+		}
+		took = append(took, t...)
+		if err := c.park(ctx); err != nil {
+			return took, err
+		}
 	}
-	return c.call(ctx, ids)
+	return took, nil
 }
 
 // call calls instances by name. Each answer has to be the instance's own, and to know of all calls before.
