@@ -40,51 +40,68 @@ func liveCase(ctx context.Context, o *Options, system, name string) (Row, error)
 	if err != nil {
 		return Row{}, err
 	}
-	h, err := startHost(ctx, o, system, "--park-after", "0") // what is parked is not live
-	if err != nil {
-		return Row{}, err
-	}
-	defer h.stop()
 	more := 32
 	if o.Small {
 		more = 2
 	}
+	var all samples
+	var detail string
+	for i := range o.rounds(3, 1) {
+		o.Progress("%s on %s: live, round %d", name, system, i+1)
+		few, many, err := liveRound(ctx, o, system, name, prog, more)
+		if err != nil {
+			return Row{}, err
+		}
+		all = append(all, float64(many.total()-few.total())/float64(more))
+		detail = fmt.Sprintf("in the last round %s with 2 and %s with %d", figure(float64(few.total()), "bytes"), figure(float64(many.total()), "bytes"), 2+more)
+	}
+	r := all.row(name, system, "live_bytes", "bytes")
+	r.Note = fmt.Sprintf("node and tenders with %d instances more, divided by them: anonymous memory, shares of files, memory files once, page tables; %s", more, detail)
+	return r, nil
+}
+
+// liveRound measures a node of its own: what another round has left ready for the next instances would be taken for theirs.
+func liveRound(ctx context.Context, o *Options, system, name, prog string, more int) (few, many usage, err error) {
+	h, err := startHost(ctx, o, system, "--park-after", "0") // what is parked is not live
+	if err != nil {
+		return few, many, err
+	}
+	defer h.stop()
 	most := more + 2
 	if err := h.deploy(ctx, name, prog, api.DeployRequest{Max: &most}); err != nil {
-		return Row{}, err
+		return few, many, err
 	}
 	if system == KVM {
 		// The first instance is booted, and may not share what the others do.
 		if err := h.empty(ctx, name); err != nil {
-			return Row{}, err
+			return few, many, err
 		}
 		if _, err := h.call(ctx, name); err != nil {
-			return Row{}, err
+			return few, many, err
+		}
+		if err := h.empty(ctx, name); err != nil {
+			return few, many, err
 		}
 	}
-	var all samples
-	// Many first: what the node keeps ready beside them, which follows demand, is there for few of them, too.
-	for i := range o.rounds(3, 1) {
-		o.Progress("%s on %s: live, round %d", name, system, i+1)
-		var at [2]usage
-		for j, n := range []int{2 + more, 2} {
-			if err := h.scaleTo(ctx, name, n); err != nil {
-				return Row{}, err
-			}
-			if system == KVM {
-				if err := o.rest(ctx); err != nil {
-					return Row{}, err
-				}
-			}
-			if at[j], err = used(h.PID()); err != nil {
-				return Row{}, err
-			}
-		}
-		all = append(all, float64(at[0].total()-at[1].total())/float64(more))
+	if err := h.live(ctx, o, name, 2, &few); err != nil {
+		return few, many, err
 	}
-	r := all.row(name, system, "live_bytes", "bytes")
-	r.Note = fmt.Sprintf("node and tenders with %d instances more, divided by them: anonymous memory, shares of files, memory files once, page tables", more)
-	return r, nil
+	return few, many, h.live(ctx, o, name, 2+more, &many)
+}
+
+// live has n instances rest and measures the node.
+func (h *host) live(ctx context.Context, o *Options, name string, n int, to *usage) error {
+	if err := h.scaleTo(ctx, name, n); err != nil {
+		return err
+	}
+	if h.system == KVM {
+		if err := o.rest(ctx); err != nil {
+			return err
+		}
+	}
+	u, err := used(h.PID())
+	*to = u
+	return err
 }
 
 // liveRest is longer than the time after which idle instances give memory back.
