@@ -40,7 +40,7 @@ func liveCase(ctx context.Context, o *Options, system, name string) (Row, error)
 	if err != nil {
 		return Row{}, err
 	}
-	more := 32
+	more := 64
 	if o.Small {
 		more = 2
 	}
@@ -56,7 +56,7 @@ func liveCase(ctx context.Context, o *Options, system, name string) (Row, error)
 		detail = fmt.Sprintf("in the last round %s with 2 and %s with %d", figure(float64(few.total()), "bytes"), figure(float64(many.total()), "bytes"), 2+more)
 	}
 	r := all.row(name, system, "live_bytes", "bytes")
-	r.Note = fmt.Sprintf("node and tenders with %d instances more, divided by them: anonymous memory, shares of files, memory files once, page tables; %s", more, detail)
+	r.Note = fmt.Sprintf("node and tenders with %d instances more, divided by them: anonymous memory, shares of files, memory files once, page tables; %s. A shell more or less on one side is in it, divided", more, detail)
 	return r, nil
 }
 
