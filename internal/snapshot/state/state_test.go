@@ -49,6 +49,9 @@ func same(t testing.TB, what string, a, b []byte) {
 	if len(a) != len(b) {
 		t.Fatalf("%s: %d and %d bytes", what, len(a), len(b))
 	}
+	if bytes.Equal(a, b) {
+		return
+	}
 	for i := range a {
 		if a[i] != b[i] {
 			t.Fatalf("%s differs at 0x%x: %d and %d", what, i, a[i], b[i])
