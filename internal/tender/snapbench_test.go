@@ -66,7 +66,9 @@ func BenchmarkRewind(b *testing.B) {
 			i := clone(b, tn, "r")
 			var took time.Duration
 			var pages, entries int
+			var all []time.Duration
 			for b.Loop() {
+				begin := time.Now()
 				c, err := i.Dial(b.Context(), 8080)
 				if err != nil {
 					b.Fatal(err)
@@ -77,11 +79,16 @@ func BenchmarkRewind(b *testing.B) {
 				c.Close()
 				done := make(chan tender.Rewound, 1)
 				i.Rewind(func(r tender.Rewound, err error) { done <- r })
+				all = append(all, time.Since(begin))
+				time.Sleep(100 * time.Microsecond) // the caller's turn
 				r := <-done
 				took += r.Took
 				pages += r.Pages
 				entries += r.Entries
 			}
+			slices.Sort(all)
+			b.ReportMetric(float64(all[len(all)/2].Microseconds()), "p50-us")
+			b.ReportMetric(float64(all[len(all)/10].Microseconds()), "p10-us")
 			n := float64(b.N)
 			b.ReportMetric(float64(took.Microseconds())/n, "rewind-us")
 			b.ReportMetric(float64(pages)/n, "pages")

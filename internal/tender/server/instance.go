@@ -201,7 +201,6 @@ func (in *instance) enter() bool {
 	in.mu.Lock()
 	for in.rewinds > 0 && !in.ended {
 		in.rewindNow()
-		in.await()
 	}
 	if in.ended {
 		in.mu.Unlock()
