@@ -71,6 +71,9 @@ func (t *Tender) BootWith(ctx context.Context, o BootOptions) (*Instance, error)
 	for n := range i.lines {
 		i.lines[n] = newLines(t.o.OnOutput, o.ID, n+1)
 	}
+	if o.From != FromBoot && (len(o.Env) > 0 || o.Stdin != nil || o.Stdout != nil || o.Stderr != nil || o.From == FromParked && o.Parked == nil) {
+		return nil, errors.New("start an instance of a state: it has its environment and console already, and a parked one needs its file")
+	}
 	if i.cloned = o.From == FromSnapshot; i.cloned {
 		if err := t.cloneable(); err != nil {
 			return nil, err

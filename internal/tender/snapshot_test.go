@@ -194,6 +194,12 @@ func TestSnapshot(t *testing.T) {
 	answers(t, i, "count", "1")
 	answers(t, i, "host", "host-other")
 	random(i)
+	for _, o := range []tender.BootOptions{{From: tender.FromSnapshot, Env: []string{"A=b"}}, {From: tender.FromSnapshot, Stdout: sink}, {From: tender.FromParked}} {
+		if _, err := tn.BootWith(t.Context(), o); err == nil {
+			t.Errorf("%+v was taken", o)
+		}
+	}
+	answers(t, i, "count", "2")
 }
 
 // TestSnapshotHolds: what was dialled before the snapshot is not in it.
