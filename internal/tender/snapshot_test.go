@@ -219,9 +219,16 @@ func TestSnapshotHolds(t *testing.T) {
 
 // TestSnapshotGivenUp: a program that is never at rest serves after a while.
 func TestSnapshotGivenUp(t *testing.T) {
+	t.Run("auto", func(t *testing.T) { givenUp(t, 0, "500ms") })
+	t.Run("manual", func(t *testing.T) { givenUp(t, abi.BootSnapManual, "5s") })
+}
+
+func givenUp(t *testing.T, flags uint32, after string) {
+	t.Parallel()
 	done := make(chan taken, 1)
 	tn := startKVM(t, compile(t, "state"), func(o *tender.StartOptions) {
 		o.Boot.Args = append(o.Boot.Args[:1:1], "busy")
+		o.Boot.Flags = flags
 		o.Snapshots = tender.Snapshots{Key: testKey(), Sink: memfile(t), OnTaken: func(i snapshot.Info, err error) { done <- taken{i, err} }}
 	})
 	first := boot(t, tn)
@@ -230,7 +237,7 @@ func TestSnapshotGivenUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if got := <-done; got.err == nil || !strings.Contains(got.err.Error(), "not initialised") {
+	if got := <-done; got.err == nil || !strings.Contains(got.err.Error(), "not initialised "+after) {
 		t.Errorf("%+v", got)
 	}
 	answers(t, first, "count", "1")

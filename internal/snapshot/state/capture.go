@@ -26,7 +26,7 @@ func Capture(sink *os.File, sb monitor.Stateful, layers []monitor.Layer, m snaps
 		return none, err
 	}
 	if m.Key.Memory != int64(ram.Size()) {
-		return none, fmt.Errorf("take a snapshot: memory is %d bytes, not %d", ram.Size(), m.Key.Memory)
+		return none, fmt.Errorf("memory is %d bytes, not %d", ram.Size(), m.Key.Memory)
 	}
 	cpu, err := sb.SaveCPU()
 	if err != nil {
@@ -34,7 +34,7 @@ func Capture(sink *os.File, sb monitor.Stateful, layers []monitor.Layer, m snaps
 	}
 	m.CPU = cpu
 	if err := sink.Truncate(m.Key.Memory + abi.SharedSize); err != nil {
-		return none, fmt.Errorf("take a snapshot: %w", err)
+		return none, err
 	}
 	if m.Data, m.Shared, err = classify(ram, layers); err != nil {
 		return none, err

@@ -25,6 +25,7 @@ const (
 type capture struct {
 	listens bool
 	late    bool // who is held from now on goes on
+	wait    time.Duration
 	timer   *time.Timer
 }
 
@@ -35,11 +36,11 @@ func (in *instance) captureListens() {
 		return
 	}
 	c.listens = true
-	wait := patience
+	c.wait = patience
 	if in.manual {
-		wait = patienceManual
+		c.wait = patienceManual
 	}
-	c.timer = time.AfterFunc(wait, func() {
+	c.timer = time.AfterFunc(c.wait, func() {
 		in.mu.Lock()
 		defer in.mu.Unlock()
 		if in.capture != c || in.ended {
@@ -56,7 +57,7 @@ func (in *instance) captureDue() error {
 	if c == nil || !c.late || in.table.nwaiting+len(in.table.jobs) == 0 {
 		return nil
 	}
-	return in.captureOver(fmt.Errorf("the program was not initialised %v after it began to listen", patience))
+	return in.captureOver(fmt.Errorf("the program was not initialised %v after it began to listen", c.wait))
 }
 
 // captureOver ends the search for a snapshot, without one if err is not nil, and lets the streams go on. Preconditions: in.mu is held.
