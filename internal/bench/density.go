@@ -105,7 +105,7 @@ func (h *host) live(ctx context.Context, o *Options, name string, n int, to *usa
 }
 
 // liveRest is longer than the time after which idle instances give memory back.
-const liveRest = 12 * time.Second
+const liveRest = 32 * time.Second
 
 func (o *Options) rest(ctx context.Context) error {
 	if o.Small {

@@ -9,8 +9,8 @@ import (
 )
 
 // thinAfter is how long an instance rests before it gives back what its snapshot has: what it uses next it has to fault in page by page, once. With a KVM that
-// shadows page tables that is 40 ms for an interpreter.
-const thinAfter = 10 * time.Second
+// shadows page tables that is 40 ms for an interpreter: more than to be parked and woken, which is why nodes as they are by default do that sooner.
+const thinAfter = 30 * time.Second
 
 // resting is how long nothing was said between an instance and its tender.
 type resting struct {
