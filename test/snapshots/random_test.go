@@ -4,6 +4,8 @@ package snapshots
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"unifaas.dev/internal/childnode"
@@ -146,5 +148,36 @@ func TestHooks(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestUnprotected: the same programs without what the bases bring repeat themselves, or the tests above would show nothing.
+func TestUnprotected(t *testing.T) {
+	n := start(t)
+	bare := t.TempDir()
+	if err := os.CopyFS(bare, os.DirFS(folder("python"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(bare, "unifaas.yaml"), []byte("base: python3.11\nfiles: [app.py]\ncommand: [python3, -S, app.py]\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, source string
+		env          map[string]string
+		repeats      []string
+	}{
+		{"python", bare, map[string]string{"OPENSSL_CONF": "/dev/null"}, []string{"random", "own", "normal", "ssl"}},
+		{"node", folder("node"), map[string]string{"NODE_OPTIONS": "--no-warnings", "OPENSSL_CONF": "/dev/null"}, []string{"random", "uuid", "bytes"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			deploy(t, n, c.name, c.source, "fresh", c.env)
+			all := answers(t, n, c.name, "/numbers", "fresh")
+			a, b := all[0].values(t).Unique, all[1].values(t).Unique
+			for _, k := range c.repeats {
+				if a[k] == nil || a[k] != b[k] {
+					t.Errorf("%s: %v and %v differ", k, a[k], b[k])
+				}
+			}
+		})
 	}
 }

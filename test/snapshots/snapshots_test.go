@@ -67,7 +67,16 @@ type answer struct {
 }
 
 func try(n *childnode.Node, name, path, body string) (answer, error) {
-	r, err := n.Client.Invoke(context.Background(), client.Invocation{Function: name, Method: http.MethodPost, Path: path, Body: strings.NewReader(body), Length: int64(len(body)), Timing: true})
+	return tryAt(n, name, "", path, body)
+}
+
+// tryAt calls one instance of a function, which may be parked; an empty one leaves the choice to the node.
+func tryAt(n *childnode.Node, name, instance, path, body string) (answer, error) {
+	v := client.Invocation{Function: name, Method: http.MethodPost, Path: path, Body: strings.NewReader(body), Length: int64(len(body)), Timing: true}
+	if instance != "" {
+		v.Header = http.Header{api.HeaderInstance: {instance}}
+	}
+	r, err := n.Client.Invoke(context.Background(), v)
 	if err != nil {
 		return answer{}, err
 	}

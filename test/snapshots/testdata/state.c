@@ -347,9 +347,11 @@ static void serve(int fd)
 	} else if (!strcmp(path, "/put")) {
 		put("/tmp/kept", body);
 	} else if (!strcmp(path, "/fork")) {
-		if (!fork())
+		if (!fork()) {
+			close(fd); /* or the connection stays open */
 			for (;;)
 				pause();
+		}
 	} else if (!strcmp(path, "/ready")) {
 		say("wrote: %zd\n", write(snapshot, "ready\n", 6));
 	}
