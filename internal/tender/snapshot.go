@@ -159,6 +159,9 @@ func (i *Instance) onRewound(m *wire.Rewound) error {
 		}
 	}
 	i.mu.Unlock()
+	for _, l := range i.lines {
+		l.flush() // what comes now is no more of that line
+	}
 	var err error
 	if m.Error != "" {
 		err = errors.New(m.Error)

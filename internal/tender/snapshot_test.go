@@ -349,6 +349,26 @@ func TestRewindEarly(t *testing.T) {
 	}
 }
 
+// TestRewindEndsLines: a line that one request has begun is not ended by the next one.
+func TestRewindEndsLines(t *testing.T) {
+	out := &outputs{}
+	_, i, _ := captured(t, compile(t, "state"), func(o *tender.StartOptions) { o.Snapshots.Rewind, o.OnOutput = true, out.add })
+	for n := range 10 {
+		query(i, fmt.Sprint("mutter ", n))
+		rewound(t, i)
+	}
+	out.mu.Lock()
+	defer out.mu.Unlock()
+	for n, l := range out.lines {
+		if l.Line != fmt.Sprint(n) {
+			t.Errorf("line %d is %q", n, l.Line)
+		}
+	}
+	if len(out.lines) != 10 {
+		t.Errorf("%d lines", len(out.lines))
+	}
+}
+
 // TestRewindBeforeItListens: what is dialled meanwhile is closed, and the program goes on.
 func TestRewindBeforeItListens(t *testing.T) {
 	tn := startKVM(t, compile(t, "loop"), func(o *tender.StartOptions) {
