@@ -623,7 +623,7 @@ func TestThinRewind(t *testing.T) {
 		return s.Private
 	}
 	before := private()
-	for end := time.Now().Add(time.Minute); private() > 1<<20; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(3 * time.Minute); private() > 1<<20; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%d bytes, still %d", before, private())
 		}
