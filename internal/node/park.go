@@ -40,6 +40,7 @@ func (p *pool) stay(i *instance) bool {
 		case <-i.park:
 		}
 		p.n.parking <- struct{}{}
+		p.keepShells(time.Now()) // before: the virtual machine that it leaves can be one
 		slot, err := p.parkGuest(i)
 		<-p.n.parking
 		if p.parkDone(i, slot, err) {

@@ -21,6 +21,7 @@ func (p *pool) end(i *instance, grace time.Duration, reason string) {
 	p.busy.Add(1)
 	go func() {
 		defer p.busy.Done()
+		p.keepShells(time.Now()) // before: the virtual machine that it leaves can be one
 		stop(g, grace, reason)
 	}()
 }

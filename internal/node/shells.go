@@ -43,7 +43,7 @@ func (p *pool) shellsWanted(t time.Time) int {
 	}
 	room := p.scale.Max
 	if !p.spec.Fresh {
-		room -= p.kept() - p.count(parkedState)
+		room -= p.kept() - p.count(parkedState) - p.count(parking)
 	}
 	return max(min(max(lately, 1), room, maxShells), 0)
 }
