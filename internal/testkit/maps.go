@@ -18,7 +18,7 @@ func LayerInodes(t testing.TB, pid int) (inodes []string) {
 	}
 	for line := range strings.Lines(string(b)) {
 		f := strings.Fields(line)
-		if len(f) > 5 && f[1] == "r--s" && strings.Contains(f[5], "memfd:") {
+		if len(f) > 5 && f[1] == "r--s" && strings.Contains(f[5], "memfd:") && !strings.Contains(f[5], "memfd:unifaas-snapshot") {
 			inodes = append(inodes, f[4])
 		}
 	}
