@@ -49,9 +49,10 @@ type instance struct {
 	state       state
 	seq         uint64        // of instances made
 	at          int           // in members.free
-	idle        *list.Element // in members.idle, or in members.parked
+	idle        *list.Element // in members.idle, rest or line
 	slot        *parked.Slot  // what is kept of it while it is parked; nil: it is as the snapshot
 	gen         int           // which snapshot it differs from
+	parkBegun   bool          // its guest was told to park
 	settled     chan struct{} // closed when it is parked, or is not; nil: nobody waits
 	wanted      []*waiter     // invocations that are for this very instance, the oldest first
 	parkTries   int           // for which it was busy

@@ -18,6 +18,7 @@ type members struct {
 	free freeHeap             // ready ones
 	idle list.List            // ready ones without an invocation, the least recently used first
 	rest list.List            // parked ones, in the order in which they were parked
+	line list.List            // those that are to be parked and are as they were so far
 	made uint64
 }
 
@@ -73,6 +74,8 @@ func (m *members) in(i *instance) {
 		}
 	case i.state == parkedState:
 		i.idle = m.rest.PushBack(i)
+	case i.state == parking && !i.parkBegun:
+		i.idle = m.line.PushBack(i)
 	}
 }
 
@@ -93,6 +96,9 @@ func (m *members) out(i *instance) {
 	case i.state == parkedState:
 		m.rest.Remove(i.idle)
 		i.idle = nil
+	case i.state == parking && !i.parkBegun:
+		m.line.Remove(i.idle)
+		i.idle = nil
 	}
 }
 
@@ -108,6 +114,24 @@ func (m *members) pick(concurrency int) *instance {
 // longestIdle is the instance that nobody has needed for the longest time; nil if all run something.
 func (m *members) longestIdle() *instance {
 	if e := m.idle.Front(); e != nil {
+		return e.Value.(*instance)
+	}
+	return nil
+}
+
+// beginPark says that an instance is not as it was any more.
+func (m *members) beginPark(i *instance) {
+	m.out(i)
+	i.parkBegun = true
+	m.in(i)
+}
+
+// coming is how many instances will be ready, or can be made ready, before long.
+func (m *members) coming() int { return m.by[booting] + m.by[waking] + m.by[parking] - m.line.Len() }
+
+// reclaim is an instance that is to be parked and need not be; nil if there is none.
+func (m *members) reclaim() *instance {
+	if e := m.line.Back(); e != nil {
 		return e.Value.(*instance)
 	}
 	return nil

@@ -22,8 +22,12 @@ const (
 
 // startPark has an idle instance parked in the background. Preconditions: mu is held, i is ready, runs nothing and can be parked.
 func (p *pool) startPark(i *instance) {
+	i.parkBegun = false
 	p.instances.set(i, parking)
-	i.park <- struct{}{}
+	select {
+	case i.park <- struct{}{}:
+	default: // it was told before, and taken back
+	}
 }
 
 // canPark reports whether an instance can be parked now, as far as the node knows. Preconditions: mu is held.
@@ -40,13 +44,39 @@ func (p *pool) stay(i *instance) bool {
 		case <-i.park:
 		}
 		p.n.parking <- struct{}{}
-		p.keepShells(time.Now()) // before: the virtual machine that it leaves can be one
-		slot, err := p.parkGuest(i)
+		parked := false
+		if p.beginPark(i) {
+			p.keepShells(time.Now()) // before: the virtual machine that it leaves can be one
+			slot, err := p.parkGuest(i)
+			parked = p.parkDone(i, slot, err)
+		}
 		<-p.n.parking
-		if p.parkDone(i, slot, err) {
+		if parked {
 			return true
 		}
 	}
+}
+
+// beginPark reports whether an instance is still to be parked now that its turn has come.
+func (p *pool) beginPark(i *instance) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if i.state != parking {
+		i.settle()
+		return false
+	}
+	p.instances.beginPark(i)
+	return true
+}
+
+// reclaim makes an instance ready that was to be parked, if there is one. Preconditions: mu is held.
+func (p *pool) reclaim(i *instance) bool {
+	if i == nil {
+		return false
+	}
+	p.instances.set(i, ready)
+	i.settle()
+	return true
 }
 
 // parkGuest makes a slot of a guest. An instance that is as its snapshot has none.

@@ -355,3 +355,64 @@ func TestManyParked(t *testing.T) {
 		t.Errorf("%d are listed", len(l))
 	}
 }
+
+// TestReclaim: what waits to be parked serves who comes before its turn.
+func TestReclaim(t *testing.T) {
+	const many = 20
+	run := counting()
+	hold := make(chan struct{})
+	run.OnPark = func(*nodetest.Guest) error { <-hold; return nil }
+	o := parkSoon()
+	o.Park, o.Idle = time.Hour, time.Hour
+	g := newRig(t, run, o)
+	release := sync.OnceFunc(func() { close(hold) })
+	t.Cleanup(release)
+	g.Apply(spec(func(s *node.Spec) { s.Scale = node.Scale{Min: many, Max: many}; s.Concurrency = 1 }))
+	eventually(t, "all are ready", func() bool { return g.Function("f").Ready == many })
+	ctx := context.Background()
+	list := g.Instances(ctx, "f", false)
+	for _, i := range list {
+		if _, _, err := g.callOf(ctx, i.ID, "GET", "/", ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	parked := make(chan error)
+	go func() { _, err := g.Park(ctx, "f"); parked <- err }()
+	eventually(t, "none is ready", func() bool { return g.Function("f").Ready == 0 })
+	for range 3 {
+		if _, n := g.count(); n < 102 {
+			t.Errorf("counted to %d", n)
+		}
+	}
+	states := map[string]int{}
+	for _, i := range g.Instances(ctx, "f", false) {
+		states[i.State]++
+	}
+	if states["ready"] == 0 || states["parking"] == 0 || states["waking"]+states["booting"] > 0 {
+		t.Errorf("%v", states)
+	}
+	release()
+	if err := <-parked; err != nil {
+		t.Error(err)
+	}
+	if s := g.Function("f"); s.Ready != states["ready"] || s.Parked != many-states["ready"] || s.Stats.Cold != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestParkedOutlastTheTender: it is dismissed when nothing runs in it, and there again when somebody is woken.
+func TestParkedOutlastTheTender(t *testing.T) {
+	run := counting()
+	o := parkSoon()
+	o.Idle = 50 * time.Millisecond
+	g := newRig(t, run, o)
+	g.Apply(spec(func(s *node.Spec) { s.Scale.Min = 1 }))
+	first, _ := g.count()
+	eventually(t, "the tender is dismissed", func() bool { return g.parked() == 1 && run.Running.Load() == 0 })
+	if id, n := g.count(); id != first || n != 102 || run.Started.Load() < 2 {
+		t.Errorf("%s counted to %d, %d tenders", id, n, run.Started.Load())
+	}
+	// Beyond Scale.Min what is idle for longer ends.
+	g.Apply(spec())
+	eventually(t, "it ends", func() bool { s := g.Function("f"); return s.Parked == 0 && s.ParkedBytes == 0 && run.Live.Load() == 0 })
+}

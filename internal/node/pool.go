@@ -246,9 +246,16 @@ func (p *pool) running() int { return len(p.instances.all) - p.count(parkedState
 // grow wakes or makes instances while more invocations wait than those being made will take. Preconditions: mu is held.
 func (p *pool) grow() {
 	for !p.draining {
-		coming, serving := p.count(booting)+p.count(waking)+p.count(parking), p.count(ready)
+		coming, serving := p.instances.coming(), p.count(ready)
 		rested := p.instances.lastParked()
-		if len(p.queue) <= coming*p.spec.Concurrency || rested == nil && p.live() >= p.scale.Max {
+		if len(p.queue) > 0 && p.reclaim(p.instances.reclaim()) {
+			p.serve()
+			continue
+		}
+		if len(p.queue) <= coming*p.spec.Concurrency {
+			return
+		}
+		if rested == nil && p.live() >= p.scale.Max {
 			return
 		}
 		if serving > 0 {
@@ -451,7 +458,7 @@ func (p *pool) booted(i *instance) {
 		return
 	}
 	p.instances.set(i, ready)
-	if i.begun == i.created {
+	if i.begun == i.created && !(p.spec.Fresh && i.origin == FromSnapshot) {
 		p.n.line(p.spec.Function, i.id, fmt.Sprintf("%s in %v", i.origin, i.boot.total.Round(100*time.Microsecond)))
 	}
 	p.serveWanted(i)

@@ -145,7 +145,7 @@ func (p *pool) drain(ctx context.Context, closing bool) {
 			case i.state == parkedState:
 				p.dropParked(i)
 				continue
-			case i.state == booting || i.state == waking || i.state == parking:
+			case i.state == booting || i.state == waking || i.state == parking && i.parkBegun:
 				i.ending = true
 			case i.inflight == 0:
 				p.end(i, stopGrace, "its revision is not served any more")

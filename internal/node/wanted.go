@@ -24,6 +24,9 @@ func (p *pool) serveWanted(i *instance) {
 	if len(i.wanted) == 0 {
 		return
 	}
+	if i.state == parking && !i.parkBegun {
+		p.reclaim(i)
+	}
 	switch i.state {
 	case parkedState:
 		p.wake(i)
