@@ -66,7 +66,7 @@ func newRig(t *testing.T, run *nodetest.Runtime, o node.Options) *rig {
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			buf := make([]byte, 1<<16)
 			t.Fatalf("never: %s\n%s", what, buf[:runtime.Stack(buf, true)])
