@@ -58,6 +58,7 @@ type instance struct {
 	parkTries   int           // for which it was busy
 	parkAfter   time.Time
 	inflight    int
+	rewinding   int // rewinds that are not over
 	invocations int64
 	answers     int64     // invocations that ended well
 	used        time.Time // end of the last invocation

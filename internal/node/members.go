@@ -59,6 +59,13 @@ func (m *members) run(i *instance, n int) {
 	m.in(i)
 }
 
+// rewind counts rewinds of an instance that are under way in, or out with -1.
+func (m *members) rewind(i *instance, n int) {
+	m.out(i)
+	i.rewinding += n
+	m.in(i)
+}
+
 func (m *members) in(i *instance) {
 	if i.state == gone {
 		return
@@ -102,8 +109,8 @@ func (m *members) out(i *instance) {
 	}
 }
 
-// pick chooses the ready instance with the fewest invocations, the oldest of equals, so that surplus ones fall idle; nil if each has as
-// many as it takes.
+// pick chooses the ready instance with the fewest invocations, of equals one that is not being rewound, the oldest, so that surplus ones fall
+// idle; nil if each has as many as it takes.
 func (m *members) pick(concurrency int) *instance {
 	if len(m.free) > 0 && m.free[0].inflight < concurrency {
 		return m.free[0]
@@ -161,6 +168,9 @@ func (h freeHeap) Len() int { return len(h) }
 func (h freeHeap) Less(a, b int) bool {
 	if h[a].inflight != h[b].inflight {
 		return h[a].inflight < h[b].inflight
+	}
+	if x, y := h[a].rewinding > 0, h[b].rewinding > 0; x != y {
+		return y
 	}
 	return h[a].seq < h[b].seq
 }

@@ -118,6 +118,7 @@ func (p *pool) acquire(ctx context.Context, id string) (*instance, error) {
 	if len(p.queue) == 0 {
 		if i := p.instances.pick(p.spec.Concurrency); i != nil {
 			p.give(i)
+			p.another(i)
 			p.mu.Unlock()
 			return i, nil
 		}
@@ -163,6 +164,14 @@ func (p *pool) give(i *instance) {
 	p.instances.run(i, 1)
 	if p.spec.Fresh {
 		p.instances.set(i, retired) // nobody else gets it
+	}
+}
+
+// another makes one more instance if an invocation has to wait for a rewind: then the next one finds one that is rewound already. Preconditions: mu
+// is held.
+func (p *pool) another(i *instance) {
+	if i.rewinding > 0 && p.instances.coming() == 0 && p.live() < p.scale.Max && p.room() {
+		p.boot()
 	}
 }
 
@@ -392,7 +401,9 @@ func (p *pool) bootOnce(i *instance) (*tenderInUse, error) {
 	switch {
 	case p.spec.Stdio:
 		i.transport = &stdio{spawn: guest.Spawn}
-	case p.spec.Rewind || p.spec.Fresh:
+	case p.spec.Rewind:
+		i.transport = newSpareTransport(guest.Dial)
+	case p.spec.Fresh:
 		i.transport = newTransport(guest.Dial, -1)
 	default:
 		i.transport = newTransport(guest.Dial, p.spec.Concurrency)
@@ -458,11 +469,11 @@ func (p *pool) booted(i *instance) {
 		return
 	}
 	p.instances.set(i, ready)
+	p.serveWanted(i)
+	p.serve()
 	if i.begun == i.created && !(p.spec.Fresh && i.origin == FromSnapshot) {
 		p.n.line(p.spec.Function, i.id, fmt.Sprintf("%s in %v", i.origin, i.boot.total.Round(100*time.Microsecond)))
 	}
-	p.serveWanted(i)
-	p.serve()
 	p.floor()
 	p.grow()
 }

@@ -21,7 +21,14 @@ func (p *pool) rewind(i *instance) bool {
 		return false
 	}
 	g := i.guest
-	g.Rewind(func(r Rewound, err error) { p.rewound(i, g, r, err) })
+	p.mu.Lock()
+	p.instances.rewind(i, 1)
+	p.mu.Unlock()
+	g.Rewind(func(r Rewound, err error) {
+		if p.rewound(i, g, r, err) {
+			go p.prepare(i, g)
+		}
+	})
 	return true
 }
 
@@ -37,21 +44,27 @@ func (i *instance) cannotRewind() error {
 	return why
 }
 
-// rewound is told how a rewind of a guest went, which may not be the instance's any more.
-func (p *pool) rewound(i *instance, g Guest, r Rewound, err error) {
+// rewound is told how a rewind of a guest went, which may not be the instance's any more. It reports whether the instance waits for its next
+// invocation; then busy counts a goroutine.
+func (p *pool) rewound(i *instance, g Guest, r Rewound, err error) (waits bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.instances.rewind(i, -1)
 	if err == nil {
 		p.stats.Rewinds++
 		p.stats.RewindPages += int64(r.Pages)
 		p.stats.RewindTime += r.Took
-		return
+		if waits = i.state == ready && i.inflight == 0 && i.guest == g; waits {
+			p.busy.Add(1)
+		}
+		return waits
 	}
 	if i.state == gone || i.ending || i.state == parking || i.guest != g { // a guest that is parked ends, and nothing of it is needed
-		return
+		return false
 	}
 	p.n.line(p.spec.Function, i.id, fmt.Sprintf("ended: it could not be rewound: %v", err))
 	p.end(i, 0, "it could not be rewound")
 	p.floor()
 	p.grow()
+	return false
 }

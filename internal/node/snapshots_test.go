@@ -223,8 +223,8 @@ func TestRewind(t *testing.T) {
 	if len(seen) > 3 || run.Boots.Load() > 3 {
 		t.Errorf("%d instances served, %d were made", len(seen), run.Boots.Load())
 	}
-	eventually(t, "all rewinds are counted", func() bool { return g.Function("f").Stats.Rewinds == 400 })
-	if s := g.Function("f").Stats; s.RewindPages != 1200 || s.RewindTime != 400*time.Millisecond || s.Crashes != 0 {
+	eventually(t, "all rewinds are counted", func() bool { return g.Function("f").Stats.Rewinds >= 400 })
+	if s := g.Function("f").Stats; s.RewindPages != 3*s.Rewinds || s.RewindTime != time.Duration(s.Rewinds)*time.Millisecond || s.Crashes != 0 {
 		t.Errorf("%+v", s)
 	}
 }
@@ -242,7 +242,7 @@ func TestRewindEndsWhatRuns(t *testing.T) {
 		fmt.Fprintf(w, "%s %d", g.ID, g.Value.Add(1))
 	})
 	g := newRig(t, run, node.Options{Snapshots: &nodetest.Snapshots{}})
-	g.Apply(spec(func(s *node.Spec) { s.Rewind, s.Timeout = true, 100*time.Millisecond }))
+	g.Apply(spec(func(s *node.Spec) { s.Rewind, s.Timeout, s.Scale.Max = true, 100*time.Millisecond, 1 }))
 	var timeout *node.TimeoutError
 	if _, _, err := g.call("GET", "/loop", ""); !errors.As(err, &timeout) {
 		t.Error(err)

@@ -23,6 +23,7 @@ type Snapshots struct {
 	OnTaken   func(snapshot.Info, error) // called once if there is a Sink; it must not block
 	OnRefused func(error)                // Image is of no use; called before Start returns
 	Rewind    bool                       // instances will be rewound
+	Port      uint16                     // a program that does not listen there is not initialised; 0: any port
 }
 
 // Origin is what an instance is made of.

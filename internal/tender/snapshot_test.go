@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -200,6 +201,18 @@ func TestSnapshot(t *testing.T) {
 		}
 	}
 	answers(t, i, "count", "2")
+}
+
+// TestSnapshotPort: a program that listens elsewhere first is not initialised before it listens where requests come.
+func TestSnapshotPort(t *testing.T) {
+	_, _, sink := captured(t, compile(t, "twoports"), func(o *tender.StartOptions) { o.Snapshots.Port = 8080 })
+	m, err := snapshot.ReadMeta(sink)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(m.Link.Ports, []uint16{8080, 9090}) {
+		t.Errorf("it listens on %v", m.Link.Ports)
+	}
 }
 
 // TestSnapshotHolds: what was dialled before the snapshot is not in it.

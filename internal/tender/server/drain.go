@@ -127,7 +127,9 @@ func (in *instance) listen(on bool, arg uint32) error {
 		return violated("opens and closes listening sockets faster than anyone can follow")
 	}
 	if on {
-		in.captureListens()
+		if p := in.host.states.port; p == 0 || p == port {
+			in.captureListens()
+		}
 		return in.table.listen(port)
 	}
 	in.table.unlisten(port)

@@ -29,7 +29,7 @@ type capture struct {
 	timer   *time.Timer
 }
 
-// captureListens is the program's first listening socket. Preconditions: in.mu is held.
+// captureListens is the program's first listening socket, where requests come. Preconditions: in.mu is held.
 func (in *instance) captureListens() {
 	c := in.capture
 	if c == nil || c.listens {
@@ -99,7 +99,7 @@ func (in *instance) quiescent() string {
 // takeSnapshot takes the state of a guest that says in IDLE that it is initialised, if nothing is under way. Preconditions: in.mu is held; this
 // is the vCPU thread.
 func (in *instance) takeSnapshot() {
-	if in.capture == nil || in.quiescent() != "" {
+	if in.capture == nil || !in.capture.listens || in.quiescent() != "" {
 		return
 	}
 	st := in.host.states

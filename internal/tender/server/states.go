@@ -18,7 +18,8 @@ import (
 type states struct {
 	key    snapshot.Key
 	layers []monitor.Layer
-	track  bool // instances will be rewound
+	track  bool   // instances will be rewound
+	port   uint16 // where requests come; 0: anywhere
 
 	mu    sync.Mutex
 	image *state.Image // nil: there is none

@@ -52,6 +52,7 @@ type Snapshot struct {
 	HasImage bool         // instances can start from it
 	HasSink  bool         // an empty file for the state of the first instance that is initialised
 	Track    bool         // instances will be rewound
+	Port     uint16       // where requests come: a program that does not listen there is not initialised; 0: any port
 }
 
 // Origins of an instance.
@@ -186,6 +187,7 @@ func (m *Snapshot) put(e *encoder) {
 	e.bool(m.HasImage)
 	e.bool(m.HasSink)
 	e.bool(m.Track)
+	e.u16(m.Port)
 }
 
 func (m *Snapshot) get(d *decoder) {
@@ -207,6 +209,7 @@ func (m *Snapshot) get(d *decoder) {
 	m.HasImage = d.bool()
 	m.HasSink = d.bool()
 	m.Track = d.bool()
+	m.Port = d.u16()
 	if m.HasImage && m.HasSink && d.err == nil {
 		d.err = malformed("snapshot that is both there and wanted")
 	}
