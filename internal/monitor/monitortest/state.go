@@ -59,10 +59,7 @@ func (b *box) load(v *saved) {
 }
 
 // registers is what doState gets in IN, filled with random but possible values.
-type registers struct {
-	in  [1024]byte
-	avx bool
-}
+type registers struct{ in [1024]byte }
 
 const mayFlags = 0x240cd5 // ID AC OF DF SF ZF AF PF CF; TF would trap
 
