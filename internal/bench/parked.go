@@ -24,9 +24,9 @@ const (
 	densityMemory  = 16 << 30 // that the instances of the target have
 	densityReserve = 2 << 30  // of the machine's memory that others keep
 	densityMost    = 20000
-	parkedBatch    = 64 // instances that are live at most before they are parked
+	parkedBatch    = 16 // instances that are live at most before they are parked
 	parkedCallers  = 4
-	parkAfter      = 2 * time.Second // for those that nobody parks before
+	parkAfter      = time.Minute // by themselves: they are parked before
 )
 
 // parkedCase holds as many parked instances as were asked for, or as fit. Each was called once before it was parked, and is called once after all
@@ -75,6 +75,9 @@ func measureParked(ctx context.Context, o *Options, name string) ([]Row, error) 
 	if err := c.grow(ctx, batch); err != nil {
 		return nil, err
 	}
+	if err := settle(ctx, h.PID()); err != nil {
+		return nil, err
+	}
 	first, err := used(h.PID())
 	if err != nil {
 		return nil, err
@@ -93,6 +96,12 @@ func measureParked(ctx context.Context, o *Options, name string) ([]Row, error) 
 			note = fmt.Sprintf("; no more because %s are taken and %s left", figure(float64(all.total()), "bytes"), figure(float64(available()), "bytes"))
 			break
 		}
+	}
+	if err := settle(ctx, h.PID()); err != nil {
+		return nil, err
+	}
+	if all, err = used(h.PID()); err != nil {
+		return nil, err
 	}
 	n := len(c.calls)
 	o.Progress("%s: waking %d", name, n)
@@ -139,23 +148,14 @@ func (c *crowd) grow(ctx context.Context, n int) error {
 	if _, err := c.h.Client.Scale(ctx, c.function, n); err != nil {
 		return c.h.explain(err)
 	}
-	list, err := c.wait(ctx, n, func(i api.Instance) bool { return i.State == "ready" || i.State == "parked" })
+	fresh, err := c.wait(ctx, n-len(c.calls))
 	if err != nil {
 		return err
-	}
-	var fresh []string
-	for _, i := range list {
-		if c.calls[i.ID] == 0 {
-			fresh = append(fresh, i.ID)
-		}
 	}
 	if _, err := c.call(ctx, fresh); err != nil {
 		return err
 	}
-	if err := c.park(ctx); err != nil {
-		return err
-	}
-	return settle(ctx, c.h.PID())
+	return c.park(ctx)
 }
 
 // park parks all instances.
@@ -168,30 +168,30 @@ func (c *crowd) park(ctx context.Context) error {
 		if time.Now().After(deadline) {
 			return unable("%d instances are not parked: %s", running, c.h.said(ctx, c.function, "", "park"))
 		}
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(5 * time.Millisecond)
 	}
 }
 
-// wait waits until there are n instances, all as they are wanted.
-func (c *crowd) wait(ctx context.Context, n int, as func(api.Instance) bool) ([]api.Instance, error) {
+// wait waits until n instances are there that were never called, and gives their names.
+func (c *crowd) wait(ctx context.Context, n int) ([]string, error) {
 	for deadline := time.Now().Add(2 * time.Minute); ; {
-		list, err := c.h.Client.Instances(ctx, c.function)
+		list, err := c.h.Client.SomeInstances(ctx, c.function, 0) // none of those that are parked
 		if err != nil {
 			return nil, c.h.explain(err)
 		}
-		have := 0
+		var fresh []string
 		for _, i := range list {
-			if as(i) {
-				have++
+			if i.State == "ready" && c.calls[i.ID] == 0 {
+				fresh = append(fresh, i.ID)
 			}
 		}
-		if have >= n {
-			return list, nil
+		if len(fresh) >= n {
+			return fresh, nil
 		}
 		if time.Now().After(deadline) {
-			return nil, unable("%d of %d instances came to be parked: %s", have, n, c.h.said(ctx, c.function, "", "park"))
+			return nil, unable("%d of %d instances came to be ready: %s", len(fresh), n, c.h.said(ctx, c.function, "", "end"))
 		}
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(5 * time.Millisecond)
 	}
 }
 
