@@ -54,6 +54,9 @@ func deploy(t *testing.T, n *childnode.Node, name, source, isolation string, env
 		memory = 256 << 20
 	}
 	q := api.DeployRequest{Memory: &memory, TimeoutMS: &timeout, Concurrency: &one, Isolation: isolation, Env: env, Egress: []string{"all"}}
+	if isolation == "rewind" {
+		q.Max = &one // else a second one answers while the first is rewound
+	}
 	if err := n.Deploy(t.Context(), name, source, q); err != nil {
 		t.Fatal(err)
 	}
