@@ -23,6 +23,7 @@ import (
 	"unifaas.dev/internal/control"
 	"unifaas.dev/internal/gateway/api"
 	"unifaas.dev/internal/image"
+	"unifaas.dev/internal/recent"
 )
 
 // Limits of what a caller may send.
@@ -53,6 +54,10 @@ type Options struct {
 	TempDir string // for uploads
 	// Closing ends streams that would never end by themselves.
 	Closing <-chan struct{}
+	// Observe, if set, is told of each invocation of a function that is over. It does not block.
+	Observe func(recent.Call)
+	// UI, if set, makes what is served below /ui. It is given the gateway, to invoke functions as any other caller does.
+	UI func(gateway http.Handler) http.Handler
 }
 
 // Gateway is the handler.
@@ -75,6 +80,11 @@ func New(c *control.Control, images Images, o Options) *Gateway {
 	g.system.HandleFunc("GET /healthz", g.healthz)
 	g.routeOwn()
 	g.routeOpenFaaS()
+	if o.UI != nil {
+		ui := o.UI(g)
+		g.system.Handle("/ui", ui)
+		g.system.Handle("/ui/", ui)
+	}
 	g.system.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, "nothing at %s: functions are at /function/NAME", r.URL.Path)
 	})

@@ -24,6 +24,7 @@ import (
 	"unifaas.dev/internal/control"
 	"unifaas.dev/internal/gateway/api"
 	"unifaas.dev/internal/node"
+	"unifaas.dev/internal/recent"
 )
 
 // call is one invocation as the gateway sees it.
@@ -39,6 +40,7 @@ type call struct {
 	streamed *streamed // the body, if it comes while the function runs
 	answered bool      // the head of an answer came
 	late     atomic.Bool
+	status   int // of the answer
 }
 
 func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request) {
@@ -75,6 +77,7 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request) {
 		if done && c.late.Load() {
 			http.NewResponseController(w).SetWriteDeadline(time.Time{}) // the connection may have another request
 		}
+		c.observe(arrived, done)
 	}()
 	proxy := httputil.ReverseProxy{
 		Rewrite:        c.rewrite,
@@ -87,6 +90,25 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request) {
 	}
 	proxy.ServeHTTP(w, c.r)
 	done = true
+}
+
+// statusLeft is noted where the caller left before the end of the answer.
+const statusLeft = 499
+
+// observe tells what became of an invocation. whole says that all of the answer was passed on.
+func (c *call) observe(arrived time.Time, whole bool) {
+	if c.g.opts.Observe == nil || c.status == http.StatusNotFound && !c.answered {
+		return // nothing was called
+	}
+	status := c.status
+	switch {
+	case whole:
+	case c.r.Context().Err() != nil:
+		status = statusLeft
+	default:
+		status = 0
+	}
+	c.g.opts.Observe(recent.Call{Function: c.function, ID: c.id, Method: c.r.Method, At: arrived, Took: time.Since(arrived), Status: status, Timing: c.inv.Timing()})
 }
 
 var silent = log.New(io.Discard, "", 0)
@@ -186,7 +208,7 @@ func (c *call) rewrite(p *httputil.ProxyRequest) {
 
 // answer completes the head of the function's answer.
 func (c *call) answer(resp *http.Response) error {
-	c.answered = true
+	c.answered, c.status = true, resp.StatusCode
 	c.head(resp.Header)
 	if c.streamed != nil && !c.streamed.whole.Load() && resp.StatusCode != http.StatusSwitchingProtocols {
 		resp.Header.Set("Connection", "close") // what is left may be too much to be read only to be forgotten: the caller should know
@@ -263,6 +285,7 @@ func (c *call) failed(w http.ResponseWriter, r *http.Request, err error) {
 
 // fail writes an error of the gateway's own as one line of text: callers of functions are people and scripts.
 func (c *call) fail(status int, text string) {
+	c.status = status
 	h := c.w.Header()
 	c.head(h)
 	h.Set(api.HeaderInternal, "proxy")

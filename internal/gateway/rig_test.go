@@ -26,6 +26,7 @@ import (
 	"unifaas.dev/internal/logs"
 	"unifaas.dev/internal/node"
 	"unifaas.dev/internal/node/nodetest"
+	"unifaas.dev/internal/recent"
 )
 
 // images takes anything as an image.
@@ -120,6 +121,11 @@ type rig struct {
 
 func start(t testing.TB, handler http.HandlerFunc, o node.Options) *rig {
 	t.Helper()
+	return startWith(t, handler, o, nil)
+}
+
+func startWith(t testing.TB, handler http.HandlerFunc, o node.Options, observe func(recent.Call)) *rig {
+	t.Helper()
 	before := runtime.NumGoroutine()
 	dir := t.TempDir()
 	g := &rig{TB: t, run: &nodetest.Runtime{Handler: handler}}
@@ -137,7 +143,7 @@ func start(t testing.TB, handler http.HandlerFunc, o node.Options) *rig {
 		t.Fatal(err)
 	}
 	closing := make(chan struct{})
-	srv := gateway.NewServer(gateway.New(g.control, store, gateway.Options{Version: "test", TempDir: dir, Closing: closing}))
+	srv := gateway.NewServer(gateway.New(g.control, store, gateway.Options{Version: "test", TempDir: dir, Closing: closing, Observe: observe}))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
