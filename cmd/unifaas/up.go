@@ -32,9 +32,12 @@ func newUpCmd() *cobra.Command {
 instances. It runs until SIGTERM or SIGINT; then it finishes what runs (30 s at most) and leaves no process behind.
 What was deployed is kept in the data folder and served again by the next 'unifaas up'.
 
-There are no passwords in this version: whoever reaches the address can deploy and call functions.`,
+Managing a node takes a user name and a password if the data folder has them in auth/basic-auth-user and
+auth/basic-auth-password. They are made there when other machines reach the address; on loopback nobody is asked for them unless
+they exist. Calling functions takes none.`,
 		Example: `  unifaas up
-  unifaas up --listen 127.0.0.1:9000 --data ./state`,
+  unifaas up --listen 127.0.0.1:9000 --data ./state
+  unifaas up --listen 0.0.0.0:8080 --basic-auth /var/lib/faasd/secrets`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.Budget = -1; budget != "" {
@@ -53,6 +56,7 @@ There are no passwords in this version: whoever reaches the address can deploy a
 	f := cmd.Flags()
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:8080", "`ADDRESS` of the gateway")
 	f.StringVar(&o.Data, "data", "", "data `FOLDER` (default /var/lib/unifaas for root, else ~/.local/share/unifaas)")
+	f.StringVar(&o.Auth, "basic-auth", "", "`FOLDER` with the files basic-auth-user and basic-auth-password (default auth in the data folder)")
 	f.StringVar(&o.Monitor, "monitor", "auto", "kind of sandbox: auto, kvm")
 	f.StringVar(&o.NATS, "nats", "", "`URL` of a NATS server to keep state in (not in this version)")
 	f.DurationVar(&o.Idle, "idle", node.DefaultIdle, "end an instance that is not needed after this `TIME` without a request")

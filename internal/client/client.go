@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"unifaas.dev/internal/basicauth"
 	"unifaas.dev/internal/gateway/api"
 )
 
@@ -31,6 +32,7 @@ const (
 type Client struct {
 	base string
 	http *http.Client
+	auth *basicauth.Credentials // nil: none
 }
 
 // New makes a client for an address: http://HOST:PORT, or HOST:PORT.
@@ -68,6 +70,9 @@ func (c *Client) do(ctx context.Context, method, path string, body io.Reader, co
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
 	}
+	if c.auth != nil {
+		req.SetBasicAuth(c.auth.User, c.auth.Password)
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, c.explain(err)
@@ -99,6 +104,9 @@ func (c *Client) explain(err error) error {
 
 func statusError(resp *http.Response) error {
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	if resp.StatusCode == http.StatusUnauthorized {
+		return &StatusError{resp.StatusCode, "gateway wants another user name and password: use 'unifaas login', or set $" + UserEnv + " and $" + PasswordEnv}
+	}
 	var e api.Error
 	if json.Unmarshal(text, &e) != nil || e.Error == "" {
 		e.Error = strings.TrimSpace(strings.ToValidUTF8(string(text), "?"))

@@ -37,8 +37,9 @@ type Control struct {
 
 	changing sync.Mutex // one change at a time, from reading a record to applying it
 
-	mu        sync.RWMutex
-	functions map[string]*entry
+	mu         sync.RWMutex
+	functions  map[string]*entry
+	namespaces map[string]*Namespace
 
 	stop  context.CancelFunc
 	watch sync.WaitGroup
@@ -53,14 +54,21 @@ type entry struct {
 // New reads what is deployed and has the node serve it. damaged lists records that could not be read; their functions
 // are not served until they are deployed again or removed.
 func New(ctx context.Context, s store.Store, images Images, n *node.Node, l *logs.Book) (c *Control, damaged []error, err error) {
-	c = &Control{store: s, images: images, node: n, logs: l, functions: map[string]*entry{}}
+	c = &Control{store: s, images: images, node: n, logs: l, functions: map[string]*entry{}, namespaces: map[string]*Namespace{}}
 	watching, stop := context.WithCancel(context.Background())
 	events := s.Watch(watching, store.Functions) // before List: nothing is missed between the two
-	entries, damaged, err := s.List(ctx, store.Functions)
+	spaces := s.Watch(watching, store.Namespaces)
+	damaged, err = c.readNamespaces(ctx)
 	if err != nil {
 		stop()
 		return nil, nil, err
 	}
+	entries, bad, err := s.List(ctx, store.Functions)
+	if err != nil {
+		stop()
+		return nil, nil, err
+	}
+	damaged = append(damaged, bad...)
 	for _, e := range entries {
 		f, err := decode(e)
 		if err != nil {
@@ -73,6 +81,11 @@ func New(ctx context.Context, s store.Store, images Images, n *node.Node, l *log
 	c.watch.Go(func() {
 		for e := range events {
 			c.changed(e)
+		}
+	})
+	c.watch.Go(func() {
+		for e := range spaces {
+			c.changedNamespace(e)
 		}
 	})
 	return c, damaged, nil
@@ -147,6 +160,14 @@ func (c *Control) Deploy(ctx context.Context, d Deployment) (f *Function, create
 	}
 	c.changing.Lock()
 	defer c.changing.Unlock()
+	key, ok := c.key(d.Name)
+	if !ok {
+		return nil, false, invalid("function name %q: it names two namespaces", clip(d.Name))
+	}
+	d.Name = key
+	if name, _ := c.SplitName(d.Name); len(name) > MaxName {
+		return nil, false, CheckName(name)
+	}
 	old, version, err := c.stored(ctx, d.Name)
 	if err != nil {
 		return nil, false, err
@@ -174,11 +195,14 @@ func (c *Control) Deploy(ctx context.Context, d Deployment) (f *Function, create
 	if err := check(d.Name, config, scale); err != nil {
 		return nil, false, err
 	}
+	if err := checkNotes("function "+d.Name, d.Labels, d.Annotations); err != nil {
+		return nil, false, err
+	}
 	if err := image.CheckName(config.ImageName); err != nil && config.ImageName != config.Image {
 		return nil, false, &InvalidError{err.Error()}
 	}
 	now := time.Now().UTC().Truncate(time.Millisecond)
-	f = &Function{Name: d.Name, Created: now, Scale: scale, Labels: d.Labels, Annotations: d.Annotations}
+	f = &Function{Name: d.Name, Created: now, Scale: scale, Labels: d.Labels, Annotations: d.Annotations, Requests: d.Requests, Constraints: d.Constraints}
 	next := Revision{Number: 1, Created: now, Config: config}
 	if old != nil {
 		f.Created, f.Revisions = old.Created, slices.Clone(old.Revisions)
@@ -188,6 +212,9 @@ func (c *Control) Deploy(ctx context.Context, d Deployment) (f *Function, create
 		}
 		if d.Image == "" && d.Annotations == nil {
 			f.Annotations = old.Annotations
+		}
+		if d.Image == "" {
+			f.Requests, f.Constraints = old.Requests, old.Constraints
 		}
 	}
 	if old == nil || !old.Current().equal(config) {

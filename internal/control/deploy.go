@@ -37,6 +37,8 @@ type Deployment struct {
 	Egress      []string          // nil: not given
 	Labels      map[string]string
 	Annotations map[string]string
+	Requests    map[string]string // told again by listings
+	Constraints []string          // told again by listings: the caller has compared them with the node
 }
 
 // onto applies d to what is there, or to the defaults.

@@ -22,7 +22,9 @@ type Function struct {
 	Scale       node.Scale        `json:"scale"`
 	Labels      map[string]string `json:"labels,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty"`
-	Revisions   []Revision        `json:"revisions"` // oldest first; the last one is served
+	Requests    map[string]string `json:"requests,omitempty"`    // memory and cpu as they were asked for; nobody looks at them
+	Constraints []string          `json:"constraints,omitempty"` // that this node meets
+	Revisions   []Revision        `json:"revisions"`             // oldest first; the last one is served
 }
 
 // Current is the revision that is served.

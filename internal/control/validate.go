@@ -46,14 +46,6 @@ func invalid(format string, args ...any) error { return &InvalidError{fmt.Sprint
 
 var nameForm = regexp.MustCompile(`^[-a-zA-Z_0-9.]+$`)
 
-// CheckName says in one line what is wrong with the name of a function.
-func CheckName(name string) error {
-	if !nameForm.MatchString(name) || len(name) > MaxName || strings.Trim(name, ".") == "" {
-		return invalid("function name %q: use letters, digits, '-', '_' and '.', at most %d of them", clip(name), MaxName)
-	}
-	return nil
-}
-
 func clip(s string) string {
 	if len(s) > 80 {
 		return s[:80] + "…"

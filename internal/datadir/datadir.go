@@ -41,5 +41,8 @@ func Snapshots(dir string) string { return filepath.Join(dir, "snapshots") }
 // Logs is where functions' logs are.
 func Logs(dir string) string { return filepath.Join(dir, "logs") }
 
+// Auth is where a node's user name and password are.
+func Auth(dir string) string { return filepath.Join(dir, "auth") }
+
 // Temp is for files of the moment: emptied when a node starts.
 func Temp(dir string) string { return filepath.Join(dir, "tmp") }

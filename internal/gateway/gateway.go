@@ -20,6 +20,7 @@ import (
 	"strings"
 	"time"
 
+	"unifaas.dev/internal/basicauth"
 	"unifaas.dev/internal/control"
 	"unifaas.dev/internal/gateway/api"
 	"unifaas.dev/internal/image"
@@ -52,6 +53,8 @@ type Images interface {
 type Options struct {
 	Version string
 	TempDir string // for uploads
+	// Auth is who may manage the node; nil: whoever reaches it.
+	Auth *basicauth.Credentials
 	// Closing ends streams that would never end by themselves.
 	Closing <-chan struct{}
 	// Observe, if set, is told of each invocation of a function that is over. It does not block.
@@ -112,8 +115,12 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case strings.HasPrefix(r.URL.Path, "/async-function/"):
 		fail(w, http.StatusNotImplemented, "asynchronous invocations are not supported in this version: use /function/NAME")
 	default:
+		if g.opts.Auth != nil && !open(r.URL.Path) && !g.opts.Auth.Valid(r) {
+			basicauth.Refuse(w)
+			return
+		}
 		if origin := r.Header.Get("Origin"); origin != "" && r.Method != http.MethodGet && !sameOrigin(r, origin) {
-			// There are no passwords yet: a page that a browser on this machine happens to show must not deploy functions.
+			// With or without a password, which browsers send by themselves: a page that one happens to show must not deploy functions.
 			fail(w, http.StatusForbidden, "requests from pages of %s are not allowed", origin)
 			return
 		}
@@ -124,6 +131,11 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxUpload)
 		g.system.ServeHTTP(w, r)
 	}
+}
+
+// open are the paths, beside those of functions, for which nobody is asked for a password.
+func open(path string) bool {
+	return path == "/healthz" || path == "/readyz" || path == "/metrics"
 }
 
 func sameOrigin(r *http.Request, origin string) bool {
@@ -177,6 +189,10 @@ func failWith(w http.ResponseWriter, name string, err error) {
 		fail(w, http.StatusNotFound, "function %s is not deployed", name)
 	case errors.As(err, &bad):
 		fail(w, http.StatusBadRequest, "%v", err)
+	case errors.Is(err, control.ErrNoNamespace):
+		fail(w, http.StatusNotFound, "%v", err)
+	case errors.Is(err, control.ErrExists), errors.Is(err, control.ErrInUse):
+		fail(w, http.StatusConflict, "%v", err)
 	default:
 		fail(w, http.StatusInternalServerError, "%v", err)
 	}

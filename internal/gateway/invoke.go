@@ -59,7 +59,10 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request) {
 	c.path = "/" + rest
 	var err error
 	if c.function, err = url.PathUnescape(name); err == nil {
-		c.function, err = g.resolve(c.function)
+		var f *control.Function
+		if f, err = g.control.Resolve(c.function); err == nil {
+			c.function = f.Name
+		}
 	}
 	if err != nil {
 		c.fail(http.StatusNotFound, fmt.Sprintf("function %q is not deployed", c.function))
@@ -112,19 +115,6 @@ func (c *call) observe(arrived time.Time, whole bool) {
 }
 
 var silent = log.New(io.Discard, "", 0)
-
-// resolve finds the function that a name in a path means: its own, or with the namespace behind the last dot.
-func (g *Gateway) resolve(name string) (string, error) {
-	if _, err := g.control.Get(name); err == nil {
-		return name, nil
-	}
-	if short, ok := strings.CutSuffix(name, "."+namespace); ok {
-		if _, err := g.control.Get(short); err == nil {
-			return short, nil
-		}
-	}
-	return name, control.ErrNotFound
-}
 
 // readBody takes a small body off the connection before an instance is asked for. It has answered when it returns false.
 func (c *call) readBody() bool {

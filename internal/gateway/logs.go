@@ -45,11 +45,12 @@ func (g *Gateway) logs(w http.ResponseWriter, r *http.Request) {
 		bad("name")
 		return
 	}
-	name, err = g.resolve(name)
+	f, err := g.find(name, query.Get("namespace"))
 	if err != nil {
-		failWith(w, name, err)
+		failWith(w, shown(name, query.Get("namespace")), err)
 		return
 	}
+	short, namespace := g.control.SplitName(f.Name)
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.WriteHeader(http.StatusOK)
 	rc := http.NewResponseController(w)
@@ -57,14 +58,14 @@ func (g *Gateway) logs(w http.ResponseWriter, r *http.Request) {
 	emit := func(lines []logs.Line) error {
 		rc.SetWriteDeadline(time.Now().Add(30 * time.Second)) // a reader that stopped reading
 		for _, l := range lines {
-			if err := enc.Encode(api.LogLine{Name: name, Namespace: namespace, Instance: l.Instance, Timestamp: l.Time, Text: l.Text, Stream: l.Stream}); err != nil {
+			if err := enc.Encode(api.LogLine{Name: short, Namespace: namespace, Instance: l.Instance, Timestamp: l.Time, Text: l.Text, Stream: l.Stream}); err != nil {
 				return err
 			}
 		}
 		return rc.Flush()
 	}
 	if !follow {
-		emit(g.control.Logs(name, q))
+		emit(g.control.Logs(f.Name, q))
 	} else {
 		rc.Flush() // the head, so that a caller knows that it is connected
 		ctx, cancel := context.WithCancel(r.Context())
@@ -76,7 +77,7 @@ func (g *Gateway) logs(w http.ResponseWriter, r *http.Request) {
 			case <-ctx.Done():
 			}
 		}()
-		g.control.FollowLogs(ctx, name, q, emit)
+		g.control.FollowLogs(ctx, f.Name, q, emit)
 	}
 	rc.SetWriteDeadline(time.Time{})
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"testing"
 
+	"unifaas.dev/internal/gateway"
 	"unifaas.dev/internal/gateway/api"
 	"unifaas.dev/internal/node"
 	"unifaas.dev/internal/recent"
@@ -25,7 +26,7 @@ func TestObserved(t *testing.T) {
 			w.(http.Flusher).Flush()
 			panic(http.ErrAbortHandler)
 		}
-	}, node.Options{}, func(c recent.Call) { seen <- c })
+	}, node.Options{}, func(o *gateway.Options) { o.Observe = func(c recent.Call) { seen <- c } })
 	g.deploy("f", api.DeployRequest{})
 	g.do("GET", "/function/nobody", "")
 	g.do("GET", "/function/f/teapot", "", api.HeaderCallID, "one")

@@ -3,19 +3,17 @@
 package gateway
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"unifaas.dev/internal/control"
+	"unifaas.dev/internal/gateway/api"
 	"unifaas.dev/internal/units"
 )
-
-// namespace is the one that there is.
-const namespace = "default"
 
 // Annotations that carry what OpenFaaS has no field for, and the labels it has for scaling.
 const (
@@ -26,110 +24,122 @@ const (
 	annotationContract    = "unifaas.dev/contract"
 	labelMin              = "com.openfaas.scale.min"
 	labelMax              = "com.openfaas.scale.max"
+	labelFactor           = "com.openfaas.scale.factor"
+
+	envProcess = "fprocess" // what a watchdog runs
 )
 
-// deployment is OpenFaaS's FunctionDeployment; with Name for Service and the numbers, FunctionStatus.
-type deployment struct {
-	Service      string            `json:"service,omitempty"`
-	Name         string            `json:"name,omitempty"`
-	Image        string            `json:"image"`
-	Namespace    string            `json:"namespace,omitempty"`
-	EnvProcess   string            `json:"envProcess,omitempty"`
-	EnvVars      map[string]string `json:"envVars,omitempty"`
-	Constraints  []string          `json:"constraints,omitempty"`
-	Secrets      []string          `json:"secrets,omitempty"`
-	Labels       map[string]string `json:"labels,omitempty"`
-	Annotations  map[string]string `json:"annotations,omitempty"`
-	Limits       *resources        `json:"limits,omitempty"`
-	Requests     *resources        `json:"requests,omitempty"`
-	ReadOnlyRoot bool              `json:"readOnlyRootFilesystem,omitempty"`
-}
-
-type resources struct {
-	Memory string `json:"memory,omitempty"`
-	CPU    string `json:"cpu,omitempty"`
-	GPU    string `json:"nvidia.com/gpu,omitempty"`
-}
-
-type status struct {
-	deployment
-	InvocationCount   float64   `json:"invocationCount"`
-	Replicas          int       `json:"replicas"`
-	AvailableReplicas int       `json:"availableReplicas"`
-	CreatedAt         time.Time `json:"createdAt"`
-	Usage             *usage    `json:"usage,omitempty"`
-}
-
-type usage struct {
-	CPU         float64 `json:"cpu"` // seconds
-	TotalMemory float64 `json:"totalMemoryBytes"`
-}
-
+// routeOpenFaaS is the provider and gateway interface of OpenFaaS, as its tools use it. It has a mux of its own, which knows which methods a
+// path has.
 func (g *Gateway) routeOpenFaaS() {
-	g.system.HandleFunc("GET /system/functions", g.ofList)
-	g.system.HandleFunc("POST /system/functions", g.ofDeploy)
-	g.system.HandleFunc("PUT /system/functions", g.ofDeploy)
-	g.system.HandleFunc("DELETE /system/functions", g.ofDelete)
-	g.system.HandleFunc("GET /system/function/{name}", g.ofStatus)
-	g.system.HandleFunc("POST /system/scale-function/{name}", g.ofScale)
-	g.system.HandleFunc("GET /system/info", g.ofInfo)
-	g.system.HandleFunc("GET /system/logs", g.logs)
-	g.system.HandleFunc("GET /system/namespaces", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, []string{namespace}) })
-	g.system.HandleFunc("GET /system/secrets", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, []string{}) })
-	g.system.HandleFunc("/system/secrets", func(w http.ResponseWriter, _ *http.Request) {
-		fail(w, http.StatusNotImplemented, "secrets are not supported in this version")
+	m := http.NewServeMux()
+	m.HandleFunc("GET /system/functions", g.ofList)
+	m.HandleFunc("POST /system/functions", g.ofDeploy)
+	m.HandleFunc("PUT /system/functions", g.ofDeploy)
+	m.HandleFunc("DELETE /system/functions", g.ofDelete)
+	m.HandleFunc("GET /system/function/{name}", g.ofStatus)
+	m.HandleFunc("POST /system/scale-function/{name}", g.ofScale)
+	m.HandleFunc("GET /system/info", g.ofInfo)
+	m.HandleFunc("GET /system/logs", g.logs)
+	m.HandleFunc("POST /system/alert", g.ofAlert)
+	g.routeNamespaces(m)
+	m.HandleFunc("GET /system/secrets", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, []string{}) })
+	for _, method := range []string{"POST", "PUT", "DELETE"} {
+		m.HandleFunc(method+" /system/secrets", func(w http.ResponseWriter, _ *http.Request) {
+			fail(w, http.StatusNotImplemented, "secrets are not supported in this version")
+		})
+	}
+	g.system.HandleFunc("/system/", func(w http.ResponseWriter, r *http.Request) {
+		if _, pattern := m.Handler(r); pattern != "" {
+			m.ServeHTTP(w, r)
+			return
+		}
+		// The mux answers in plain text, and knows whether it is the path or the method.
+		probe := &statusOnly{h: http.Header{}}
+		m.ServeHTTP(probe, r)
+		if probe.status == http.StatusMethodNotAllowed {
+			w.Header().Set("Allow", probe.h.Get("Allow"))
+			fail(w, http.StatusMethodNotAllowed, "%s has no method %.20q: use %s", r.URL.Path, r.Method, probe.h.Get("Allow"))
+			return
+		}
+		fail(w, http.StatusNotFound, "nothing at %.200q", r.URL.Path)
 	})
 }
 
-// inNamespace refuses other namespaces; it has answered when it returns false.
-func inNamespace(w http.ResponseWriter, names ...string) bool {
-	for _, n := range names {
-		if n != "" && n != namespace {
-			fail(w, http.StatusBadRequest, "namespace %q: there is only %s in this version", n, namespace)
-			return false
-		}
+// statusOnly is an answer that nobody gets.
+type statusOnly struct {
+	h      http.Header
+	status int
+}
+
+func (s *statusOnly) Header() http.Header         { return s.h }
+func (s *statusOnly) WriteHeader(status int)      { s.status = status }
+func (s *statusOnly) Write(b []byte) (int, error) { return len(b), nil }
+
+// find gives the function that a name and a namespace mean; with no namespace the name may have one.
+func (g *Gateway) find(name, namespace string) (*control.Function, error) {
+	if namespace == "" {
+		return g.control.Resolve(name)
 	}
-	return true
+	f, err := g.control.Get(control.JoinName(name, namespace))
+	if err != nil {
+		f, err = g.control.Get(control.JoinName(strings.TrimSuffix(name, "."+namespace), namespace))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, in := g.control.SplitName(f.Name); in != namespace {
+		return nil, control.ErrNotFound
+	}
+	return f, nil
+}
+
+// shown is what a function is called in answers about errors.
+func shown(name, namespace string) string {
+	return fmt.Sprintf("%.80s", control.JoinName(name, namespace))
 }
 
 func (g *Gateway) ofList(w http.ResponseWriter, r *http.Request) {
-	if !inNamespace(w, r.URL.Query().Get("namespace")) {
+	ns, ok := g.namespace(w, r.URL.Query().Get("namespace"))
+	if !ok {
 		return
 	}
-	list := []status{}
-	for _, f := range g.control.List() {
+	list := []api.FunctionStatus{}
+	for _, f := range g.control.In(ns) {
 		list = append(list, g.status(f))
 	}
 	reply(w, http.StatusOK, list)
 }
 
-func (g *Gateway) status(f *control.Function) status {
+func (g *Gateway) status(f *control.Function) api.FunctionStatus {
 	n, c := g.control.Status(f.Name), f.Current()
-	return status{
-		deployment: deployment{
-			Name: f.Name, Image: c.ImageName, Namespace: namespace, EnvVars: c.Env, Labels: f.Labels, Annotations: f.Annotations,
-			Limits: &resources{Memory: units.FormatBytes(c.Memory)},
+	name, ns := g.control.SplitName(f.Name)
+	s := api.FunctionStatus{
+		FunctionDeployment: api.FunctionDeployment{
+			Name: name, Image: c.ImageName, Namespace: ns, EnvVars: c.Env, EnvProcess: c.Env[envProcess], Labels: f.Labels, Annotations: f.Annotations,
+			Limits: &api.FunctionResources{Memory: units.FormatBytes(c.Memory)}, Constraints: f.Constraints,
 		},
 		InvocationCount: float64(n.Stats.Invocations), CreatedAt: f.Created,
 		// A function without instances is available all the same: the first invocation makes one.
 		Replicas: max(n.Ready+n.Booting+n.Parked, f.Scale.Min), AvailableReplicas: max(n.Ready+n.Parked, min(1, f.Scale.Max)),
 	}
+	if len(f.Requests) > 0 {
+		s.Requests = &api.FunctionResources{Memory: f.Requests["memory"], CPU: f.Requests["cpu"]}
+	}
+	return s
 }
 
 func (g *Gateway) ofStatus(w http.ResponseWriter, r *http.Request) {
 	name, query := r.PathValue("name"), r.URL.Query()
-	if !inNamespace(w, query.Get("namespace")) {
-		return
-	}
-	f, err := g.control.Get(name)
+	f, err := g.find(name, query.Get("namespace"))
 	if err != nil {
-		failWith(w, name, err)
+		failWith(w, shown(name, query.Get("namespace")), err)
 		return
 	}
 	s := g.status(f)
 	if query.Get("usage") == "1" || query.Get("usage") == "true" {
-		s.Usage = &usage{}
-		for _, i := range g.control.SomeInstances(r.Context(), name, true, describedParked) {
+		s.Usage = &api.FunctionUsage{}
+		for _, i := range g.control.SomeInstances(r.Context(), f.Name, true, describedParked) {
 			s.Usage.CPU += i.Usage.CPU.Seconds()
 			s.Usage.TotalMemory += float64(i.Usage.Memory)
 		}
@@ -138,81 +148,33 @@ func (g *Gateway) ofStatus(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *Gateway) ofDeploy(w http.ResponseWriter, r *http.Request) {
-	var q deployment
-	if !read(w, r, &q) || !inNamespace(w, q.Namespace) {
+	var q api.FunctionDeployment
+	if !read(w, r, &q) {
 		return
 	}
-	d, err := q.toControl()
+	if _, ok := g.namespace(w, q.Namespace); !ok {
+		return
+	}
+	d, err := toControl(&q)
 	if err != nil {
-		fail(w, http.StatusBadRequest, "function %s: %v", q.Service, err)
+		fail(w, http.StatusBadRequest, "function %.80s: %v", q.Service, err)
+		return
+	}
+	if _, ns := g.control.SplitName(d.Name); q.Namespace != "" && ns != q.Namespace {
+		fail(w, http.StatusBadRequest, "function %.80s: in namespace %s it cannot be called so: there is a namespace %s", q.Service, q.Namespace, ns)
 		return
 	}
 	if r.Method == http.MethodPut {
-		if _, err := g.control.Get(d.Name); err != nil {
-			failWith(w, d.Name, err) // faas-cli then sends it as POST
+		if _, err := g.control.Resolve(d.Name); err != nil {
+			failWith(w, shown(d.Name, ""), err) // faas-cli then sends it as POST
 			return
 		}
 	}
 	if _, _, err := g.control.Deploy(r.Context(), d); err != nil {
-		failWith(w, d.Name, err)
+		failWith(w, shown(d.Name, ""), err)
 		return
 	}
 	w.WriteHeader(http.StatusAccepted)
-}
-
-// toControl refuses what a function would wrongly believe to have.
-func (q *deployment) toControl() (control.Deployment, error) {
-	d := control.Deployment{Name: q.Service, Image: q.Image, Env: q.EnvVars, Labels: q.Labels, Annotations: q.Annotations}
-	switch {
-	case q.Image == "":
-		return d, fmt.Errorf("image is missing")
-	case len(q.Secrets) > 0:
-		return d, fmt.Errorf("secrets are not supported in this version")
-	case len(q.Constraints) > 0:
-		return d, fmt.Errorf("constraints are not supported in this version")
-	case q.ReadOnlyRoot:
-		return d, fmt.Errorf("readOnlyRootFilesystem is not supported in this version")
-	case q.Limits != nil && q.Limits.GPU != "", q.Requests != nil && q.Requests.GPU != "":
-		return d, fmt.Errorf("GPUs are not supported in this version")
-	}
-	if d.Env == nil {
-		d.Env = map[string]string{}
-	}
-	if q.EnvProcess != "" {
-		d.Env["fprocess"] = q.EnvProcess
-	}
-	if q.Limits != nil && q.Limits.Memory != "" {
-		n, err := units.ParseBytes(q.Limits.Memory)
-		if err != nil {
-			return d, fmt.Errorf("limits.memory: %w", err)
-		}
-		d.Memory = &n
-	}
-	if s := q.Annotations[annotationTimeout]; s != "" {
-		t, err := units.ParseDuration(s)
-		if err != nil {
-			return d, fmt.Errorf("%s: %w", annotationTimeout, err)
-		}
-		d.Timeout = &t
-	}
-	d.Isolation, d.Contract = q.Annotations[annotationIsolation], q.Annotations[annotationContract]
-	if s, ok := q.Annotations[annotationEgress]; ok {
-		d.Egress = strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == ',' })
-	}
-	for _, n := range []struct {
-		where map[string]string
-		key   string
-		to    **int
-	}{{q.Annotations, annotationConcurrency, &d.Concurrency}, {q.Labels, labelMin, &d.Min}, {q.Labels, labelMax, &d.Max}} {
-		if s := n.where[n.key]; s != "" {
-			v, err := strconv.Atoi(s)
-			if err != nil {
-				return d, fmt.Errorf("%s %q is not a number", n.key, s)
-			}
-			*n.to = &v
-		}
-	}
-	return d, nil
 }
 
 func (g *Gateway) ofDelete(w http.ResponseWriter, r *http.Request) {
@@ -220,15 +182,23 @@ func (g *Gateway) ofDelete(w http.ResponseWriter, r *http.Request) {
 		FunctionName string `json:"functionName"`
 		Namespace    string `json:"namespace"`
 	}
-	if !read(w, r, &q) || !inNamespace(w, q.Namespace) {
+	if !read(w, r, &q) {
 		return
 	}
 	if q.FunctionName == "" {
 		fail(w, http.StatusBadRequest, "functionName is missing")
 		return
 	}
-	if err := g.control.Remove(r.Context(), q.FunctionName); err != nil {
-		failWith(w, q.FunctionName, err)
+	ns := cmp.Or(q.Namespace, r.URL.Query().Get("namespace"))
+	f, err := g.find(q.FunctionName, ns)
+	key := q.FunctionName
+	if err == nil {
+		key = f.Name
+	} else if ns != "" {
+		key = control.JoinName(key, ns) // a damaged record is removed all the same
+	}
+	if err := g.control.Remove(r.Context(), key); err != nil {
+		failWith(w, shown(key, ""), err)
 		return
 	}
 	w.WriteHeader(http.StatusAccepted)
@@ -240,7 +210,7 @@ func (g *Gateway) ofScale(w http.ResponseWriter, r *http.Request) {
 		Replicas    *json.Number `json:"replicas"`
 		Namespace   string       `json:"namespace"`
 	}
-	if !read(w, r, &q) || !inNamespace(w, q.Namespace, r.URL.Query().Get("namespace")) {
+	if !read(w, r, &q) {
 		return
 	}
 	if q.Replicas == nil {
@@ -249,15 +219,62 @@ func (g *Gateway) ofScale(w http.ResponseWriter, r *http.Request) {
 	}
 	n, err := strconv.Atoi(q.Replicas.String())
 	if err != nil {
-		fail(w, http.StatusBadRequest, "replicas %q is not a number", q.Replicas.String())
+		fail(w, http.StatusBadRequest, "replicas %.20q is not a number", q.Replicas.String())
 		return
 	}
-	name := r.PathValue("name")
-	if _, err := g.control.SetScale(r.Context(), name, n); err != nil {
-		failWith(w, name, err)
+	name, ns := r.PathValue("name"), cmp.Or(q.Namespace, r.URL.Query().Get("namespace"))
+	f, err := g.find(name, ns)
+	if err == nil {
+		_, err = g.control.SetScale(r.Context(), f.Name, n)
+	}
+	if err != nil {
+		failWith(w, shown(name, ns), err)
 		return
 	}
 	w.WriteHeader(http.StatusAccepted)
+}
+
+// ofAlert takes what Alertmanager sends about a function: while an alert fires it gets more instances, afterwards as few as it may have.
+func (g *Gateway) ofAlert(w http.ResponseWriter, r *http.Request) {
+	var q struct {
+		Status string `json:"status"`
+		Alerts []struct {
+			Status string            `json:"status"`
+			Labels map[string]string `json:"labels"`
+		} `json:"alerts"`
+	}
+	if !read(w, r, &q) {
+		return
+	}
+	for _, a := range q.Alerts {
+		f, err := g.control.Resolve(a.Labels["function_name"])
+		if err != nil {
+			failWith(w, shown(a.Labels["function_name"], ""), err)
+			return
+		}
+		floor := 1
+		if n, err := strconv.Atoi(f.Labels[labelMin]); err == nil {
+			floor = n
+		}
+		want := floor
+		if cmp.Or(a.Status, q.Status) == "firing" {
+			step := (f.Scale.Max*scaleFactor(f) + 99) / 100
+			want = min(f.Scale.Min+step, f.Scale.Max)
+		}
+		if _, err := g.control.SetScale(r.Context(), f.Name, min(want, f.Scale.Max)); err != nil {
+			failWith(w, f.Name, err)
+			return
+		}
+	}
+	w.WriteHeader(http.StatusOK)
+}
+
+// scaleFactor is how much of a function's max an alert adds, in percent.
+func scaleFactor(f *control.Function) int {
+	if n, err := strconv.Atoi(f.Labels[labelFactor]); err == nil && n >= 0 && n <= 100 {
+		return n
+	}
+	return 20
 }
 
 func (g *Gateway) ofInfo(w http.ResponseWriter, _ *http.Request) {

@@ -36,9 +36,25 @@ func (g *Gateway) routeOwn() {
 	g.system.HandleFunc("GET /unifaas/v1/logs", g.logs)
 }
 
-func (g *Gateway) listFunctions(w http.ResponseWriter, _ *http.Request) {
-	list := []api.Function{}
-	for _, f := range g.control.List() {
+// key is the key of the function that a path names.
+func (g *Gateway) key(r *http.Request) string {
+	name := r.PathValue("name")
+	if f, err := g.control.Resolve(name); err == nil {
+		return f.Name
+	}
+	return name
+}
+
+// listFunctions lists those of all namespaces, or of one.
+func (g *Gateway) listFunctions(w http.ResponseWriter, r *http.Request) {
+	list, all := []api.Function{}, g.control.List()
+	if ns := r.URL.Query().Get("namespace"); ns != "" {
+		if _, ok := g.namespace(w, ns); !ok {
+			return
+		}
+		all = g.control.In(ns)
+	}
+	for _, f := range all {
 		list = append(list, g.function(f))
 	}
 	reply(w, http.StatusOK, list)
@@ -48,7 +64,7 @@ func (g *Gateway) listFunctions(w http.ResponseWriter, _ *http.Request) {
 const describedParked = 100
 
 func (g *Gateway) describe(w http.ResponseWriter, r *http.Request) {
-	name := r.PathValue("name")
+	name := g.key(r)
 	f, err := g.control.Get(name)
 	if err != nil {
 		failWith(w, name, err)
@@ -63,8 +79,9 @@ func (g *Gateway) describe(w http.ResponseWriter, r *http.Request) {
 
 func (g *Gateway) function(f *control.Function) api.Function {
 	s := g.control.Status(f.Name)
+	_, namespace := g.control.SplitName(f.Name)
 	return api.Function{
-		Name: f.Name, URL: functionPrefix + f.Name, Created: f.Created, Min: f.Scale.Min, Max: f.Scale.Max,
+		Name: f.Name, Namespace: namespace, URL: functionPrefix + f.Name, Created: f.Created, Min: f.Scale.Min, Max: f.Scale.Max,
 		Labels: f.Labels, Annotations: f.Annotations, Revision: revision(f.Name, *f.Current()),
 		Ready: s.Ready, Booting: s.Booting, Parked: s.Parked, Waiting: s.Waiting, Invocations: s.Stats.Invocations, Cold: s.Stats.Cold,
 		Crashes: s.Stats.Crashes, Timeouts: s.Stats.Timeouts, Refused: s.Stats.Refused,
@@ -94,7 +111,7 @@ func (g *Gateway) deploy(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	d := control.Deployment{
-		Name: r.PathValue("name"), Image: q.Image, ImageName: q.ImageName, Contract: q.Contract, Isolation: q.Isolation, Memory: q.Memory,
+		Name: g.key(r), Image: q.Image, ImageName: q.ImageName, Contract: q.Contract, Isolation: q.Isolation, Memory: q.Memory,
 		Concurrency: q.Concurrency, Min: q.Min, Max: q.Max, Env: q.Env, Egress: q.Egress, Labels: q.Labels, Annotations: q.Annotations,
 	}
 	if q.TimeoutMS != nil {
@@ -114,7 +131,7 @@ func (g *Gateway) deploy(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *Gateway) remove(w http.ResponseWriter, r *http.Request) {
-	name := r.PathValue("name")
+	name := g.key(r)
 	if err := g.control.Remove(r.Context(), name); err != nil {
 		failWith(w, name, err)
 		return
@@ -124,7 +141,7 @@ func (g *Gateway) remove(w http.ResponseWriter, r *http.Request) {
 
 // park parks what runs nothing, now.
 func (g *Gateway) park(w http.ResponseWriter, r *http.Request) {
-	name := r.PathValue("name")
+	name := g.key(r)
 	running, err := g.control.Park(r.Context(), name)
 	if err != nil {
 		failWith(w, name, err)
@@ -135,7 +152,7 @@ func (g *Gateway) park(w http.ResponseWriter, r *http.Request) {
 
 // dismiss ends the tender of a function, for measurements of what it costs to have none.
 func (g *Gateway) dismiss(w http.ResponseWriter, r *http.Request) {
-	name := r.PathValue("name")
+	name := g.key(r)
 	gone, err := g.control.Dismiss(r.Context(), name)
 	switch {
 	case err != nil:
@@ -152,7 +169,7 @@ func (g *Gateway) scale(w http.ResponseWriter, r *http.Request) {
 	if !read(w, r, &q) {
 		return
 	}
-	name := r.PathValue("name")
+	name := g.key(r)
 	f, err := g.control.SetScale(r.Context(), name, q.Instances)
 	if err != nil {
 		failWith(w, name, err)

@@ -26,7 +26,6 @@ import (
 	"unifaas.dev/internal/logs"
 	"unifaas.dev/internal/node"
 	"unifaas.dev/internal/node/nodetest"
-	"unifaas.dev/internal/recent"
 )
 
 // images takes anything as an image.
@@ -121,10 +120,10 @@ type rig struct {
 
 func start(t testing.TB, handler http.HandlerFunc, o node.Options) *rig {
 	t.Helper()
-	return startWith(t, handler, o, nil)
+	return startWith(t, handler, o, func(*gateway.Options) {})
 }
 
-func startWith(t testing.TB, handler http.HandlerFunc, o node.Options, observe func(recent.Call)) *rig {
+func startWith(t testing.TB, handler http.HandlerFunc, o node.Options, adjust func(*gateway.Options)) *rig {
 	t.Helper()
 	before := runtime.NumGoroutine()
 	dir := t.TempDir()
@@ -143,7 +142,9 @@ func startWith(t testing.TB, handler http.HandlerFunc, o node.Options, observe f
 		t.Fatal(err)
 	}
 	closing := make(chan struct{})
-	srv := gateway.NewServer(gateway.New(g.control, store, gateway.Options{Version: "test", TempDir: dir, Closing: closing, Observe: observe}))
+	opts := gateway.Options{Version: "test", TempDir: dir, Closing: closing}
+	adjust(&opts)
+	srv := gateway.NewServer(gateway.New(g.control, store, opts))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

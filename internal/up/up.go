@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"unifaas.dev/internal/basicauth"
 	"unifaas.dev/internal/control"
 	"unifaas.dev/internal/control/filestore"
 	"unifaas.dev/internal/datadir"
@@ -51,6 +52,7 @@ type Options struct {
 	Runtime string // empty: unikernels
 	Idle    time.Duration
 	Park    time.Duration // 0: never
+	Auth    string        // folder with user name and password; empty: DATA/auth if it has them
 	Budget  int64         // of memory; 0: none, below 0: three quarters of what there is
 
 	Version string
@@ -114,6 +116,10 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer listener.Close()
+	auth, err := o.credentials(data, listener.Addr().String())
+	if err != nil {
+		return err
+	}
 	if r, ok := run.(interface{ Ready() }); ok {
 		r.Ready()
 	}
@@ -125,7 +131,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	closing := make(chan struct{})
-	server := gateway.NewServer(gateway.New(n.control, n.images, gateway.Options{Version: o.Version, TempDir: datadir.Temp(data), Closing: closing}))
+	server := gateway.NewServer(gateway.New(n.control, n.images, gateway.Options{Version: o.Version, TempDir: datadir.Temp(data), Auth: auth, Closing: closing}))
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	o.announce(listener.Addr().String(), run.Name(), data, len(n.control.List()))
@@ -151,10 +157,29 @@ func Run(ctx context.Context, o Options) error {
 	return err
 }
 
-func (o *Options) announce(addr, runtime, data string, functions int) {
-	if !gateway.IsLoopback(addr) {
-		fmt.Fprintf(o.Err, "unifaas: warning: %s is reached from other machines, and nobody is asked for a password: whoever reaches it can deploy and call functions\n", addr)
+// credentials are those that the management interface asks for: of --basic-auth, of the data folder, or new ones where other machines reach the node.
+// On loopback nobody is asked unless there are some.
+func (o *Options) credentials(data, addr string) (*basicauth.Credentials, error) {
+	dir := o.Auth
+	if dir == "" {
+		dir = datadir.Auth(data)
 	}
+	c, err := basicauth.Load(dir)
+	switch {
+	case err == nil || !errors.Is(err, basicauth.ErrNone):
+		return c, err
+	case o.Auth != "":
+		return nil, fmt.Errorf("--basic-auth: no files %s and %s in %s", basicauth.UserFile, basicauth.PasswordFile, dir)
+	case gateway.IsLoopback(addr):
+		return nil, nil
+	}
+	if c, err = basicauth.Generate(dir); err == nil {
+		fmt.Fprintf(o.Err, "unifaas: %s is reached from other machines: managing the node needs the user name and password that were made in %s\n", addr, dir)
+	}
+	return c, err
+}
+
+func (o *Options) announce(addr, runtime, data string, functions int) {
 	if runtime == RuntimePlain {
 		fmt.Fprintln(o.Err, "unifaas: warning: functions run as plain processes of this machine, without isolation: for measurements only")
 	}

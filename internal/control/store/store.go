@@ -16,7 +16,8 @@ type Kind string
 
 // The kinds there are.
 const (
-	Functions Kind = "functions"
+	Functions  Kind = "functions"
+	Namespaces Kind = "namespaces"
 )
 
 // Key names a record.

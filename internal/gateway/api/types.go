@@ -79,7 +79,8 @@ type ScaleRequest struct {
 
 // Function is a function in listings.
 type Function struct {
-	Name         string            `json:"name"`
+	Name         string            `json:"name"` // with its namespace, unless that is default: NAME.NAMESPACE
+	Namespace    string            `json:"namespace"`
 	URL          string            `json:"url"` // path on the gateway
 	Created      time.Time         `json:"created"`
 	Min          int               `json:"min"`
