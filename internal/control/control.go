@@ -238,7 +238,7 @@ func (c *Control) SetScale(ctx context.Context, name string, instances int) (*Fu
 		return nil, ErrNotFound
 	}
 	f := *old
-	f.Scale = node.Scale{Min: instances, Max: max(old.Scale.Max, instances, 1)}
+	f.Scale.Min, f.Scale.Max = instances, max(old.Scale.Max, instances, 1)
 	if err := checkScale(f.Scale); err != nil {
 		return nil, invalid("%d instances: choose from 0 to %d", instances, MaxInstances)
 	}

@@ -249,7 +249,7 @@ func (c *call) failed(w http.ResponseWriter, r *http.Request, err error) {
 		status, text = http.StatusNotFound, "there is no instance "+c.inv.Instance
 	case errors.Is(err, node.ErrBusy):
 		status, retry = http.StatusTooManyRequests, true
-	case errors.Is(err, node.ErrWait), errors.Is(err, node.ErrClosing), errors.As(err, &scarce):
+	case errors.Is(err, node.ErrClosing), errors.As(err, &scarce):
 		status, retry = http.StatusServiceUnavailable, true
 	case errors.As(err, &timeout):
 		status = http.StatusGatewayTimeout
@@ -268,7 +268,12 @@ func (c *call) failed(w http.ResponseWriter, r *http.Request, err error) {
 		status = http.StatusBadGateway
 	}
 	if retry {
-		w.Header().Set("Retry-After", "1")
+		after := time.Second
+		var busy *node.BusyError
+		if errors.As(err, &busy) {
+			after = busy.After
+		}
+		w.Header().Set("Retry-After", strconv.Itoa(int((after+time.Second-1)/time.Second)))
 	}
 	c.fail(status, "function "+c.function+": "+text)
 }

@@ -20,13 +20,14 @@ const (
 	ready
 	parking
 	parkedState // exists only as what differs from the snapshot
+	leaving     // gets no invocations now; parked or ended when the last one is over, for another function
 	retired     // gets no more invocations; ended when the last one is over
 	gone        // has ended; invocations may not know yet
 	states
 )
 
 func (s state) String() string {
-	return [...]string{"booting", "waking", "ready", "parking", "parked", "ending", "ended"}[s]
+	return [...]string{"booting", "waking", "ready", "parking", "parked", "leaving", "ending", "ended"}[s]
 }
 
 // instance is one copy of a revision. Its fields belong to the pool's mutex but for those set once before it is ready.
@@ -45,6 +46,7 @@ type instance struct {
 	lineage   *lineage
 	taker     bool     // the tender's snapshot is to be taken of it
 	taken     *lineage // and others may wait for that; belongs to its own goroutine
+	turn      func()   // ends its turn at starting; nil: it has none; as well
 
 	state       state
 	seq         uint64        // of instances made
@@ -66,6 +68,7 @@ type instance struct {
 	watched     bool      // a watch is on
 	watchAgain  bool      // and began too early for somebody who left since
 	ending      bool      // the node ends it: its end is no crash
+	yields      bool      // it goes so that another function gets its room
 }
 
 // transport passes requests to a program: over HTTP, or by running it.

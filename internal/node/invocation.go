@@ -31,6 +31,7 @@ type Invocation struct {
 	limit    context.Context // ends at deadline, with the caller, or at the end of the invocation
 	deadline time.Time
 	retire   bool
+	admitted bool // it counts among those in flight
 	over     bool // its limit has passed, and that was noted
 	failed   bool
 	timing   Timing
@@ -61,8 +62,18 @@ func (n *Node) Invoke(function string, arrived time.Time) *Invocation {
 // End. A request that cannot have reached any program is given to another instance.
 func (v *Invocation) RoundTrip(req *http.Request) (*http.Response, error) {
 	caller := req.Context()
+	if !v.admitted {
+		if err := v.n.admit(); err != nil {
+			return nil, err
+		}
+		v.admitted = true
+	}
+	held := int64(0)
+	if req.GetBody != nil {
+		held = max(req.ContentLength, 0)
+	}
 	for n := 1; ; n++ {
-		if err := v.acquire(caller); err != nil {
+		if err := v.acquire(caller, held); err != nil {
 			return nil, err
 		}
 		sent := time.Now()
@@ -99,13 +110,13 @@ func (v *Invocation) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // acquire gets an instance, of the revision that is served now.
-func (v *Invocation) acquire(ctx context.Context) error {
+func (v *Invocation) acquire(ctx context.Context, held int64) error {
 	for {
 		p, err := v.n.pool(v.function)
 		if err != nil {
 			return err
 		}
-		i, err := p.acquire(ctx, v.Instance)
+		i, err := p.acquire(ctx, v.Instance, held)
 		if errors.Is(err, errReplaced) {
 			continue
 		}
@@ -227,6 +238,10 @@ func (p *pool) timedOut(i *instance) {
 
 // End gives the instance back. failed says that the answer broke off after its head.
 func (v *Invocation) End(failed bool) {
+	if v.admitted {
+		v.admitted = false
+		v.n.admission.inflight.Add(-1)
+	}
 	if v.inst == nil {
 		return
 	}

@@ -81,7 +81,7 @@ func (m *members) in(i *instance) {
 		}
 	case i.state == parkedState:
 		i.idle = m.rest.PushBack(i)
-	case i.state == parking && !i.parkBegun:
+	case i.state == parking && !i.parkBegun && !i.yields:
 		i.idle = m.line.PushBack(i)
 	}
 }
@@ -103,7 +103,7 @@ func (m *members) out(i *instance) {
 	case i.state == parkedState:
 		m.rest.Remove(i.idle)
 		i.idle = nil
-	case i.state == parking && !i.parkBegun:
+	case i.state == parking && !i.parkBegun && !i.yields:
 		m.line.Remove(i.idle)
 		i.idle = nil
 	}

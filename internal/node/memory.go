@@ -15,10 +15,11 @@ import (
 
 const (
 	balanceEvery = time.Second
-	roomAgain    = 50 * time.Millisecond // between two looks whether there is room for another instance
-	sayAgain     = time.Minute           // between two lines that say the same of one function
-	tightFor     = 5 * time.Second       // how long nothing is kept in reserve after memory was short
-	guessEach    = 8 << 20               // what an instance takes, before one was seen
+	measureLeast = 200 * time.Millisecond // between two looks at what is used, whatever happens
+	roomAgain    = 20 * time.Millisecond  // between two looks whether there is room for who waits for it
+	sayAgain     = time.Minute            // between two lines that say the same of one function
+	tightFor     = 5 * time.Second        // how long nothing is kept in reserve after memory was short
+	guessEach    = 8 << 20                // what an instance takes, before one was seen
 )
 
 // weight is what a pool was seen to take.
@@ -43,6 +44,7 @@ func (p *pool) measure() (bytes int64) {
 	making := p.count(booting) + p.count(waking)
 	if n := p.running() - making; n > 0 && tender > 0 && making*4 <= n {
 		p.weight.each = tender / int64(n+shells)
+		p.n.capacity.note(p.account, p.each(), p.scale.weight())
 	}
 	return tender + p.parkedBytes() + p.snap.memory() + int64(making)*p.each()
 }
@@ -56,32 +58,6 @@ func (p *pool) parkedBytes() int64 {
 	}
 	bytes, _ := p.parked.Used()
 	return bytes
-}
-
-// room reports whether another instance fits into the node's budget. If not, memory is looked for, and the pool tries again soon.
-// Preconditions: mu is held.
-func (p *pool) room() bool {
-	n := p.n
-	if n.opts.MemoryBudget <= 0 || n.memory.Load()+p.each() <= n.opts.MemoryBudget || n.running.Load() == 0 {
-		n.memory.Add(p.each()) // until it is measured
-		return true
-	}
-	n.denied.Store(p.each())
-	select {
-	case n.kick <- struct{}{}:
-	default:
-	}
-	if p.roomAt == nil {
-		p.roomAt = time.AfterFunc(roomAgain, func() {
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			p.roomAt = nil
-			p.grow()
-			p.floor()
-		})
-	}
-	p.sayNow("room", fmt.Sprintf("waits for memory: the node's budget of %s is used", units.HumanBytes(n.opts.MemoryBudget)))
-	return false
 }
 
 // sayNow writes a line to the function's log, unless it was written just now. Preconditions: mu is held.
@@ -101,14 +77,25 @@ func (n *Node) balanceLoop() {
 	defer n.reaper.Done()
 	tick := time.NewTicker(balanceEvery)
 	defer tick.Stop()
+	var last time.Time
+	again := time.NewTimer(time.Hour)
+	defer again.Stop()
 	for {
 		select {
 		case <-n.stop:
 			return
 		case <-tick.C:
 		case <-n.kick:
+		case <-again.C:
 		}
-		n.balance(time.Now())
+		now := time.Now()
+		if now.Sub(last) >= measureLeast { // measuring costs something for each tender, which is not to be spent all the time when there is much to do
+			n.balance(now)
+			last = time.Now()
+		}
+		if n.relieve(now) {
+			again.Reset(roomAgain)
+		}
 	}
 }
 

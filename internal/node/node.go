@@ -29,11 +29,15 @@ type Node struct {
 	keys    heldKeys
 	parking chan struct{} // limits how many instances are parked at once
 
-	memory  atomic.Int64  // bytes in use: at the last look, and what has changed since as far as it is known
-	running atomic.Int64  // instances that are not parked
-	tight   atomic.Bool   // memory is short, or was just now
-	denied  atomic.Int64  // bytes that an instance would have needed that was not made
-	kick    chan struct{} // asks for a look now
+	capacity  capacity
+	turns     turns
+	admission admission
+	refused   atomic.Int64 // invocations that the node itself refused
+
+	memory atomic.Int64  // bytes in use: at the last look, and what has changed since as far as it is known
+	tight  atomic.Bool   // memory is short, or was just now
+	denied atomic.Int64  // bytes that an instance would have needed that was not made
+	kick   chan struct{} // asks for a look now
 
 	mu        sync.RWMutex
 	functions map[string]*served
@@ -59,6 +63,8 @@ func New(in Runtime, images Images, log Log, opts Options) *Node {
 	n := &Node{runtime: in, images: images, log: log, opts: opts.withDefaults(),
 		functions: map[string]*served{}, replaced: map[*pool]struct{}{}, parking: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))),
 		kick: make(chan struct{}, 1), stop: make(chan struct{}), closed: make(chan struct{})}
+	n.capacity.most, n.capacity.budget = n.opts.Instances, n.opts.MemoryBudget
+	n.turns.most = n.opts.Starts
 	n.reaper.Add(2)
 	go n.reap()
 	go n.balanceLoop()

@@ -192,10 +192,10 @@ func TestQueueIsBounded(t *testing.T) {
 	var busy, wait int
 	for range 9 {
 		switch err := <-results; {
-		case errors.Is(err, node.ErrBusy):
-			busy++
 		case errors.Is(err, node.ErrWait):
 			wait++
+		case errors.Is(err, node.ErrBusy):
+			busy++
 		default:
 			t.Errorf("unexpected: %v", err)
 		}

@@ -75,6 +75,7 @@ func (p *pool) reclaim(i *instance) bool {
 		return false
 	}
 	p.instances.set(i, ready)
+	p.stays(i)
 	i.settle()
 	return true
 }
@@ -131,6 +132,11 @@ func (p *pool) parkDone(i *instance, slot *parked.Slot, err error) bool {
 			return false
 		}
 		p.instances.set(i, ready)
+		if i.yields && p.canEnd(i) {
+			p.end(i, stopGrace, "another function needs its room")
+			return false
+		}
+		p.stays(i)
 		p.serveWanted(i)
 		p.serve()
 		return false
@@ -158,6 +164,7 @@ func (p *pool) parkDone(i *instance, slot *parked.Slot, err error) bool {
 	close(i.left)
 	i.left = nil
 	p.instances.set(i, parkedState)
+	p.vacate(i)
 	p.stats.Parks++
 	p.serveWanted(i)
 	p.grow()
@@ -181,13 +188,12 @@ func (i *instance) settle() {
 	}
 }
 
-// wake starts to make a parked instance run again. Preconditions: mu is held, not draining.
+// wake starts to make a parked instance run again. Preconditions: mu is held, not draining; there is room.
 func (p *pool) wake(i *instance) {
 	i.begun, i.claimed = time.Now(), false
 	i.left, i.park = make(chan struct{}), make(chan struct{}, 1)
 	p.instances.set(i, waking)
 	p.demand.note(i.begun, p.count(booting)+p.count(waking))
-	p.n.running.Add(1)
 	p.busy.Add(1)
 	go p.run(i)
 }
@@ -209,6 +215,7 @@ func (p *pool) unwoken(i *instance, err error) bool {
 	close(i.left)
 	i.left, i.park, i.lineage = nil, nil, nil
 	p.instances.set(i, parkedState)
+	p.vacate(i)
 	for len(i.wanted) > 0 {
 		i.answer(grant{err: &StartError{err}})
 	}

@@ -28,7 +28,11 @@ type pool struct {
 	queue     []*waiter   // oldest first
 	draining  bool        // replaced or removed: no new invocations
 	growAt    *time.Timer // looks at the queue again
-	roomAt    *time.Timer // looks for room again
+	account   *account
+	lacking   need                   // for what there was no room
+	named     map[*instance]struct{} // parked ones that somebody waits for, and there was no room
+	queued    int64                  // bytes of the bodies of who waits
+	pace      pace
 	demand    demand
 	weight    weight
 	failures  int         // boots that failed in a row
@@ -47,6 +51,7 @@ type pool struct {
 // waiter is an invocation that waits. ready gets exactly one grant once the waiter has left the queue.
 type waiter struct {
 	since time.Time
+	bytes int64 // of its body
 	ready chan grant
 	of    *instance // that it waits for; nil: any
 }
@@ -87,6 +92,7 @@ func newPool(n *Node, spec Spec) *pool {
 	p := &pool{spec: spec, n: n, scale: spec.Scale, used: time.Now()}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.tender.pool, p.snap.pool = p, p
+	p.account = n.capacity.open(p, spec.Scale.weight())
 	if n.opts.Snapshots != nil {
 		p.parked, _ = parked.New(math.MaxInt64) // it fails for nothing but a negative limit
 	}
@@ -96,8 +102,8 @@ func newPool(n *Node, spec Spec) *pool {
 	return p
 }
 
-// acquire gives an instance to an invocation, any or the one that is named; release gives it back.
-func (p *pool) acquire(ctx context.Context, id string) (*instance, error) {
+// acquire gives an instance to an invocation with so many bytes of body in memory, any or the one that is named; release gives it back.
+func (p *pool) acquire(ctx context.Context, id string, bytes int64) (*instance, error) {
 	p.mu.Lock()
 	if p.draining {
 		p.mu.Unlock()
@@ -123,11 +129,11 @@ func (p *pool) acquire(ctx context.Context, id string) (*instance, error) {
 			return i, nil
 		}
 	}
-	if len(p.queue) >= p.n.opts.Queue {
-		p.stats.Refused++
+	if err := p.enqueue(bytes); err != nil {
 		p.mu.Unlock()
-		return nil, ErrBusy
+		return nil, err
 	}
+	w.bytes = bytes
 	p.queue = append(p.queue, w)
 	p.grow()
 	p.mu.Unlock()
@@ -145,10 +151,14 @@ func (p *pool) wait(ctx context.Context, w *waiter) (*instance, error) {
 	case <-ctx.Done():
 		err = ctx.Err()
 	case <-limit.C:
-		err = ErrWait
+		err = &BusyError{Why: fmt.Sprintf("no instance was free within %v", p.n.opts.WaitLimit), After: retryLeast, waited: true}
 	}
 	p.mu.Lock()
 	if p.leave(w) {
+		p.dequeued(w)
+		if len(p.queue) == 0 {
+			p.grow() // it needs no room any more
+		}
 		p.mu.Unlock()
 		return nil, err
 	}
@@ -170,7 +180,7 @@ func (p *pool) give(i *instance) {
 // another makes one more instance if an invocation has to wait for a rewind: then the next one finds one that is rewound already. Preconditions: mu
 // is held.
 func (p *pool) another(i *instance) {
-	if i.rewinding > 0 && p.instances.coming() == 0 && p.live() < p.scale.Max && p.room() {
+	if i.rewinding > 0 && p.instances.coming() == 0 && p.live() < p.limit() && p.room(0) {
 		p.boot()
 	}
 }
@@ -195,6 +205,7 @@ func (p *pool) release(i *instance, o outcome) {
 	if o.counts {
 		i.invocations++
 		p.stats.Invocations++
+		p.pace.done(i.used)
 	}
 	if o.answered {
 		i.answers++
@@ -208,6 +219,9 @@ func (p *pool) release(i *instance, o outcome) {
 			p.end(i, 0, "its last invocation is over")
 		}
 		p.floor()
+	}
+	if i.state == leaving && i.inflight == 0 {
+		p.depart(i)
 	}
 	p.serveWanted(i)
 	p.serve()
@@ -231,6 +245,7 @@ func (p *pool) answer(g grant) {
 	w := p.queue[0]
 	p.queue[0] = nil
 	p.queue = p.queue[1:]
+	p.dequeued(w)
 	w.ready <- g
 }
 
@@ -254,6 +269,7 @@ func (p *pool) running() int { return len(p.instances.all) - p.count(parkedState
 
 // grow wakes or makes instances while more invocations wait than those being made will take. Preconditions: mu is held.
 func (p *pool) grow() {
+	defer p.sated(p.without(forQueue))
 	for !p.draining {
 		coming, serving := p.instances.coming(), p.count(ready)
 		rested := p.instances.lastParked()
@@ -264,7 +280,7 @@ func (p *pool) grow() {
 		if len(p.queue) <= coming*p.spec.Concurrency {
 			return
 		}
-		if rested == nil && p.live() >= p.scale.Max {
+		if rested == nil && p.live() >= p.limit() {
 			return
 		}
 		if serving > 0 {
@@ -276,13 +292,14 @@ func (p *pool) grow() {
 				return
 			}
 		}
-		if !p.room() {
+		if !p.room(forQueue) {
 			return
 		}
 		if rested != nil {
 			p.wake(rested)
 		} else {
 			p.boot()
+			p.stride()
 		}
 	}
 }
@@ -296,6 +313,7 @@ func (p *pool) growLater() {
 
 // floor makes instances up to Scale.Min, slower when they do not start. Preconditions: mu is held.
 func (p *pool) floor() {
+	defer p.sated(p.without(forFloor))
 	for p.belowFloor() {
 		if bad := p.failures + p.crashes; bad > 0 {
 			if p.floorAt == nil {
@@ -304,7 +322,7 @@ func (p *pool) floor() {
 			}
 			return
 		}
-		if !p.room() {
+		if !p.room(forFloor) {
 			return
 		}
 		p.boot()
@@ -312,19 +330,19 @@ func (p *pool) floor() {
 }
 
 func (p *pool) belowFloor() bool {
-	return !p.draining && p.kept() < p.scale.Min && p.live() < p.scale.Max && p.count(booting) < floorAtOnce
+	return !p.draining && p.kept() < p.least() && p.live() < p.limit() && p.count(booting) < floorAtOnce
 }
 
 func (p *pool) floorLater() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.floorAt = nil
-	if p.belowFloor() && p.room() {
+	if p.belowFloor() && p.room(forFloor) {
 		p.boot() // one; the others follow when it has started
 	}
 }
 
-// boot starts to make one instance. Preconditions: mu is held, not draining.
+// boot starts to make one instance. Preconditions: mu is held, not draining; there is room.
 func (p *pool) boot() {
 	now, id := time.Now(), p.n.newID()
 	for p.instances.all[id] != nil { // of tens of thousands two may get the same
@@ -333,7 +351,6 @@ func (p *pool) boot() {
 	i := &instance{id: id, created: now, begun: now, left: make(chan struct{}), park: make(chan struct{}, 1)}
 	p.instances.add(i)
 	p.demand.note(now, p.count(booting)+p.count(waking))
-	p.n.running.Add(1)
 	p.busy.Add(1)
 	go p.run(i)
 }
@@ -341,12 +358,12 @@ func (p *pool) boot() {
 // run is an instance from its boot or wake until its guest is gone.
 func (p *pool) run(i *instance) {
 	defer p.busy.Done()
-	defer p.n.running.Add(-1)
 	err := p.bootGuest(i)
 	switch {
 	case err == nil:
 		p.booted(i)
 		guest := i.guest
+		p.settle(i, guest)
 		if p.stay(i) {
 			<-guest.Done()
 			return
@@ -354,10 +371,14 @@ func (p *pool) run(i *instance) {
 		<-guest.Done()
 		i.transport.CloseIdleConnections()
 	case i.guest != nil:
+		p.turnOver(i)
 		i.guest.Kill("it did not start")
 		<-i.guest.Done()
-	case p.unwoken(i, err):
-		return
+	default:
+		p.turnOver(i)
+		if p.unwoken(i, err) {
+			return
+		}
 	}
 	p.ended(i, err)
 }
@@ -381,6 +402,7 @@ func (p *pool) bootOnce(i *instance) (*tenderInUse, error) {
 	i.boot.tender = time.Since(start)
 	guest, err := p.startGuest(i, t)
 	if err != nil {
+		p.turnOver(i)
 		return t, err
 	}
 	p.mu.Lock()
@@ -390,6 +412,7 @@ func (p *pool) bootOnce(i *instance) (*tenderInUse, error) {
 	defer cancel()
 	i.boot.BootTiming, err = guest.WaitListen(ctx)
 	if err != nil {
+		p.turnOver(i)
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			err = fmt.Errorf("program does not listen on port %d after %v: it has to serve HTTP on $PORT", p.spec.Port, p.n.opts.StartLimit)
 		}
@@ -424,6 +447,9 @@ func (p *pool) startGuest(i *instance, t *tenderInUse) (Guest, error) {
 	}
 	if taker {
 		i.taken = t.lineage
+	}
+	if i.turn, err = p.n.turns.take(p.ctx, p, p.n.capacity.weightOf(p.account)); err != nil {
+		return nil, err
 	}
 	s := Start{ID: i.id, Hostname: hostname(p.spec.Function, i.id)}
 	if i.slot != nil {
@@ -484,6 +510,7 @@ func (p *pool) ended(i *instance, bootErr error) {
 	defer p.mu.Unlock()
 	p.letSlot(i)
 	p.instances.remove(i)
+	p.vacate(i)
 	close(i.left)
 	i.settle()
 	p.serveWanted(i)

@@ -113,6 +113,7 @@ func (p *pool) setScale(s Scale, now bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.scale = s
+	p.n.capacity.note(p.account, p.each(), s.weight())
 	p.failures = 0
 	if now {
 		p.shrink(s.Min, time.Now().Add(time.Hour))
@@ -127,6 +128,7 @@ func (p *pool) drain(ctx context.Context, closing bool) {
 	p.mu.Lock()
 	if !p.draining {
 		p.draining = true
+		p.n.capacity.shut(p)
 		err := errReplaced
 		if closing {
 			err = ErrClosing
@@ -134,7 +136,7 @@ func (p *pool) drain(ctx context.Context, closing bool) {
 		for len(p.queue) > 0 {
 			p.answer(grant{err: err})
 		}
-		for _, timer := range []*time.Timer{p.growAt, p.floorAt, p.roomAt} {
+		for _, timer := range []*time.Timer{p.growAt, p.floorAt} {
 			if timer != nil {
 				timer.Stop()
 			}

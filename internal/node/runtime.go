@@ -96,6 +96,8 @@ type Guest interface {
 	// WaitListen waits until the program listens. An *ExitError says that it ended instead. What is made from a snapshot may be said to
 	// listen before its state is there; the timing is whole when it has answered.
 	WaitListen(ctx context.Context) (BootTiming, error)
+	// Restored is closed when the state that it is made of is there, or it has ended. It is for what is made from a snapshot.
+	Restored() <-chan struct{}
 	Dial(ctx context.Context) (net.Conn, error)
 	// Spawn runs the program once more. Preconditions: TenderConfig.Spawn.
 	Spawn(ctx context.Context, env []string) (Job, error)

@@ -3,7 +3,9 @@
 package node
 
 import (
+	"cmp"
 	"maps"
+	"runtime"
 	"slices"
 	"time"
 
@@ -27,11 +29,29 @@ type Spec struct {
 	Scale       Scale
 }
 
-// Scale bounds the number of instances.
+// Scale bounds the number of instances, and says how much of the node they are to have. Changing it makes no new revision.
 type Scale struct {
 	Min int `json:"min"` // kept when idle
 	Max int `json:"max"` // made under load
+
+	Queue  int   `json:"queue,omitempty"`  // invocations that may wait; 0: the node's default
+	Weight int   `json:"weight,omitempty"` // share of a full node beside other functions; 0: DefaultWeight
+	CPU    int64 `json:"cpu,omitempty"`    // thousandths of a CPU that an instance may use; 0: a whole one
+
+	Idle   time.Duration `json:"idle,omitempty"`   // after which instances beyond Min end; 0: the node's
+	Zero   bool          `json:"zero,omitempty"`   // those of Min end then, too, until the next invocation
+	Live   bool          `json:"live,omitempty"`   // those of Min, at least one, are not parked
+	Fixed  bool          `json:"fixed,omitempty"`  // load changes nothing: there are Min instances, at least one when there is an invocation
+	Step   int           `json:"step,omitempty"`   // percent of Max that are made at once when one is; 0: as many as are needed
+	Metric string        `json:"metric,omitempty"` // what Target is of: see the Metric constants; empty: nothing
+	Target float64       `json:"target,omitempty"` // of Metric for one instance
 }
+
+// DefaultWeight is the weight of a function that has none of its own.
+const DefaultWeight = 100
+
+// weight is Weight, or the default.
+func (s Scale) weight() int { return cmp.Or(s.Weight, DefaultWeight) }
 
 // sameProgram reports whether o runs the same instances: only bounds may differ.
 func (s Spec) sameProgram(o Spec) bool {
@@ -47,6 +67,8 @@ const (
 	DefaultStartLimit = 60 * time.Second
 	DefaultWaitLimit  = 60 * time.Second
 	DefaultQueue      = 1000
+	DefaultQueueBytes = 256 << 20
+	DefaultInflight   = 10000
 )
 
 const (
@@ -69,6 +91,10 @@ type Options struct {
 	StartLimit time.Duration // from boot until the program listens
 	WaitLimit  time.Duration // that an invocation waits for an instance
 	Queue      int           // invocations that may wait for one function
+	QueueBytes int64         // of the bodies of all that wait; one function may have a quarter of it
+	Inflight   int           // invocations at once, those that wait among them
+	Instances  int           // that are not parked, of all functions; 0: as memory allows
+	Starts     int           // instances that are started at once, of all functions
 
 	Snapshots Snapshots // nil: none are taken
 
@@ -96,6 +122,15 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Queue <= 0 {
 		o.Queue = DefaultQueue
+	}
+	if o.QueueBytes <= 0 {
+		o.QueueBytes = DefaultQueueBytes
+	}
+	if o.Inflight <= 0 {
+		o.Inflight = DefaultInflight
+	}
+	if o.Starts <= 0 {
+		o.Starts = 2 * runtime.GOMAXPROCS(0)
 	}
 	return o
 }

@@ -70,7 +70,14 @@ func (h *tenderHolder) get(ctx context.Context) (*tenderInUse, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, l, err := h.pool.snap.start(ctx, c)
+	p := h.pool
+	over, err := p.n.turns.take(ctx, p, p.n.capacity.weightOf(p.account))
+	if err != nil {
+		image.CloseLayers(c.Layers)
+		return nil, err
+	}
+	t, l, err := p.snap.start(ctx, c)
+	over()
 	if err != nil {
 		image.CloseLayers(c.Layers)
 		return nil, fmt.Errorf("tender: %w", err)

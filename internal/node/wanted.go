@@ -11,7 +11,7 @@ import (
 func (p *pool) join(i *instance, w *waiter) error {
 	if len(i.wanted) >= p.n.opts.Queue {
 		p.stats.Refused++
-		return ErrBusy
+		return refused(retryLeast, "%d invocations are waiting for it, as many as may", len(i.wanted))
 	}
 	w.of = i
 	i.wanted = append(i.wanted, w)
@@ -29,7 +29,14 @@ func (p *pool) serveWanted(i *instance) {
 	}
 	switch i.state {
 	case parkedState:
-		p.wake(i)
+		if p.room(forNamed) {
+			p.wake(i)
+			return
+		}
+		if p.named == nil {
+			p.named = map[*instance]struct{}{}
+		}
+		p.named[i] = struct{}{}
 	case ready:
 		for len(i.wanted) > 0 && i.state == ready && i.inflight < p.spec.Concurrency {
 			p.give(i)

@@ -152,6 +152,9 @@ func (i *Instance) finish(e Exit) {
 		i.dials.end(func() { e.Forget(i.id) })
 	}
 	i.mu.Lock()
+	if !i.restored {
+		close(i.ready)
+	}
 	i.exit, i.ended = e, true
 	if i.cloned && !i.restored && e.Kind == Fault {
 		i.t.uncloneable(errors.New(e.Reason))

@@ -46,6 +46,7 @@ type Instance struct {
 
 	mu        sync.Mutex
 	restored  bool
+	ready     chan struct{}      // closed when it is restored, or has ended
 	started   chan *wire.Started // buffered; one answer
 	vm, state time.Duration
 	ended     bool
@@ -67,7 +68,7 @@ func (t *Tender) Boot(ctx context.Context, id, hostname string, env []string) (*
 // BootWith is Boot with all options. FromSnapshot it returns before the tender has answered; if the instance cannot be had it ends.
 func (t *Tender) BootWith(ctx context.Context, o BootOptions) (*Instance, error) {
 	i := &Instance{t: t, id: o.ID, asked: time.Now(), done: make(chan struct{}), started: make(chan *wire.Started, 1),
-		listening: map[int]Timing{}, changed: make(chan struct{})}
+		listening: map[int]Timing{}, changed: make(chan struct{}), ready: make(chan struct{})}
 	for n := range i.lines {
 		i.lines[n] = newLines(t.o.OnOutput, o.ID, n+1)
 	}
@@ -152,6 +153,9 @@ func (t *Tender) unregister(i *Instance) {
 
 // ID is the name that Boot was given.
 func (i *Instance) ID() string { return i.id }
+
+// Restored is closed when the state that the instance is made of is in it, or it has ended. Preconditions: it does not boot.
+func (i *Instance) Restored() <-chan struct{} { return i.ready }
 
 // Done is closed when the instance has ended.
 func (i *Instance) Done() <-chan struct{} { return i.done }

@@ -117,7 +117,11 @@ func (t *Tender) onSnapshotted(m *wire.Snapshotted) error {
 
 func (i *Instance) onRestored(m *wire.Restored) {
 	i.mu.Lock()
-	i.vm, i.state, i.restored = time.Duration(m.VM), time.Duration(m.State), true
+	i.vm, i.state = time.Duration(m.VM), time.Duration(m.State)
+	if !i.restored && !i.ended {
+		close(i.ready)
+	}
+	i.restored = true
 	i.mu.Unlock()
 }
 

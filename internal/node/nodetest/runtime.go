@@ -230,6 +230,15 @@ func (g *Guest) WaitListen(ctx context.Context) (node.BootTiming, error) {
 	return timing, nil
 }
 
+// Restored is closed: states are there at once.
+func (g *Guest) Restored() <-chan struct{} { return restored }
+
+var restored = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
 // Dial opens a stream.
 func (g *Guest) Dial(ctx context.Context) (net.Conn, error) {
 	if g.t.r.OnDial != nil {

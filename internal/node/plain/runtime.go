@@ -228,6 +228,8 @@ func (g *guest) WaitListen(ctx context.Context) (node.BootTiming, error) {
 	}
 }
 
+func (g *guest) Restored() <-chan struct{} { return g.done }
+
 func (g *guest) Dial(ctx context.Context) (net.Conn, error) {
 	var d net.Dialer
 	return d.DialContext(ctx, "tcp", g.addr)
