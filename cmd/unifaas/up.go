@@ -37,7 +37,8 @@ auth/basic-auth-password. They are made there when other machines reach the addr
 they exist. Calling functions takes none.`,
 		Example: `  unifaas up
   unifaas up --listen 127.0.0.1:9000 --data ./state
-  unifaas up --listen 0.0.0.0:8080 --basic-auth /var/lib/faasd/secrets`,
+  unifaas up --listen 0.0.0.0:8080 --basic-auth /var/lib/faasd/secrets
+  unifaas up --nats nats://10.0.0.1:4222,nats://10.0.0.2:4222,nats://10.0.0.3:4222 --nats-replicas 3`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.Budget = -1; budget != "" {
@@ -58,7 +59,9 @@ they exist. Calling functions takes none.`,
 	f.StringVar(&o.Data, "data", "", "data `FOLDER` (default /var/lib/unifaas for root, else ~/.local/share/unifaas)")
 	f.StringVar(&o.Auth, "basic-auth", "", "`FOLDER` with the files basic-auth-user and basic-auth-password (default auth in the data folder)")
 	f.StringVar(&o.Monitor, "monitor", "auto", "kind of sandbox: auto, kvm")
-	f.StringVar(&o.NATS, "nats", "", "`URL` of a NATS server to keep state in (not in this version)")
+	f.StringVar(&o.NATS, "nats", "", "`URL` of a NATS server or cluster to keep state in (default: in the data folder)")
+	f.StringVar(&o.NATSCredentials, "nats-creds", "", "`FILE` with credentials for --nats")
+	f.IntVar(&o.NATSReplicas, "nats-replicas", 1, "`N` copies of everything in the NATS cluster")
 	f.DurationVar(&o.Idle, "idle", node.DefaultIdle, "end an instance that is not needed after this `TIME` without a request")
 	f.DurationVar(&o.Park, "park-after", node.DefaultPark, "keep only what differs from its snapshot of an instance after this `TIME` without a request; 0: never")
 	f.StringVar(&budget, "memory-budget", "", "what instances, snapshots and parked instances may take of the memory, like 16G; 0: all (default three quarters)")

@@ -18,6 +18,7 @@ import (
 	"unifaas.dev/internal/image"
 	"unifaas.dev/internal/logs"
 	"unifaas.dev/internal/node"
+	"unifaas.dev/internal/seal"
 )
 
 // ErrNotFound is a function that is not deployed.
@@ -30,10 +31,11 @@ type Images interface {
 
 // Control is the control plane of one node.
 type Control struct {
-	store  store.Store
-	images Images
-	node   *node.Node
-	logs   *logs.Book
+	store   store.Store
+	secrets *Secrets
+	images  Images
+	node    *node.Node
+	logs    *logs.Book
 
 	changing sync.Mutex // one change at a time, from reading a record to applying it
 
@@ -51,10 +53,19 @@ type entry struct {
 	version uint64
 }
 
-// New reads what is deployed and has the node serve it. damaged lists records that could not be read; their functions
-// are not served until they are deployed again or removed.
-func New(ctx context.Context, s store.Store, images Images, n *node.Node, l *logs.Book) (c *Control, damaged []error, err error) {
-	c = &Control{store: s, images: images, node: n, logs: l, functions: map[string]*entry{}, namespaces: map[string]*Namespace{}}
+// Parts are what a control plane is made of.
+type Parts struct {
+	Store  store.Store
+	Key    *seal.Key // of secrets
+	Images Images
+	Node   *node.Node
+	Logs   *logs.Book
+}
+
+// New reads what is deployed and has the node serve it. damaged lists records that could not be read, and what to do about them.
+func New(ctx context.Context, p Parts) (c *Control, damaged []error, err error) {
+	s := p.Store
+	c = &Control{store: s, secrets: NewSecrets(s, p.Key), images: p.Images, node: p.Node, logs: p.Logs, functions: map[string]*entry{}, namespaces: map[string]*Namespace{}}
 	watching, stop := context.WithCancel(context.Background())
 	events := s.Watch(watching, store.Functions) // before List: nothing is missed between the two
 	spaces := s.Watch(watching, store.Namespaces)
@@ -68,15 +79,23 @@ func New(ctx context.Context, s store.Store, images Images, n *node.Node, l *log
 		stop()
 		return nil, nil, err
 	}
-	damaged = append(damaged, bad...)
 	for _, e := range entries {
 		f, err := decode(e)
 		if err != nil {
-			damaged = append(damaged, fmt.Errorf("record of function %s is damaged: %w", e.Key.Name, err))
+			bad = append(bad, &store.DamagedError{Key: e.Key, Where: "record of function " + e.Key.Name, Err: err})
 			continue
 		}
 		c.apply(f, e.Version)
 	}
+	for _, err := range bad {
+		damaged = append(damaged, fmt.Errorf("%w: its function is not served: deploy it again or remove it", err))
+	}
+	unreadable, err := c.secrets.check(ctx)
+	if err != nil {
+		stop()
+		return nil, nil, err
+	}
+	damaged = append(damaged, unreadable...)
 	c.stop = stop
 	c.watch.Go(func() {
 		for e := range events {
@@ -90,6 +109,9 @@ func New(ctx context.Context, s store.Store, images Images, n *node.Node, l *log
 	})
 	return c, damaged, nil
 }
+
+// Secrets are those of all namespaces.
+func (c *Control) Secrets() *Secrets { return c.secrets }
 
 // Close stops to follow the store.
 func (c *Control) Close() {

@@ -8,15 +8,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"unifaas.dev/internal/control"
-	"unifaas.dev/internal/control/filestore"
 	"unifaas.dev/internal/control/store"
+	"unifaas.dev/internal/control/storetest"
 	"unifaas.dev/internal/image"
 	"unifaas.dev/internal/logs"
 	"unifaas.dev/internal/node"
@@ -43,7 +42,7 @@ type rig struct {
 	*control.Control
 	run     *nodetest.Runtime
 	node    *node.Node
-	store   *filestore.Store
+	store   *storetest.Store
 	damaged []error
 	close   func()
 }
@@ -57,11 +56,9 @@ func start(t *testing.T, dir string) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if g.store, err = filestore.Open(dir); err != nil {
-		t.Fatal(err)
-	}
+	g.store = storetest.Open(t, dir)
 	g.node = node.New(g.run, nodetest.Images{}, lines{book}, node.Options{})
-	if g.Control, g.damaged, err = control.New(context.Background(), g.store, images{}, g.node, book); err != nil {
+	if g.Control, g.damaged, err = control.New(context.Background(), control.Parts{Store: g.store, Key: storetest.Key(t), Images: images{}, Node: g.node, Logs: book}); err != nil {
 		t.Fatal(err)
 	}
 	closed := false
@@ -206,11 +203,19 @@ func TestDamagedRecord(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	for name, text := range map[string]string{"bad": "{", "odd": `{"name":"odd","revisions":[]}`} {
+		k := store.Key{Kind: store.Functions, Name: name}
+		e, err := g.store.Get(ctx, k)
+		if err == nil {
+			_, err = g.store.Put(ctx, k, []byte(text), e.Version)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	g.close()
-	os.WriteFile(filepath.Join(dir, "functions", "bad.json"), []byte("{"), 0o600)
-	os.WriteFile(filepath.Join(dir, "functions", "odd.json"), []byte(`{"version":3,"value":{"name":"odd","revisions":[]}}`), 0o600)
 	g = start(t, dir)
-	if len(g.damaged) != 2 || !strings.Contains(g.damaged[0].Error(), "bad.json") || !strings.Contains(g.damaged[1].Error(), "odd") {
+	if len(g.damaged) != 2 || !strings.Contains(g.damaged[0].Error(), "function bad is damaged") || !strings.Contains(g.damaged[1].Error(), "odd") {
 		t.Errorf("damaged: %v", g.damaged)
 	}
 	if list := g.List(); len(list) != 1 || list[0].Name != "good" {

@@ -46,3 +46,9 @@ func Auth(dir string) string { return filepath.Join(dir, "auth") }
 
 // Temp is for files of the moment: emptied when a node starts.
 func Temp(dir string) string { return filepath.Join(dir, "tmp") }
+
+// State is where the embedded engine keeps what has to outlive everything else.
+func State(dir string) string { return filepath.Join(dir, "state") }
+
+// MasterKey is the file with the key of secrets.
+func MasterKey(dir string) string { return filepath.Join(dir, "master.key") }

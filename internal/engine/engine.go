@@ -6,8 +6,11 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -21,10 +24,20 @@ const (
 	connectLimit = 10 * time.Second
 )
 
+// maxPayload is the largest message of the embedded server: a function's record with the environments of its revisions fits.
+const maxPayload = 8 << 20
+
+// MaxReplicas is the largest number of copies that JetStream makes.
+const MaxReplicas = 5
+
 // Options say where the engine is.
 type Options struct {
-	Dir string // of the embedded server's files; not used with URL
-	URL string // of a server or cluster, as nats.Connect takes it; empty: embedded
+	Dir         string // of the embedded server's files; not used with URL
+	URL         string // of a server or cluster, as nats.Connect takes it; empty: embedded
+	Credentials string // file for URL, as `nsc` writes it; empty: what the URL says
+	Replicas    int    // copies of each stream in a cluster; 0: 1
+	// Warn is told what the engine complains about. It may be called from any goroutine.
+	Warn func(text string)
 }
 
 // Engine is a connection to JetStream. Close ends it, and the embedded server.
@@ -33,63 +46,126 @@ type Engine struct {
 	// Replicas is how many copies of each stream to ask for.
 	Replicas int
 
+	where  string
+	dir    string // of the embedded server
 	conn   *nats.Conn
 	server *server.Server
+	closed atomic.Bool
 }
 
 // Open starts the embedded server, or connects to the one at Options.URL.
 func Open(ctx context.Context, o Options) (e *Engine, err error) {
-	e = &Engine{Replicas: 1}
+	e = &Engine{Replicas: max(o.Replicas, 1), where: "the embedded NATS server", dir: o.Dir}
 	defer func() {
 		if err != nil {
 			e.Close()
 		}
 	}()
-	options := []nats.Option{nats.Name("unifaas"), nats.MaxReconnects(-1), nats.Timeout(connectLimit)}
-	url, where := o.URL, o.URL
-	if o.URL == "" {
-		if err := e.embed(o.Dir); err != nil {
+	warn := func(format string, args ...any) {
+		if o.Warn != nil && !e.closed.Load() {
+			o.Warn(strings.Join(strings.Fields(fmt.Sprintf(format, args...)), " "))
+		}
+	}
+	options := []nats.Option{nats.Name("unifaas"), nats.MaxReconnects(-1), nats.Timeout(connectLimit),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				warn("state: %s is not reached: %v: nothing can be deployed until it is back", e.where, err)
+			}
+		}),
+		nats.ReconnectHandler(func(*nats.Conn) { warn("state: %s is back", e.where) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { warn("state: %s: %v", e.where, err) }),
+	}
+	url := o.URL
+	if url == "" {
+		if err := e.embed(warn); err != nil {
 			return e, err
 		}
 		options = append(options, nats.InProcessServer(e.server))
-		where = "the embedded one"
+	} else {
+		e.dir = ""
+		if e.where, err = shown(url); err != nil {
+			return e, err
+		}
+		if o.Credentials != "" {
+			options = append(options, nats.UserCredentials(o.Credentials))
+		}
 	}
 	if e.conn, err = nats.Connect(url, options...); err != nil {
-		return e, fmt.Errorf("NATS server %s: %w: check --nats", where, err)
+		return e, fmt.Errorf("%s: %w: check --nats", e.where, err)
 	}
 	if e.JS, err = jetstream.New(e.conn); err != nil {
-		return e, fmt.Errorf("NATS server %s: %w", where, err)
+		return e, fmt.Errorf("%s: %w", e.where, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, connectLimit)
 	defer cancel()
-	if _, err := e.JS.AccountInfo(ctx); err != nil {
-		return e, fmt.Errorf("NATS server %s: JetStream: %w: it has to be enabled there", where, err)
+	info, err := e.JS.AccountInfo(ctx)
+	if err != nil {
+		return e, fmt.Errorf("%s: JetStream: %w: it has to be enabled there", e.where, err)
+	}
+	if info.API.Level < 1 {
+		return e, fmt.Errorf("%s: too old: use nats-server 2.11 or newer", e.where)
 	}
 	return e, nil
 }
 
+// shown is a list of URLs without passwords.
+func shown(urls string) (string, error) {
+	var list []string
+	for u := range strings.SplitSeq(urls, ",") {
+		_, host, ok := strings.Cut(strings.TrimSpace(u), "://")
+		if !ok {
+			host = strings.TrimSpace(u)
+		}
+		if at := strings.LastIndexByte(host, '@'); at >= 0 {
+			host = host[at+1:]
+		}
+		if host == "" || strings.ContainsAny(host, " \t\n") {
+			return "", errors.New("--nats: not a URL of a NATS server: give one like nats://10.0.0.1:4222, or several with commas between them")
+		}
+		list = append(list, host)
+	}
+	return "NATS server " + strings.Join(list, ","), nil
+}
+
 // embed starts a server in this process that listens nowhere. What it has acknowledged is on the disk: an invocation that was
 // accepted, or a deployment, outlives a loss of power.
-func (e *Engine) embed(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("state in %s: %w: choose another folder with --data", dir, err)
+func (e *Engine) embed(warn func(string, ...any)) error {
+	if err := os.MkdirAll(e.dir, 0o700); err != nil {
+		return fmt.Errorf("state in %s: %w: choose another folder with --data", e.dir, err)
 	}
 	s, err := server.NewServer(&server.Options{
-		ServerName: "unifaas", DontListen: true, JetStream: true, StoreDir: dir, SyncAlways: true, NoSigs: true, NoLog: true,
+		ServerName: "unifaas", DontListen: true, JetStream: true, StoreDir: e.dir, SyncAlways: true, NoSigs: true, MaxPayload: maxPayload,
+		JetStreamMaxStore: maxStore, JetStreamMaxMemory: maxMemory,
 	})
 	if err != nil {
-		return fmt.Errorf("state in %s: %w", dir, err)
+		return fmt.Errorf("state in %s: %w", e.dir, err)
 	}
+	s.SetLoggerV2(serverLog{e.dir, warn}, false, false, false)
 	e.server = s
 	s.Start()
 	if !s.ReadyForConnections(readyLimit) {
-		return fmt.Errorf("state in %s: the engine is not ready after %v", dir, readyLimit)
+		return fmt.Errorf("state in %s: the engine is not ready after %v", e.dir, readyLimit)
+	}
+	if !s.JetStreamEnabled() {
+		return fmt.Errorf("state in %s: the engine does not start: check who owns the folder and whether the disk is full", e.dir)
 	}
 	return nil
 }
 
+// MaxValue is how many bytes one record or message can have.
+func (e *Engine) MaxValue() int {
+	const headers = 4 << 10 // of a message, and its subject
+	return int(e.conn.MaxPayload()) - headers
+}
+
+// String names the engine in messages.
+func (e *Engine) String() string { return e.where }
+
 // Close ends the connection and the embedded server; what was acknowledged stays.
 func (e *Engine) Close() {
+	if e.closed.Swap(true) {
+		return
+	}
 	if e.conn != nil {
 		e.conn.Close()
 	}
@@ -98,3 +174,16 @@ func (e *Engine) Close() {
 		e.server.WaitForShutdown()
 	}
 }
+
+// serverLog passes on what the embedded server complains about.
+type serverLog struct {
+	dir  string
+	warn func(string, ...any)
+}
+
+func (l serverLog) Warnf(format string, v ...any)  { l.warn("state in "+l.dir+": "+format, v...) }
+func (l serverLog) Errorf(format string, v ...any) { l.warn("state in "+l.dir+": "+format, v...) }
+func (l serverLog) Fatalf(format string, v ...any) { l.warn("state in "+l.dir+": "+format, v...) }
+func (serverLog) Noticef(string, ...any)           {}
+func (serverLog) Debugf(string, ...any)            {}
+func (serverLog) Tracef(string, ...any)            {}

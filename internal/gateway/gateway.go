@@ -20,6 +20,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"unifaas.dev/internal/basicauth"
 	"unifaas.dev/internal/control"
 	"unifaas.dev/internal/gateway/api"
@@ -193,6 +195,8 @@ func failWith(w http.ResponseWriter, name string, err error) {
 		fail(w, http.StatusNotFound, "%v", err)
 	case errors.Is(err, control.ErrExists), errors.Is(err, control.ErrInUse):
 		fail(w, http.StatusConflict, "%v", err)
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		fail(w, http.StatusInsufficientStorage, "%v", err)
 	default:
 		fail(w, http.StatusInternalServerError, "%v", err)
 	}

@@ -19,7 +19,7 @@ import (
 
 	"unifaas.dev/internal/client"
 	"unifaas.dev/internal/control"
-	"unifaas.dev/internal/control/filestore"
+	"unifaas.dev/internal/control/storetest"
 	"unifaas.dev/internal/gateway"
 	"unifaas.dev/internal/gateway/api"
 	"unifaas.dev/internal/image"
@@ -132,13 +132,10 @@ func startWith(t testing.TB, handler http.HandlerFunc, o node.Options, adjust fu
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := filestore.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := storetest.Open(t, dir)
 	n := node.New(g.run, nodetest.Images{}, lines{book}, o)
 	store := &images{seen: map[string]string{"img": "sha256:1"}, layers: map[string]string{}}
-	if g.control, _, err = control.New(context.Background(), s, store, n, book); err != nil {
+	if g.control, _, err = control.New(context.Background(), control.Parts{Store: s, Key: storetest.Key(t), Images: store, Node: n, Logs: book}); err != nil {
 		t.Fatal(err)
 	}
 	closing := make(chan struct{})

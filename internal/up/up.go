@@ -21,8 +21,10 @@ import (
 
 	"unifaas.dev/internal/basicauth"
 	"unifaas.dev/internal/control"
-	"unifaas.dev/internal/control/filestore"
+	"unifaas.dev/internal/control/natsstore"
+	state "unifaas.dev/internal/control/store"
 	"unifaas.dev/internal/datadir"
+	"unifaas.dev/internal/engine"
 	"unifaas.dev/internal/gateway"
 	"unifaas.dev/internal/image"
 	"unifaas.dev/internal/logs"
@@ -30,6 +32,7 @@ import (
 	"unifaas.dev/internal/node/plain"
 	"unifaas.dev/internal/node/unikernel"
 	"unifaas.dev/internal/pressure"
+	"unifaas.dev/internal/seal"
 	"unifaas.dev/internal/snapshot"
 	"unifaas.dev/internal/snapshot/store"
 )
@@ -45,15 +48,17 @@ const RuntimePlain = "process-plain"
 
 // Options are those of the verb.
 type Options struct {
-	Listen  string
-	Data    string // empty: the default
-	Monitor string // auto, kvm, process
-	NATS    string
-	Runtime string // empty: unikernels
-	Idle    time.Duration
-	Park    time.Duration // 0: never
-	Auth    string        // folder with user name and password; empty: DATA/auth if it has them
-	Budget  int64         // of memory; 0: none, below 0: three quarters of what there is
+	Listen          string
+	Data            string // empty: the default
+	Monitor         string // auto, kvm, process
+	NATS            string // URL; empty: the engine in this process
+	NATSCredentials string // file
+	NATSReplicas    int
+	Runtime         string // empty: unikernels
+	Idle            time.Duration
+	Park            time.Duration // 0: never
+	Auth            string        // folder with user name and password; empty: DATA/auth if it has them
+	Budget          int64         // of memory; 0: none, below 0: three quarters of what there is
 
 	Version string
 	Libos   []byte
@@ -73,6 +78,12 @@ func (o *Options) Check() error {
 	}
 	if o.Runtime != "" && o.Runtime != RuntimePlain {
 		return fmt.Errorf("--runtime %q: use %s", o.Runtime, RuntimePlain)
+	}
+	if o.NATS == "" && (o.NATSCredentials != "" || o.NATSReplicas > 1) {
+		return errors.New("--nats-creds and --nats-replicas are of no use without --nats")
+	}
+	if o.NATSReplicas < 0 || o.NATSReplicas > engine.MaxReplicas {
+		return fmt.Errorf("--nats-replicas %d: choose from 1 to %d", o.NATSReplicas, engine.MaxReplicas)
 	}
 	if _, port, err := net.SplitHostPort(o.Listen); err != nil || port == "" {
 		return fmt.Errorf("--listen %q: give HOST:PORT, like 127.0.0.1:8080", o.Listen)
@@ -100,9 +111,6 @@ func Run(ctx context.Context, o Options) error {
 	defer stop()
 	// Nobody here uses the standard logger but net/http, to complain about what functions send: they must not fill our stderr.
 	log.SetOutput(io.Discard)
-	if o.NATS != "" {
-		return errors.New("--nats is not supported in this version: a node keeps its state in its own data folder")
-	}
 	data, err := datadir.Resolve(o.Data)
 	if err != nil {
 		return err
@@ -116,6 +124,11 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer listener.Close()
+	lock, err := datadir.Lock(data)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
 	auth, err := o.credentials(data, listener.Addr().String())
 	if err != nil {
 		return err
@@ -207,7 +220,8 @@ func listen(addr string) (net.Listener, error) {
 
 // parts is a node without its gateway.
 type parts struct {
-	store   *filestore.Store
+	engine  *engine.Engine
+	store   *natsstore.Store
 	book    *logs.Book
 	images  *image.Store
 	snaps   *store.Store
@@ -244,7 +258,16 @@ func open(ctx context.Context, o *Options, run node.Runtime, data string) (p *pa
 	warn := func(text string) {
 		fmt.Fprintf(o.Err, "unifaas: warning: %s\n", strings.Join(strings.Fields(text), " "))
 	}
-	if p.store, err = filestore.Open(data); err != nil {
+	key, err := seal.Load(datadir.MasterKey(data))
+	if err != nil {
+		return p, err
+	}
+	if p.engine, err = engine.Open(ctx, engine.Options{
+		Dir: datadir.State(data), URL: o.NATS, Credentials: o.NATSCredentials, Replicas: o.NATSReplicas, Warn: warn,
+	}); err != nil {
+		return p, err
+	}
+	if p.store, err = natsstore.Open(ctx, p.engine, state.Functions, state.Secrets, state.Namespaces); err != nil {
 		return p, err
 	}
 	if err = os.RemoveAll(datadir.Temp(data)); err == nil {
@@ -283,12 +306,12 @@ func open(ctx context.Context, o *Options, run node.Runtime, data string) (p *pa
 		},
 	})
 	var damaged []error
-	if p.control, damaged, err = control.New(ctx, p.store, p.images, p.node, p.book); err != nil {
+	if p.control, damaged, err = control.New(ctx, control.Parts{Store: p.store, Key: key, Images: p.images, Node: p.node, Logs: p.book}); err != nil {
 		return p, err
 	}
 	go p.node.CollectSnapshots()
 	for _, d := range damaged {
-		warn(fmt.Sprintf("%v: its function is not served: deploy it again or remove it", d))
+		warn(d.Error())
 	}
 	return p, nil
 }
@@ -309,5 +332,8 @@ func (p *parts) close(ctx context.Context) {
 	}
 	if p.store != nil {
 		p.store.Close()
+	}
+	if p.engine != nil {
+		p.engine.Close()
 	}
 }

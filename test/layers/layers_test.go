@@ -88,6 +88,8 @@ func rules() []rule {
 		{"internal/image", nil, append(upper, "internal/tender", "internal/monitor"), "images are only files"},
 		{"internal/elfx", nil, append(upper, "internal/tender", "internal/monitor", "internal/image"), "it only reads ELF files"},
 		{"internal/egress", nil, append(upper, "internal/tender", "internal/monitor", "internal/image", "abi"), "it only decides, connects and resolves"},
+		{"internal/engine", nil, append(upper, "internal/tender", "internal/monitor", "internal/image", "internal/snapshot"), "it keeps what others give it"},
+		{"internal/seal", nil, append(upper, "internal/engine", "internal/tender", "net", "os/exec", "github.com/"), "it only encrypts"},
 		{"internal/logs", nil, append(upper, "internal/tender", "internal/monitor"), "logs are only lines"},
 		{"internal/node", nil, []string{"internal/gateway", "internal/control", "internal/client", "internal/up", "internal/queue", "internal/monitor/kvm", "internal/snapshot/state"},
 			"the node never touches guest memory, and knows nobody above it"},

@@ -17,6 +17,7 @@ type Kind string
 // The kinds there are.
 const (
 	Functions  Kind = "functions"
+	Secrets    Kind = "secrets"
 	Namespaces Kind = "namespaces"
 )
 
