@@ -27,6 +27,7 @@ import (
 	"unifaas.dev/internal/gateway/api"
 	"unifaas.dev/internal/image"
 	"unifaas.dev/internal/recent"
+	"unifaas.dev/internal/metrics"
 )
 
 // Limits of what a caller may send.
@@ -63,6 +64,8 @@ type Options struct {
 	Observe func(recent.Call)
 	// UI, if set, makes what is served below /ui. It is given the gateway, to invoke functions as any other caller does.
 	UI func(gateway http.Handler) http.Handler
+	// Metrics is what requests are counted in and /metrics shows; nil: numbers that nobody else adds to.
+	Metrics *metrics.Metrics
 }
 
 // Gateway is the handler.
@@ -70,6 +73,7 @@ type Gateway struct {
 	control *control.Control
 	images  Images
 	opts    Options
+	metrics *metrics.Metrics
 	system  *http.ServeMux
 	served  string // X-Served-By
 
@@ -82,7 +86,14 @@ func New(c *control.Control, images Images, o Options) *Gateway {
 	if name, err := os.Hostname(); err == nil {
 		g.hostname = strings.ToLower(name)
 	}
+	if g.metrics = o.Metrics; g.metrics == nil {
+		g.metrics = metrics.New(o.Version, c.Runtime())
+	}
+	if err := g.metrics.Register(nodeNumbers{c}); err != nil {
+		panic(err) // two gateways with one set of numbers
+	}
 	g.system.HandleFunc("GET /healthz", g.healthz)
+	g.system.Handle("GET /metrics", g.metrics)
 	g.routeOwn()
 	g.routeOpenFaaS()
 	if o.UI != nil {

@@ -40,7 +40,8 @@ type call struct {
 	streamed *streamed // the body, if it comes while the function runs
 	answered bool      // the head of an answer came
 	late     atomic.Bool
-	status   int // of the answer
+	status   int  // of the answer; 0: none yet
+	whole    bool // it was passed on to its end
 }
 
 func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request) {
@@ -65,9 +66,11 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if err != nil {
-		c.fail(http.StatusNotFound, fmt.Sprintf("function %q is not deployed", c.function))
+		g.metrics.Unknown()
+		c.fail(http.StatusNotFound, fmt.Sprintf("function %.200q is not deployed", c.function))
 		return
 	}
+	defer c.count(arrived)()
 	if !c.readBody() {
 		return
 	}
@@ -80,7 +83,7 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request) {
 		if done && c.late.Load() {
 			http.NewResponseController(w).SetWriteDeadline(time.Time{}) // the connection may have another request
 		}
-		c.observe(arrived, done)
+		c.observe(arrived)
 	}()
 	proxy := httputil.ReverseProxy{
 		Rewrite:        c.rewrite,
@@ -92,26 +95,36 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request) {
 		ErrorLog:       silent,
 	}
 	proxy.ServeHTTP(w, c.r)
-	done = true
+	done, c.whole = true, true
+}
+
+// count has the request counted: now, and when what it returns is called.
+func (c *call) count(arrived time.Time) func() {
+	f := c.g.metrics.Function(c.function)
+	f.Begin()
+	return func() { f.End(c.outcome(), time.Since(arrived)) }
+}
+
+// outcome is the status that the caller got; 0: not the whole answer.
+func (c *call) outcome() int {
+	switch {
+	case c.whole:
+		return c.status
+	case c.r.Context().Err() != nil:
+		return statusLeft
+	}
+	return 0
 }
 
 // statusLeft is noted where the caller left before the end of the answer.
 const statusLeft = 499
 
-// observe tells what became of an invocation. whole says that all of the answer was passed on.
-func (c *call) observe(arrived time.Time, whole bool) {
+// observe tells what became of an invocation.
+func (c *call) observe(arrived time.Time) {
 	if c.g.opts.Observe == nil || c.status == http.StatusNotFound && !c.answered {
 		return // nothing was called
 	}
-	status := c.status
-	switch {
-	case whole:
-	case c.r.Context().Err() != nil:
-		status = statusLeft
-	default:
-		status = 0
-	}
-	c.g.opts.Observe(recent.Call{Function: c.function, ID: c.id, Method: c.r.Method, At: arrived, Took: time.Since(arrived), Status: status, Timing: c.inv.Timing()})
+	c.g.opts.Observe(recent.Call{Function: c.function, ID: c.id, Method: c.r.Method, At: arrived, Took: time.Since(arrived), Status: c.outcome(), Timing: c.inv.Timing()})
 }
 
 var silent = log.New(io.Discard, "", 0)
@@ -287,6 +300,7 @@ func (c *call) fail(status int, text string) {
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	text = strings.Join(strings.Fields(text), " ") + "\n"
 	h.Set("Content-Length", strconv.Itoa(len(text)))
+	c.status, c.whole = status, true
 	c.w.WriteHeader(status)
 	if c.r.Method != http.MethodHead {
 		io.WriteString(c.w, text)

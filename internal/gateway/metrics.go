@@ -3,13 +3,14 @@
 package gateway
 
 import (
-	"fmt"
-	"io"
+	"context"
 	"net/http"
-	"strings"
+	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"unifaas.dev/internal/control"
 	"unifaas.dev/internal/gateway/api"
-	"unifaas.dev/internal/node"
 )
 
 // memory answers what ps --memory shows.
@@ -25,74 +26,75 @@ func (g *Gateway) memory(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusOK, m)
 }
 
-// metrics are in the text form of Prometheus.
-func (g *Gateway) metrics(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	p := &metricsPage{w: w}
-	var all []node.FunctionStatus
-	var labels []string
-	for _, f := range g.control.List() {
-		all = append(all, g.control.Status(f.Name))
-		labels = append(labels, label("function", f.Name))
+// nodeNumbers are what the node keeps by itself: it is asked at each scrape. It is a prometheus.Collector.
+type nodeNumbers struct{ control *control.Control }
+
+// Describe says nothing: which numbers there are is seen when they are collected.
+func (nodeNumbers) Describe(chan<- *prometheus.Desc) {}
+
+// Collect asks the node.
+func (n nodeNumbers) Collect(to chan<- prometheus.Metric) {
+	add := func(kind prometheus.ValueType, name, help string, v float64, labels prometheus.Labels) {
+		to <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, help, nil, labels), kind, v)
 	}
-	each := func(name, kind, help string, value func(s node.FunctionStatus) float64) {
-		p.head(name, kind, help)
-		for n, s := range all {
-			p.value(name, labels[n], value(s))
+	const gauge, counter = prometheus.GaugeValue, prometheus.CounterValue
+	functions := n.control.List()
+	add(gauge, "unifaas_functions", "Functions that are deployed.", float64(len(functions)), nil)
+	for _, f := range functions {
+		s := n.control.Status(f.Name)
+		of := prometheus.Labels{"function": f.Name}
+		for state, count := range map[string]int{"ready": s.Ready, "booting": s.Booting, "parked": s.Parked} {
+			add(gauge, "unifaas_instances", "Instances by state.", float64(count), prometheus.Labels{"function": f.Name, "state": state})
 		}
+		add(gauge, "gateway_service_count", "As unifaas_instances, all of a function's.", float64(s.Ready+s.Booting+s.Parked), prometheus.Labels{"function_name": f.Name})
+		add(gauge, "unifaas_waiting", "Invocations that wait for an instance.", float64(s.Waiting), of)
+		add(counter, "unifaas_invocations_total", "Invocations that are over.", float64(s.Stats.Invocations), of)
+		add(counter, "unifaas_cold_total", "Invocations that waited for an instance to be made.", float64(s.Stats.Cold), of)
+		add(counter, "unifaas_wakes_total", "Invocations that waited for a parked instance.", float64(s.Stats.Wakes), of)
+		add(counter, "unifaas_parks_total", "Instances that were parked.", float64(s.Stats.Parks), of)
+		add(counter, "unifaas_crashes_total", "Instances that ended by themselves.", float64(s.Stats.Crashes), of)
+		add(counter, "unifaas_timeouts_total", "Invocations that reached their time limit.", float64(s.Stats.Timeouts), of)
+		add(counter, "unifaas_refused_total", "Invocations that were refused because too many waited.", float64(s.Stats.Refused), of)
+		add(counter, "unifaas_rewinds_total", "Rewinds.", float64(s.Stats.Rewinds), of)
+		add(counter, "unifaas_rewind_pages_total", "Pages copied back in rewinds.", float64(s.Stats.RewindPages), of)
+		add(counter, "unifaas_rewind_seconds_total", "Time that rewinds took.", s.Stats.RewindTime.Seconds(), of)
 	}
-	p.head("unifaas_instances", "gauge", "Instances by state.")
-	for n, s := range all {
-		p.value("unifaas_instances", labels[n]+`,state="ready"`, float64(s.Ready))
-		p.value("unifaas_instances", labels[n]+`,state="booting"`, float64(s.Booting))
-		p.value("unifaas_instances", labels[n]+`,state="parked"`, float64(s.Parked))
-	}
-	each("unifaas_waiting", "gauge", "Invocations that wait for an instance.", func(s node.FunctionStatus) float64 { return float64(s.Waiting) })
-	each("unifaas_invocations_total", "counter", "Invocations that are over.", func(s node.FunctionStatus) float64 { return float64(s.Stats.Invocations) })
-	each("unifaas_cold_total", "counter", "Invocations that waited for an instance to be made.", func(s node.FunctionStatus) float64 { return float64(s.Stats.Cold) })
-	each("unifaas_wakes_total", "counter", "Invocations that waited for a parked instance.", func(s node.FunctionStatus) float64 { return float64(s.Stats.Wakes) })
-	each("unifaas_crashes_total", "counter", "Instances that ended by themselves.", func(s node.FunctionStatus) float64 { return float64(s.Stats.Crashes) })
-	each("unifaas_timeouts_total", "counter", "Invocations that reached their time limit.", func(s node.FunctionStatus) float64 { return float64(s.Stats.Timeouts) })
-	each("unifaas_refused_total", "counter", "Invocations that were refused because too many waited.", func(s node.FunctionStatus) float64 { return float64(s.Stats.Refused) })
-	each("unifaas_rewinds_total", "counter", "Rewinds.", func(s node.FunctionStatus) float64 { return float64(s.Stats.Rewinds) })
-	each("unifaas_rewind_pages_total", "counter", "Pages copied back in rewinds.", func(s node.FunctionStatus) float64 { return float64(s.Stats.RewindPages) })
-	each("unifaas_rewind_seconds_total", "counter", "Time that rewinds took.", func(s node.FunctionStatus) float64 { return s.Stats.RewindTime.Seconds() })
+	n.collectMemory(add)
+}
 
-	m := g.control.Memory(r.Context())
-	p.head("unifaas_memory_bytes", "gauge", "Memory by revision: of instances, of the tender with its shells, of parked instances, of the snapshot.")
+// measureLimit bounds how long a scrape waits for instances to say what they take.
+const measureLimit = 2 * time.Second
+
+func (n nodeNumbers) collectMemory(add func(kind prometheus.ValueType, name, help string, v float64, labels prometheus.Labels)) {
+	const gauge = prometheus.GaugeValue
+	ctx, cancel := context.WithTimeout(context.Background(), measureLimit)
+	defer cancel()
+	m := n.control.Memory(ctx)
 	for _, t := range m.Tenders {
-		l := label("function", t.Function) + "," + label("revision", t.Revision)
-		p.value("unifaas_memory_bytes", l+`,of="instances"`, float64(t.Instances))
-		p.value("unifaas_memory_bytes", l+`,of="tender"`, float64(t.Private))
-		p.value("unifaas_memory_bytes", l+`,of="tender_pss"`, float64(t.Proportional))
-		p.value("unifaas_memory_bytes", l+`,of="parked"`, float64(t.ParkedBytes))
-		p.value("unifaas_memory_bytes", l+`,of="snapshot"`, float64(t.Snapshot))
+		of := func(what string) prometheus.Labels {
+			l := prometheus.Labels{"function": t.Function, "revision": t.Revision}
+			if what != "" {
+				l["of"] = what
+			}
+			return l
+		}
+		for what, bytes := range map[string]int64{"instances": t.Instances, "tender": t.Private, "tender_pss": t.Proportional, "parked": t.ParkedBytes, "snapshot": t.Snapshot} {
+			add(gauge, "unifaas_memory_bytes", "Memory by revision: of instances, of the tender with its shells, of parked instances, of the snapshot.", float64(bytes), of(what))
+		}
+		add(gauge, "unifaas_shells", "Shells that stand ready.", float64(t.Shells), of(""))
+		up := 0.0
+		if t.PID != 0 {
+			up = 1
+		}
+		add(gauge, "unifaas_tenders", "Tender processes.", up, of(""))
 	}
-	p.head("unifaas_shells", "gauge", "Shells that stand ready.")
-	for _, t := range m.Tenders {
-		p.value("unifaas_shells", label("function", t.Function)+","+label("revision", t.Revision), float64(t.Shells))
+	add(gauge, "unifaas_memory_used_bytes", "Memory of all instances, shells, parked instances and snapshots.", float64(m.Used), nil)
+	add(gauge, "unifaas_memory_budget_bytes", "What they may take; 0 is no limit.", float64(m.Budget), nil)
+	short := 0.0
+	if m.Short {
+		short = 1
 	}
-	p.head("unifaas_memory_used_bytes", "gauge", "Memory of all instances, shells, parked instances and snapshots.")
-	p.value("unifaas_memory_used_bytes", "", float64(m.Used))
-	p.head("unifaas_memory_budget_bytes", "gauge", "What they may take; 0 is no limit.")
-	p.value("unifaas_memory_budget_bytes", "", float64(m.Budget))
-	p.head("unifaas_snapshots_disk_bytes", "gauge", "Snapshots on disk.")
-	p.value("unifaas_snapshots_disk_bytes", "", float64(m.Disk))
+	add(gauge, "unifaas_memory_short", "1 while memory is being given back.", short, nil)
+	add(gauge, "unifaas_snapshots_disk_bytes", "Snapshots on disk.", float64(m.Disk), nil)
+	add(gauge, "unifaas_snapshots_stored", "Snapshots on disk, how many.", float64(m.Stored), nil)
 }
-
-type metricsPage struct{ w io.Writer }
-
-func (p *metricsPage) head(name, kind, help string) {
-	fmt.Fprintf(p.w, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind)
-}
-
-func (p *metricsPage) value(name, labels string, v float64) {
-	if labels != "" {
-		labels = "{" + labels + "}"
-	}
-	fmt.Fprintf(p.w, "%s%s %v\n", name, labels, v)
-}
-
-var escapeLabel = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
-
-func label(name, value string) string { return name + `="` + escapeLabel.Replace(value) + `"` }

@@ -32,7 +32,6 @@ func (g *Gateway) routeOwn() {
 	g.system.HandleFunc("POST /unifaas/v1/functions/{name}/park", g.park)
 	g.system.HandleFunc("GET /unifaas/v1/instances", g.listInstances)
 	g.system.HandleFunc("GET /unifaas/v1/memory", g.memory)
-	g.system.HandleFunc("GET /metrics", g.metrics)
 	g.system.HandleFunc("GET /unifaas/v1/logs", g.logs)
 }
 

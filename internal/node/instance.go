@@ -41,7 +41,7 @@ type instance struct {
 	// Set before the instance is ready.
 	guest     Guest
 	transport transport
-	boot      bootParts
+	boot      Parts
 	origin    Origin
 	lineage   *lineage
 	taker     bool     // the tender's snapshot is to be taken of it
@@ -75,13 +75,6 @@ type instance struct {
 type transport interface {
 	http.RoundTripper
 	CloseIdleConnections()
-}
-
-// bootParts is what making an instance consisted of.
-type bootParts struct {
-	tender time.Duration
-	BootTiming
-	total time.Duration
 }
 
 // newTransport gives an instance its own streams: none is ever used for another instance. conns are kept for further requests; below 0:

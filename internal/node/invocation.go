@@ -144,15 +144,21 @@ func (v *Invocation) measure(sent time.Time) {
 	now := time.Now()
 	us := func(d time.Duration) int64 { return max(d.Microseconds(), 0) }
 	t := Timing{Instance: v.inst.id, FirstByte: us(now.Sub(sent)), Total: us(now.Sub(v.arrived)), Queue: us(sent.Sub(v.arrived))}
-	if v.pool.claimBoot(v.inst, v.arrived) {
+	if first, own := v.pool.claimBoot(v.inst, v.arrived); first {
 		b := v.inst.boot
 		if v.inst.origin != FromBoot { // it was said to listen before its state was there; now it has answered
 			if again, err := v.inst.guest.WaitListen(v.limit); err == nil {
 				b.BootTiming = again
 			}
+			b.Total = max(b.Total, b.Tender+b.VM+b.State+b.Libos+b.Program)
+			v.n.opts.Observer.Made(v.function, v.inst.origin.short(), b)
+		}
+		if !own {
+			v.timing = t
+			return
 		}
 		t.Cold = v.inst.origin != FromParked
-		t.Tender, t.VM, t.State, t.Libos, t.Program = us(b.tender), us(b.VM), us(b.State), us(b.Libos), us(b.Program)
+		t.Tender, t.VM, t.State, t.Libos, t.Program = us(b.Tender), us(b.VM), us(b.State), us(b.Libos), us(b.Program)
 		made := t.VM + t.State + t.Libos + t.Program
 		if v.inst.origin == FromSnapshot { // while the request was under way
 			t.FirstByte, made = max(t.FirstByte-made, 0), 0
@@ -163,23 +169,23 @@ func (v *Invocation) measure(sent time.Time) {
 	v.timing = t
 }
 
-// claimBoot lets the first invocation that waited for an instance's boot report it.
-func (p *pool) claimBoot(i *instance, arrived time.Time) bool {
+// claimBoot lets the first invocation of an instance report its boot. own says that it waited for that.
+func (p *pool) claimBoot(i *instance, arrived time.Time) (first, own bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if i.claimed {
-		return false
+		return false, false
 	}
 	i.claimed = true
 	if arrived.After(i.begun) {
-		return false // it was made for somebody else, or for Scale.Min
+		return true, false // it was made for somebody else, or for Scale.Min
 	}
 	if i.origin == FromParked {
 		p.stats.Wakes++
 	} else {
 		p.stats.Cold++
 	}
-	return true
+	return true, true
 }
 
 // explain finds out why an instance gave no answer.

@@ -113,7 +113,16 @@ func (n *Node) Remove(function string, then func()) {
 	defer n.mu.Unlock()
 	if f := n.functions[function]; f != nil {
 		delete(n.functions, function)
-		n.retire(f.pool, then)
+		n.retire(f.pool, func() {
+			n.mu.RLock()
+			if n.functions[function] == nil {
+				n.opts.Observer.Forgotten(function)
+			}
+			n.mu.RUnlock()
+			if then != nil {
+				then()
+			}
+		})
 	} else if then != nil {
 		then()
 	}

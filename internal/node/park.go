@@ -159,7 +159,7 @@ func (p *pool) parkDone(i *instance, slot *parked.Slot, err error) bool {
 		p.n.memory.Add(slot.Len)
 	}
 	i.gen = i.lineage.gen
-	i.slot, i.guest, i.transport, i.lineage, i.boot = slot, nil, nil, nil, bootParts{}
+	i.slot, i.guest, i.transport, i.lineage, i.boot = slot, nil, nil, nil, Parts{}
 	i.parkTries, i.park = 0, nil
 	close(i.left)
 	i.left = nil
@@ -230,6 +230,7 @@ func (p *pool) unwoken(i *instance, err error) bool {
 func (p *pool) dropParked(i *instance) {
 	p.letSlot(i)
 	p.instances.remove(i)
+	p.n.opts.Observer.Ended(p.spec.Function, EndParked)
 	p.serveWanted(i)
 }
 

@@ -399,7 +399,7 @@ func (p *pool) bootOnce(i *instance) (*tenderInUse, error) {
 	if err != nil {
 		return nil, err
 	}
-	i.boot.tender = time.Since(start)
+	i.boot.Tender = time.Since(start)
 	guest, err := p.startGuest(i, t)
 	if err != nil {
 		p.turnOver(i)
@@ -431,7 +431,7 @@ func (p *pool) bootOnce(i *instance) (*tenderInUse, error) {
 	default:
 		i.transport = newTransport(guest.Dial, p.spec.Concurrency)
 	}
-	i.boot.total = time.Since(start)
+	i.boot.Total = time.Since(start)
 	return t, nil
 }
 
@@ -495,10 +495,13 @@ func (p *pool) booted(i *instance) {
 		return
 	}
 	p.instances.set(i, ready)
+	if i.origin == FromBoot { // of others it is known when they have answered
+		p.n.opts.Observer.Made(p.spec.Function, i.origin.short(), i.boot)
+	}
 	p.serveWanted(i)
 	p.serve()
 	if i.begun == i.created && !(p.spec.Fresh && i.origin == FromSnapshot) {
-		p.n.line(p.spec.Function, i.id, fmt.Sprintf("%s in %v", i.origin, i.boot.total.Round(100*time.Microsecond)))
+		p.n.line(p.spec.Function, i.id, fmt.Sprintf("%s in %v", i.origin, i.boot.Total.Round(100*time.Microsecond)))
 	}
 	p.floor()
 	p.grow()
@@ -511,6 +514,7 @@ func (p *pool) ended(i *instance, bootErr error) {
 	p.letSlot(i)
 	p.instances.remove(i)
 	p.vacate(i)
+	p.n.opts.Observer.Ended(p.spec.Function, i.endKind(bootErr))
 	close(i.left)
 	i.settle()
 	p.serveWanted(i)
@@ -548,6 +552,14 @@ func (p *pool) report(i *instance, bootErr error) {
 	exit := i.guest.Exit()
 	p.n.line(p.spec.Function, i.id, "ended: "+exit.Reason)
 	p.n.lines(p.spec.Function, i.id, exit.Report)
+}
+
+// endKind says how an instance ended. Preconditions: its guest, if there was one, is gone.
+func (i *instance) endKind(bootErr error) string {
+	if i.guest == nil || bootErr != nil && !isExit(bootErr) {
+		return EndStart
+	}
+	return i.guest.Exit().Kind
 }
 
 func isExit(err error) bool {

@@ -97,6 +97,7 @@ type Options struct {
 	Starts     int           // instances that are started at once, of all functions
 
 	Snapshots Snapshots // nil: none are taken
+	Observer  Observer  // nil: nobody is told
 
 	// MemoryBudget bounds what instances, shells, parked instances and snapshots take together; 0: nothing does.
 	MemoryBudget int64
@@ -113,6 +114,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.TenderMemory == nil {
 		o.TenderMemory = pressure.Private
+	}
+	if o.Observer == nil {
+		o.Observer = nobody{}
 	}
 	if o.StartLimit <= 0 {
 		o.StartLimit = DefaultStartLimit

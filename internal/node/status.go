@@ -46,7 +46,7 @@ func (n *Node) SomeInstances(ctx context.Context, function string, usage bool, p
 			s := InstanceStatus{ID: i.id, Function: p.spec.Function, Revision: p.spec.Revision, State: i.state.String(),
 				Inflight: i.inflight, Invocations: i.invocations, Created: i.created, Tender: pid}
 			if i.state == ready {
-				s.Boot = i.boot.total // written before the instance was ready
+				s.Boot = i.boot.Total // written before the instance was ready
 			}
 			if i.slot != nil {
 				s.Usage.Private, s.Usage.Memory = i.slot.Len, i.slot.Len

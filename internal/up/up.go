@@ -28,6 +28,7 @@ import (
 	"unifaas.dev/internal/gateway"
 	"unifaas.dev/internal/image"
 	"unifaas.dev/internal/logs"
+	"unifaas.dev/internal/metrics"
 	"unifaas.dev/internal/node"
 	"unifaas.dev/internal/node/plain"
 	"unifaas.dev/internal/node/unikernel"
@@ -144,7 +145,11 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	closing := make(chan struct{})
-	server := gateway.NewServer(gateway.New(n.control, n.images, gateway.Options{Version: o.Version, TempDir: datadir.Temp(data), Auth: auth, Closing: closing}))
+	server := gateway.NewServer(gateway.New(n.control, n.images, gateway.Options{
+		Version: o.Version, TempDir: datadir.Temp(data), Closing: closing,
+		Auth:    auth,
+		Metrics: n.metrics,
+	}))
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	o.announce(listener.Addr().String(), run.Name(), data, len(n.control.List()))
@@ -227,6 +232,7 @@ type parts struct {
 	snaps   *store.Store
 	node    *node.Node
 	control *control.Control
+	metrics *metrics.Metrics
 }
 
 // lines writes a node's lines into the book.
@@ -249,7 +255,7 @@ func (s snapshots) Get(k snapshot.Key) (*node.Snapshot, error) {
 
 // open makes the parts, the lowest first.
 func open(ctx context.Context, o *Options, run node.Runtime, data string) (p *parts, err error) {
-	p = &parts{}
+	p = &parts{metrics: metrics.New(o.Version, run.Name())}
 	defer func() {
 		if err != nil {
 			p.close(ctx)
@@ -299,7 +305,7 @@ func open(ctx context.Context, o *Options, run node.Runtime, data string) (p *pa
 		budget = sample.Total / 4 * 3
 	}
 	p.node = node.New(run, p.images, lines{p.book}, node.Options{
-		Idle: o.Idle, Park: park, Snapshots: snapshots{p.snaps}, MemoryBudget: budget,
+		Idle: o.Idle, Park: park, Snapshots: snapshots{p.snaps}, MemoryBudget: budget, Observer: p.metrics,
 		Pressure: func() pressure.Sample {
 			s, _ := gauge.Read() // what cannot be read is no reason to give anything back
 			return s
