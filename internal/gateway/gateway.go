@@ -26,8 +26,8 @@ import (
 	"unifaas.dev/internal/control"
 	"unifaas.dev/internal/gateway/api"
 	"unifaas.dev/internal/image"
-	"unifaas.dev/internal/recent"
 	"unifaas.dev/internal/metrics"
+	"unifaas.dev/internal/recent"
 )
 
 // Limits of what a caller may send.

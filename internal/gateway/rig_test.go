@@ -24,6 +24,7 @@ import (
 	"unifaas.dev/internal/gateway/api"
 	"unifaas.dev/internal/image"
 	"unifaas.dev/internal/logs"
+	"unifaas.dev/internal/metrics"
 	"unifaas.dev/internal/node"
 	"unifaas.dev/internal/node/nodetest"
 )
@@ -133,13 +134,15 @@ func startWith(t testing.TB, handler http.HandlerFunc, o node.Options, adjust fu
 		t.Fatal(err)
 	}
 	s := storetest.Open(t, dir)
+	numbers := metrics.New("test", "test")
+	o.Observer = numbers
 	n := node.New(g.run, nodetest.Images{}, lines{book}, o)
 	store := &images{seen: map[string]string{"img": "sha256:1"}, layers: map[string]string{}}
 	if g.control, _, err = control.New(context.Background(), control.Parts{Store: s, Key: storetest.Key(t), Images: store, Node: n, Logs: book}); err != nil {
 		t.Fatal(err)
 	}
 	closing := make(chan struct{})
-	opts := gateway.Options{Version: "test", TempDir: dir, Closing: closing}
+	opts := gateway.Options{Version: "test", TempDir: dir, Closing: closing, Metrics: numbers}
 	adjust(&opts)
 	srv := gateway.NewServer(gateway.New(g.control, store, opts))
 	l, err := net.Listen("tcp", "127.0.0.1:0")

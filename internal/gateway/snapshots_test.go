@@ -106,7 +106,7 @@ func TestParkedInstances(t *testing.T) {
 		"unifaas_instances{function=\"f\",state=\"parked\"} 2\n",
 		"unifaas_invocations_total{function=\"f\"} 6\n",
 		"unifaas_wakes_total{function=\"f\"} 4\n",
-		"unifaas_memory_bytes{function=\"f\",revision=\"f-00001\",of=\"parked\"} 8192\n",
+		"unifaas_memory_bytes{function=\"f\",of=\"parked\",revision=\"f-00001\"} 8192\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("metrics lack %q:\n%s", want, text)
