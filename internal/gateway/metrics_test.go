@@ -81,6 +81,7 @@ func TestMetrics(t *testing.T) {
 		g.do("POST", "/function/f"+path, "x")
 	}
 	if resp, err := http.Get(g.url + "/function/f/half"); err == nil {
+		io.Copy(io.Discard, resp.Body)
 		resp.Body.Close()
 	}
 	for range 3 {
