@@ -96,16 +96,17 @@ var ErrNotFound = errors.New("no such image")
 var ErrNoLayer = errors.New("no such layer")
 
 var (
-	nameForm   = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]*(/[a-zA-Z0-9][a-zA-Z0-9._-]*)*(:[a-zA-Z0-9][a-zA-Z0-9._-]*)?$`)
+	// A name is also what a reference to an image in a registry looks like: HOST:PORT in front, a digest at the end.
+	nameForm   = regexp.MustCompile(`^([a-zA-Z0-9][a-zA-Z0-9._-]*:[0-9]{1,5}/)?[a-zA-Z0-9][a-zA-Z0-9._-]*(/[a-zA-Z0-9][a-zA-Z0-9._-]*)*(:[a-zA-Z0-9][a-zA-Z0-9._-]*)?(@sha256:[0-9a-f]{64})?$`)
 	digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 )
 
-const nameMax = 200 // leaves room for a suffix in a file name of at most 255 bytes
+const nameMax = 230 // with each '/' as three bytes: leaves room for a suffix in a file name of at most 255
 
 // CheckName says in one line what is wrong with the name of an image.
 func CheckName(name string) error {
-	if len(name) > nameMax || !nameForm.MatchString(name) || digestForm.MatchString(name) {
-		return fmt.Errorf("image name %q: use letters, digits, '.', '_', '-', parts separated by '/', at most %d bytes, like thumbnail or team/thumbnail:v2", name, nameMax)
+	if len(name)+2*strings.Count(name, "/") > nameMax || !nameForm.MatchString(name) || digestForm.MatchString(name) {
+		return fmt.Errorf("image name %.300q: use letters, digits, '.', '_', '-', parts separated by '/', at most %d bytes, like thumbnail, team/thumbnail:v2 or registry.example.com:5000/team/thumbnail:v2", name, nameMax)
 	}
 	return nil
 }

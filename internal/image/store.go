@@ -41,6 +41,7 @@ type Entry struct {
 type tag struct {
 	Digest  string    `json:"digest"`
 	Created time.Time `json:"created"`
+	Source  string    `json:"source,omitempty"` // digest in the registry that the image was pulled from; empty: it was made or sent here
 }
 
 // OpenStore opens the store in dir and makes it where it does not exist.

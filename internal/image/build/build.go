@@ -56,6 +56,11 @@ func Image(ctx context.Context, s *image.Store, source, name string, o Options) 
 		return image.Manifest{}, err
 	}
 	defer done()
+	return add(ctx, s, source, name, trees, m)
+}
+
+// add writes the layers of an image and lets name stand for it.
+func add(ctx context.Context, s *image.Store, source, name string, trees []*tree.Tree, m image.Manifest) (image.Manifest, error) {
 	for _, t := range trees {
 		if t.FilesSize() > abi.ImageMax-(64<<20) {
 			return image.Manifest{}, fmt.Errorf("%s: %d bytes of files, an image can have at most %d", source, t.FilesSize(), int64(abi.ImageMax))

@@ -16,6 +16,16 @@ import (
 	"unifaas.dev/internal/image/tree"
 )
 
+// Container makes an image of a container image into the store, without a name. Nothing of this machine goes into it.
+func Container(ctx context.Context, s *image.Store, src oci.Source, o Options) (image.Manifest, error) {
+	trees, m, done, err := ociParts(ctx, s, src, o)
+	if err != nil {
+		return image.Manifest{}, err
+	}
+	defer done()
+	return add(ctx, s, src.String(), "", trees, m)
+}
+
 // ociParts makes one layer of a container image: nothing in it comes from this machine.
 func ociParts(ctx context.Context, s *image.Store, src oci.Source, o Options) ([]*tree.Tree, image.Manifest, func(), error) {
 	img, err := oci.Load(ctx, src, s.TempDir(), o.MaxSize)

@@ -61,16 +61,61 @@ func Reference(ref string) Source {
 	}}
 }
 
-// remoteError makes one line of what a registry says.
-func remoteError(ref string, r name.Reference, err error) error {
+// Pin asks a registry which image a reference means now. The source gives that very one; digest names it.
+func Pin(ctx context.Context, ref string) (s Source, digest string, err error) {
+	r, err := name.ParseReference(ref)
+	if err != nil {
+		return s, "", fmt.Errorf("image %s: no reference like registry/name:tag", ref)
+	}
+	o := []remote.Option{remote.WithContext(ctx), remote.WithPlatform(platform()), remote.WithAuthFromKeychain(authn.DefaultKeychain)}
+	var d *v1.Descriptor
+	if d, err = remote.Head(r, o...); err != nil { // some registries have no HEAD
+		var whole *remote.Descriptor
+		if whole, err = remote.Get(r, o...); err != nil {
+			return s, "", registryError(ref, r, err)
+		}
+		d = &whole.Descriptor
+	}
+	pinned := r.Context().Digest(d.Digest.String())
+	return Source{name: "image " + ref, open: func(ctx context.Context, _ string, _ int64) (v1.Image, func(), error) {
+		img, err := remote.Image(pinned, remote.WithContext(ctx), remote.WithPlatform(platform()), remote.WithAuthFromKeychain(authn.DefaultKeychain))
+		if err != nil {
+			return nil, nil, registryError(ref, r, err)
+		}
+		return img, func() {}, nil
+	}}, d.Digest.String(), nil
+}
+
+// ErrNotThere is wrapped by errors about an image that its registry does not have, or does not show.
+var ErrNotThere = errors.New("not in its registry")
+
+// registryError makes one line of what a registry says to the node.
+func registryError(ref string, r name.Reference, err error) error {
+	registry := r.Context().RegistryStr()
+	switch registryStatus(err) {
+	case http.StatusNotFound:
+		return fmt.Errorf("image %s: %w: %s does not have it", ref, ErrNotThere, registry)
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return fmt.Errorf("image %s: %w: %s does not have it, or wants other credentials: log in with docker or podman login where the node runs", ref, ErrNotThere, registry)
+	}
+	return fmt.Errorf("image %s: registry %s: %s", ref, registry, oneLine(err))
+}
+
+func registryStatus(err error) int {
 	var te *transport.Error
 	if errors.As(err, &te) {
-		switch te.StatusCode {
-		case http.StatusNotFound:
-			return fmt.Errorf("%s: no such file or folder, and registry %s does not have it", ref, r.Context().RegistryStr())
-		case http.StatusUnauthorized, http.StatusForbidden:
-			return fmt.Errorf("%s: registry %s wants other credentials: log in with docker or podman login", ref, r.Context().RegistryStr())
-		}
+		return te.StatusCode
+	}
+	return 0
+}
+
+// remoteError makes one line of what a registry says.
+func remoteError(ref string, r name.Reference, err error) error {
+	switch registryStatus(err) {
+	case http.StatusNotFound:
+		return fmt.Errorf("%s: no such file or folder, and registry %s does not have it", ref, r.Context().RegistryStr())
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return fmt.Errorf("%s: registry %s wants other credentials: log in with docker or podman login", ref, r.Context().RegistryStr())
 	}
 	return fmt.Errorf("%s: no such file or folder, and not to be had from a registry: %s", ref, oneLine(err))
 }
