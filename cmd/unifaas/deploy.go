@@ -38,7 +38,8 @@ func newDeployCmd() *cobra.Command {
 		Use:   "deploy NAME [SOURCE | --image IMAGE] [flags]",
 		Short: "Make a function of a program or an image, or change one",
 		Long: `Make a function of a source or an image. SOURCE is what 'unifaas build' takes: a program that serves HTTP on the port in
-$PORT, a script, a folder with unifaas.yaml, a container image. IMAGE is one that 'unifaas build' made in the node's data folder.
+$PORT, a script, a folder with unifaas.yaml, a container image. IMAGE is one that the node has, or a reference to one in a registry, which the node
+pulls then.
 
 With a SOURCE or an IMAGE the function is exactly what the options say. Without both, the options change a function that
 is there, and what they do not name stays as it is.`,
@@ -79,7 +80,8 @@ is there, and what they do not name stays as it is.`,
 	o.gatewayFlag.add(cmd)
 	f := cmd.Flags()
 	addBuildFlags(f, &o.maxSize)
-	f.StringVar(&o.image, "image", "", "`IMAGE` in the node's store, by name or digest")
+	f.StringVar(&o.image, "image", "", "`IMAGE` in the node's store, by name or digest, or in a registry")
+	f.StringVar(&o.request.Pull, "pull", "", "when a registry is asked for the image: always, missing, never (default for what is not here, and for tags that were pulled before)")
 	f.StringVar(&o.request.Contract, "contract", "", "how the program is called: http, a program that serves HTTP on $PORT, or stdio, one that is run for each request (default: what the image says, or http)")
 	f.StringVar(&o.request.Isolation, "isolation", "", "between invocations: reuse, rewind for the state after initialisation each time, or fresh for a new instance each (default reuse)")
 	f.StringVar(&o.memory, "memory", "", "memory of an instance, 16M to 16G (default "+units.FormatBytes(control.DefaultMemory)+")")

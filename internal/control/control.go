@@ -29,6 +29,31 @@ type Images interface {
 	Manifest(ref string) (image.Manifest, error)
 }
 
+// Puller is an image store that can also bring images from registries.
+type Puller interface {
+	Pull(ctx context.Context, ref, policy string) (image.Manifest, error)
+}
+
+// image finds the image that a deployment names. It may take minutes: nothing is locked meanwhile.
+func (c *Control) image(ctx context.Context, d *Deployment) (m image.Manifest, err error) {
+	switch p, ok := c.images.(Puller); {
+	case d.Image == "":
+		return m, nil
+	case !strings.HasPrefix(d.Image, "sha256:") && image.CheckName(d.Image) != nil:
+		return m, &InvalidError{image.CheckName(d.Image).Error()}
+	case image.CheckPull(d.Pull) != nil:
+		return m, &InvalidError{image.CheckPull(d.Pull).Error()}
+	case ok:
+		m, err = p.Pull(ctx, d.Image, d.Pull)
+	default:
+		m, err = c.images.Manifest(d.Image)
+	}
+	if errors.Is(err, image.ErrNotFound) {
+		return m, &InvalidError{err.Error()}
+	}
+	return m, err
+}
+
 // Control is the control plane of one node.
 type Control struct {
 	store   store.Store
@@ -180,6 +205,10 @@ func (c *Control) Deploy(ctx context.Context, d Deployment) (f *Function, create
 	if err := CheckName(d.Name); err != nil {
 		return nil, false, err
 	}
+	m, err := c.image(ctx, &d)
+	if err != nil {
+		return nil, false, err
+	}
 	c.changing.Lock()
 	defer c.changing.Unlock()
 	key, ok := c.key(d.Name)
@@ -199,13 +228,6 @@ func (c *Control) Deploy(ctx context.Context, d Deployment) (f *Function, create
 	}
 	config, scale := d.onto(old)
 	if d.Image != "" {
-		m, err := c.images.Manifest(d.Image)
-		if err != nil {
-			if errors.Is(err, image.ErrNotFound) {
-				return nil, false, &InvalidError{err.Error()}
-			}
-			return nil, false, err
-		}
 		config.Image, config.ImageName, config.Port = m.Digest, d.Image, m.Port
 		if d.Contract == "" && m.Contract != "" {
 			config.Contract = m.Contract

@@ -25,7 +25,8 @@ const (
 // without one they stay as they are.
 type Deployment struct {
 	Name        string
-	Image       string // name or digest in the image store
+	Image       string // name or digest in the image store, or a reference to an image in a registry
+	Pull        string // when a registry is asked: image.PullAlways, …
 	ImageName   string // what listings show; empty: Image
 	Contract    string
 	Isolation   string

@@ -22,6 +22,7 @@ const (
 	annotationEgress      = "unifaas.dev/egress" // rules, spaces or commas between them
 	annotationIsolation   = "unifaas.dev/isolation"
 	annotationContract    = "unifaas.dev/contract"
+	annotationPull        = "unifaas.dev/pull"
 	labelMin              = "com.openfaas.scale.min"
 	labelMax              = "com.openfaas.scale.max"
 	labelFactor           = "com.openfaas.scale.factor"

@@ -64,7 +64,7 @@ func toControl(q *api.FunctionDeployment) (control.Deployment, error) {
 		}
 		d.Timeout = &t
 	}
-	d.Isolation, d.Contract = q.Annotations[annotationIsolation], q.Annotations[annotationContract]
+	d.Isolation, d.Contract, d.Pull = q.Annotations[annotationIsolation], q.Annotations[annotationContract], q.Annotations[annotationPull]
 	if s, ok := q.Annotations[annotationEgress]; ok {
 		d.Egress = strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == ',' })
 	}

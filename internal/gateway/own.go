@@ -110,7 +110,7 @@ func (g *Gateway) deploy(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	d := control.Deployment{
-		Name: g.key(r), Image: q.Image, ImageName: q.ImageName, Contract: q.Contract, Isolation: q.Isolation, Memory: q.Memory,
+		Name: g.key(r), Image: q.Image, Pull: q.Pull, ImageName: q.ImageName, Contract: q.Contract, Isolation: q.Isolation, Memory: q.Memory,
 		Concurrency: q.Concurrency, Min: q.Min, Max: q.Max, Env: q.Env, Egress: q.Egress, Labels: q.Labels, Annotations: q.Annotations,
 	}
 	if q.TimeoutMS != nil {

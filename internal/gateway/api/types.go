@@ -52,6 +52,7 @@ type Info struct {
 type DeployRequest struct {
 	Image       string            `json:"image,omitempty"`
 	ImageName   string            `json:"image_name,omitempty"` // shown instead of Image
+	Pull        string            `json:"pull,omitempty"`       // when a registry is asked: always, missing, never; else if a tag was pulled before
 	Contract    string            `json:"contract,omitempty"`
 	Isolation   string            `json:"isolation,omitempty"`
 	Memory      *int64            `json:"memory,omitempty"`

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package pull brings container images from registries into an image store, on behalf of who deploys a function by the name of one.
-// What was made or sent here under a name is never replaced by what a registry has under it.
+// What was made or sent here under a name is replaced by what a registry has under it only for who says so: image.PullAlways.
 package pull
 
 import (
@@ -16,23 +16,6 @@ import (
 	"unifaas.dev/internal/image/build"
 	"unifaas.dev/internal/image/oci"
 )
-
-// Policies: when a registry is asked.
-const (
-	Auto    = ""        // for what is not here, and for a tag that was pulled before: it may mean another image now
-	Always  = "always"  // whatever is here
-	Missing = "missing" // for what is not here
-	Never   = "never"
-)
-
-// CheckPolicy says in one line what is wrong with the name of a policy.
-func CheckPolicy(p string) error {
-	switch p {
-	case Auto, Always, Missing, Never:
-		return nil
-	}
-	return fmt.Errorf("pull policy %.40q: use always, missing or never", p)
-}
 
 const (
 	atOnce = 2 // pulls; others wait
@@ -76,12 +59,12 @@ func (s *Store) Close() {
 
 // Pull gives the image that a name, a digest or a reference stands for. An error that wraps image.ErrNotFound says that it is nowhere.
 func (s *Store) Pull(ctx context.Context, ref, policy string) (image.Manifest, error) {
-	if err := CheckPolicy(policy); err != nil {
+	if err := image.CheckPull(policy); err != nil {
 		return image.Manifest{}, err
 	}
 	m, err := s.Manifest(ref)
 	here := err == nil
-	if err != nil && !errors.Is(err, image.ErrNotFound) || policy == Never || strings.HasPrefix(ref, "sha256:") {
+	if err != nil && !errors.Is(err, image.ErrNotFound) || policy == image.PullNever || strings.HasPrefix(ref, "sha256:") {
 		return m, err
 	}
 	if here {
@@ -90,11 +73,11 @@ func (s *Store) Pull(ctx context.Context, ref, policy string) (image.Manifest, e
 			return m, err
 		}
 		fixed := source == "" || strings.Contains(ref, "@")
-		if policy == Missing || policy == Auto && fixed {
+		if policy == image.PullMissing || policy == image.PullAuto && fixed {
 			return m, nil
 		}
 	} else if !strings.Contains(ref, "/") {
-		return m, fmt.Errorf("%w; what a registry has needs a whole reference, like docker.io/library/%s", err, ref)
+		return m, fmt.Errorf("%w, or name what a registry has by a whole reference, like docker.io/library/%s", err, ref)
 	}
 	return s.fetch(ctx, ref)
 }
