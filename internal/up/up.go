@@ -27,6 +27,8 @@ import (
 	"unifaas.dev/internal/engine"
 	"unifaas.dev/internal/gateway"
 	"unifaas.dev/internal/image"
+	"unifaas.dev/internal/image/build"
+	"unifaas.dev/internal/image/pull"
 	"unifaas.dev/internal/logs"
 	"unifaas.dev/internal/metrics"
 	"unifaas.dev/internal/node"
@@ -165,6 +167,7 @@ func Run(ctx context.Context, o Options) error {
 	drain, cancel := context.WithTimeout(context.Background(), drainLimit)
 	defer cancel()
 	close(closing)
+	n.images.Close() // or who waits for a pull would be waited for
 	if server.Shutdown(drain) != nil {
 		server.Close()
 	}
@@ -228,7 +231,7 @@ type parts struct {
 	engine  *engine.Engine
 	store   *natsstore.Store
 	book    *logs.Book
-	images  *image.Store
+	images  *pull.Store
 	snaps   *store.Store
 	node    *node.Node
 	control *control.Control
@@ -282,9 +285,11 @@ func open(ctx context.Context, o *Options, run node.Runtime, data string) (p *pa
 	if err != nil {
 		return p, fmt.Errorf("data folder %s: %w: choose another one with --data", data, err)
 	}
-	if p.images, err = image.OpenStore(datadir.Images(data)); err != nil {
+	images, err := image.OpenStore(datadir.Images(data))
+	if err != nil {
 		return p, err
 	}
+	p.images = pull.New(images, build.Options{})
 	if p.book, err = logs.Open(datadir.Logs(data), warn); err != nil {
 		return p, err
 	}
@@ -329,6 +334,9 @@ func (p *parts) close(ctx context.Context) {
 	}
 	if p.node != nil {
 		p.node.Close(ctx)
+	}
+	if p.images != nil {
+		p.images.Close()
 	}
 	if p.snaps != nil {
 		p.snaps.Close()

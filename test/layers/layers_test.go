@@ -86,6 +86,7 @@ func rules() []rule {
 		{"internal/snapshot/parked", nil, []string{"internal/snapshot/store", "net", "os/exec"}, "parked instances are only bytes"},
 		{"internal/tender", nil, []string{"internal/snapshot/store", "internal/snapshot/parked"}, "the node keeps snapshots and parked instances; tenders get descriptors"},
 		{"internal/image", nil, append(upper, "internal/tender", "internal/monitor"), "images are only files"},
+		{"internal/basicauth", nil, []string{"internal/"}, "a user name and a password, whoever asks for them"},
 		{"internal/elfx", nil, append(upper, "internal/tender", "internal/monitor", "internal/image"), "it only reads ELF files"},
 		{"internal/egress", nil, append(upper, "internal/tender", "internal/monitor", "internal/image", "abi"), "it only decides, connects and resolves"},
 		{"internal/engine", nil, append(upper, "internal/tender", "internal/monitor", "internal/image", "internal/snapshot"), "it keeps what others give it"},
