@@ -8,11 +8,23 @@ import (
 	"github.com/spf13/cobra"
 
 	"unifaas.dev/guest"
+	"unifaas.dev/internal/dashboard"
+	"unifaas.dev/internal/doctor"
 	"unifaas.dev/internal/monitor/kvm"
 	"unifaas.dev/internal/node"
 	"unifaas.dev/internal/units"
 	"unifaas.dev/internal/up"
 )
+
+// diagnose is what doctor says, for the dashboard.
+func diagnose(data string) (list []dashboard.Check) {
+	m := &kvm.Monitor{}
+	defer m.Close()
+	for _, c := range doctor.Run(doctor.Options{Monitor: m, Libos: guest.Libos(), DataDir: data}).Checks {
+		list = append(list, dashboard.Check{Name: c.Name, Status: string(c.Status), Detail: c.Detail, Fix: c.Fix})
+	}
+	return list
+}
 
 // version is what gateways call themselves.
 const version = "0.1"
@@ -24,6 +36,7 @@ func newUpCmd() *cobra.Command {
 		defer m.Close()
 		return m.Probe()
 	}
+	o.Doctor = diagnose
 	var budget string
 	cmd := &cobra.Command{
 		Use:   "up [flags]",

@@ -11,6 +11,7 @@ import (
 	"io"
 	"log"
 	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -23,6 +24,7 @@ import (
 	"unifaas.dev/internal/control"
 	"unifaas.dev/internal/control/natsstore"
 	state "unifaas.dev/internal/control/store"
+	"unifaas.dev/internal/dashboard"
 	"unifaas.dev/internal/datadir"
 	"unifaas.dev/internal/engine"
 	"unifaas.dev/internal/gateway"
@@ -35,6 +37,7 @@ import (
 	"unifaas.dev/internal/node/plain"
 	"unifaas.dev/internal/node/unikernel"
 	"unifaas.dev/internal/pressure"
+	"unifaas.dev/internal/recent"
 	"unifaas.dev/internal/seal"
 	"unifaas.dev/internal/snapshot"
 	"unifaas.dev/internal/snapshot/store"
@@ -68,6 +71,8 @@ type Options struct {
 	Exe     string // of tenders, for tests
 	// Probe says why the monitor does not work on this machine.
 	Probe func() error
+	// Doctor looks at the machine, for the dashboard; nil: it has nothing to say.
+	Doctor func(data string) []dashboard.Check
 
 	Out, Err io.Writer
 }
@@ -147,10 +152,13 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	closing := make(chan struct{})
+	calls := &recent.Book{}
 	server := gateway.NewServer(gateway.New(n.control, n.images, gateway.Options{
 		Version: o.Version, TempDir: datadir.Temp(data), Closing: closing,
 		Auth:    auth,
 		Metrics: n.metrics,
+		Observe: calls.Add,
+		UI:      func(g http.Handler) http.Handler { return o.dashboard(n, calls, g, data, closing) },
 	}))
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()

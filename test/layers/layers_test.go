@@ -98,7 +98,8 @@ func rules() []rule {
 		{"internal/up", nil, []string{"internal/snapshot/state"}, "guest memory is touched in tenders only"},
 		{"internal/control", nil, []string{"internal/gateway", "internal/client", "internal/up", "internal/tender", "net/http"}, "the control plane knows instances only through the node"},
 		{"internal/recent", nil, []string{"internal/gateway", "internal/control", "internal/client", "internal/up"}, "it only remembers figures of invocations"},
-		{"internal/gateway", nil, []string{"internal/tender", "internal/monitor", "internal/client", "internal/up"}, "the gateway knows instances only through control and node"},
+		{"internal/gateway", nil, []string{"internal/tender", "internal/monitor", "internal/client", "internal/up", "internal/dashboard"}, "the gateway knows instances only through control and node"},
+		{"internal/dashboard", nil, []string{"internal/tender", "internal/monitor", "internal/client", "internal/up", "internal/doctor"}, "it shows what control knows, and calls functions through the gateway"},
 		{"internal/client", nil, []string{"internal/gateway/", "internal/control", "internal/node", "internal/tender", "internal/monitor"}, "clients talk to a node, they have none in them"},
 		{"internal/", nil, []string{"cmd/"}, "main has verbs only"},
 	}

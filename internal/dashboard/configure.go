@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dashboard
+
+import (
+	"net/http"
+	"net/url"
+)
+
+// configurePage is the form that changes a function.
+type configurePage struct {
+	fields
+	Images bool
+}
+
+func (d *Dashboard) configureForm(w http.ResponseWriter, r *http.Request) {
+	if f := d.get(w, r); f != nil {
+		d.showConfigure(w, r, http.StatusOK, fieldsFrom(f), "")
+	}
+}
+
+func (d *Dashboard) showConfigure(w http.ResponseWriter, r *http.Request, status int, f fields, problem string) {
+	name := r.PathValue("name")
+	d.render(w, r, status, "configure", page{Title: "Configure " + name, Section: "functions", Tab: "configure", Name: name, Error: problem, Body: configurePage{fields: f}})
+}
+
+func (d *Dashboard) configure(w http.ResponseWriter, r *http.Request) {
+	f := d.get(w, r)
+	if f == nil || !d.readForm(w, r) {
+		return
+	}
+	typed := fieldsOf(r.PostForm)
+	typed.Name = f.Name
+	before := fieldsFrom(f)
+	if typed.Image == before.Image {
+		typed.Image = "" // stays the very image that it is, whatever its name stands for now
+	}
+	q, err := typed.deployment()
+	if err == nil {
+		if typed.Image != "" { // with another image everything is as it is said here
+			q.Image = typed.Image
+			q.Labels, q.Annotations = f.Labels, f.Annotations
+		}
+		if q.Egress == nil {
+			q.Egress = []string{"public"}
+		}
+		err = d.apply(r.Context(), q)
+		if err != nil {
+			typed.Image = before.Or(typed.Image, before.Image)
+			d.showConfigure(w, r, statusOf(err), typed, err.Error())
+			return
+		}
+	}
+	if err != nil {
+		typed.Image = before.Or(typed.Image, before.Image)
+		d.showConfigure(w, r, http.StatusBadRequest, typed, err.Error())
+		return
+	}
+	redirect(w, r, functionPath(f.Name)+"?done=changed")
+}
+
+func functionPath(name string) string { return "/ui/functions/" + url.PathEscape(name) }
+
+// act does what a button says.
+func (d *Dashboard) act(w http.ResponseWriter, r *http.Request) {
+	f := d.get(w, r)
+	if f == nil || !d.readForm(w, r) {
+		return
+	}
+	switch r.PostForm.Get("do") {
+	case "park":
+		if _, err := d.opts.Control.Park(r.Context(), f.Name); err != nil {
+			d.failWith(w, r, f.Name, err)
+			return
+		}
+		redirect(w, r, functionPath(f.Name)+"?done=parked")
+	case "remove":
+		if err := d.opts.Control.Remove(r.Context(), f.Name); err != nil {
+			d.failWith(w, r, f.Name, err)
+			return
+		}
+		d.opts.Recent.Forget(f.Name)
+		redirect(w, r, "/ui/?done=removed")
+	default:
+		d.fail(w, r, http.StatusBadRequest, "There is no such action.")
+	}
+}

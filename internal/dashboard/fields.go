@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dashboard
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"unifaas.dev/internal/control"
+	"unifaas.dev/internal/units"
+)
+
+// fields is a deployment as it is typed. Empty ones have their default.
+type fields struct {
+	Name, Image, Contract, Isolation, Memory, Timeout, Concurrency, Min, Max, Env, Egress string
+	Upload                                                                                bool // the program is sent along
+}
+
+func fieldsOf(v url.Values) fields {
+	get := func(k string) string { return strings.TrimSpace(v.Get(k)) }
+	return fields{Name: get("name"), Image: get("image"), Contract: get("contract"), Isolation: get("isolation"), Memory: get("memory"), Timeout: get("timeout"),
+		Concurrency: get("concurrency"), Min: get("min"), Max: get("max"), Env: v.Get("env"), Egress: v.Get("egress")}
+}
+
+// fieldsFrom shows what a function has.
+func fieldsFrom(f *control.Function) fields {
+	r := f.Current()
+	s := fields{Name: f.Name, Image: r.ImageName, Contract: r.Contract, Isolation: r.Isolation, Memory: units.FormatBytes(r.Memory), Timeout: units.FormatDuration(r.Timeout),
+		Concurrency: strconv.Itoa(r.Concurrency), Min: strconv.Itoa(f.Scale.Min), Max: strconv.Itoa(f.Scale.Max), Egress: strings.Join(r.Egress, "\n")}
+	if s.Egress == "" {
+		s.Egress = "public"
+	}
+	for _, k := range slices.Sorted(maps.Keys(r.Env)) {
+		s.Env += k + "=" + r.Env[k] + "\n"
+	}
+	return s
+}
+
+// deployment is what was typed, checked as far as it has to be to be understood.
+func (f *fields) deployment() (control.Deployment, error) {
+	d := control.Deployment{Name: f.Name, Contract: f.Contract, Isolation: f.Isolation}
+	if f.Memory != "" {
+		n, err := units.ParseBytes(f.Memory)
+		if err != nil {
+			return d, fmt.Errorf("Memory: %w", err)
+		}
+		d.Memory = &n
+	}
+	if f.Timeout != "" {
+		t, err := units.ParseDuration(f.Timeout)
+		if err != nil {
+			return d, fmt.Errorf("Time limit: %w", err)
+		}
+		t = (t + time.Millisecond - 1).Truncate(time.Millisecond)
+		d.Timeout = &t
+	}
+	for _, n := range []struct {
+		what, text string
+		to         **int
+	}{{"Concurrency", f.Concurrency, &d.Concurrency}, {"Fewest instances", f.Min, &d.Min}, {"Most instances", f.Max, &d.Max}} {
+		if n.text == "" {
+			continue
+		}
+		v, err := strconv.Atoi(n.text)
+		if err != nil {
+			return d, fmt.Errorf("%s: %q is not a number", n.what, clip(n.text))
+		}
+		*n.to = &v
+	}
+	d.Env = map[string]string{}
+	for line := range strings.Lines(f.Env) {
+		line = strings.TrimRight(line, "\r\n")
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		k, v, ok := strings.Cut(line, "=")
+		if k = strings.TrimSpace(k); !ok || k == "" {
+			return d, fmt.Errorf("Environment: line %q is not of the form NAME=value", clip(line))
+		}
+		if _, twice := d.Env[k]; twice {
+			return d, fmt.Errorf("Environment: %s is there twice", clip(k))
+		}
+		d.Env[k] = v
+	}
+	if f.Egress = strings.TrimSpace(f.Egress); f.Egress != "" {
+		d.Egress = strings.Fields(f.Egress)
+	}
+	return d, nil
+}
+
+// Or is a field's value, or else a default; templates use it.
+func (f fields) Or(value, otherwise string) string { return cmp.Or(value, otherwise) }
