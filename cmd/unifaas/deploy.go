@@ -19,6 +19,7 @@ import (
 	"unifaas.dev/internal/gateway/api"
 	"unifaas.dev/internal/image"
 	"unifaas.dev/internal/image/build"
+	"unifaas.dev/internal/node"
 	"unifaas.dev/internal/units"
 )
 
@@ -28,6 +29,8 @@ type deployFlags struct {
 	image, memory, timeout string
 	env, egress, secrets   []string
 	min, max, concurrency  int
+	queue, weight          int
+	cpu                    string
 	maxSize                string
 	request                api.DeployRequest
 }
@@ -90,6 +93,9 @@ is there, and what they do not name stays as it is.`,
 	f.StringArrayVar(&o.egress, "egress", nil, "where the program may connect to: public, none, all, or an address, prefix or name `RULE`; may be repeated (default public)")
 	f.IntVar(&o.min, "min", 0, "instances kept when idle")
 	f.IntVar(&o.max, "max", control.DefaultMax, "instances made under load")
+	f.IntVar(&o.queue, "queue", 0, "invocations that may wait for an instance before further ones get 429; 0: as 'unifaas up --queue' says")
+	f.IntVar(&o.weight, "weight", node.DefaultWeight, "share of the CPUs and of a full node beside other functions")
+	f.StringVar(&o.cpu, "cpu", "", "part of a `CPU` that an instance may use, like 0.5 or 500m (default a whole one)")
 	f.IntVar(&o.concurrency, "concurrency", control.DefaultConcurrency, "invocations at once in one instance")
 	f.StringArrayVar(&o.secrets, "secret", nil, "secret `NAME` of the function (not in this version)")
 	return cmd
@@ -131,6 +137,13 @@ func (o *deployFlags) parse(cmd *cobra.Command, args []string) error {
 		ms := int64((t + time.Millisecond - 1) / time.Millisecond) // rounded up: what is refused is not called 0
 		q.TimeoutMS = &ms
 	}
+	if given("cpu") {
+		n, err := control.ParseCPU(o.cpu)
+		if err != nil {
+			return fmt.Errorf("--cpu: %w", err)
+		}
+		q.CPU = &n
+	}
 	if given("egress") {
 		if _, err := egress.Parse(o.egress); err != nil {
 			return fmt.Errorf("--egress: %w", err)
@@ -147,7 +160,8 @@ func (o *deployFlags) parse(cmd *cobra.Command, args []string) error {
 			q.Env[k] = v
 		}
 	}
-	for name, n := range map[string]struct{ from, to any }{"min": {&o.min, &q.Min}, "max": {&o.max, &q.Max}, "concurrency": {&o.concurrency, &q.Concurrency}} {
+	for name, n := range map[string]struct{ from, to any }{"min": {&o.min, &q.Min}, "max": {&o.max, &q.Max}, "concurrency": {&o.concurrency, &q.Concurrency},
+		"queue": {&o.queue, &q.Queue}, "weight": {&o.weight, &q.Weight}} {
 		if given(name) {
 			*n.to.(**int) = n.from.(*int)
 		}

@@ -78,6 +78,10 @@ they exist. Calling functions takes none.`,
 	f.DurationVar(&o.Idle, "idle", node.DefaultIdle, "end an instance that is not needed after this `TIME` without a request")
 	f.DurationVar(&o.Park, "park-after", node.DefaultPark, "keep only what differs from its snapshot of an instance after this `TIME` without a request; 0: never")
 	f.StringVar(&budget, "memory-budget", "", "what instances, snapshots and parked instances may take of the memory, like 16G; 0: all (default three quarters)")
+	f.IntVar(&o.Instances, "max-instances", 0, "instances of all functions that run at once, parked ones not counted; 0: as memory allows")
+	f.IntVar(&o.Inflight, "max-inflight", node.DefaultInflight, "invocations at once, those that wait among them; further ones get 429")
+	f.IntVar(&o.Queue, "queue", node.DefaultQueue, "invocations that may wait for one function, unless it says so itself; further ones get 429")
+	f.IntVar(&o.Starts, "max-starts", 0, "instances that are started at once (default two for each CPU)")
 	f.StringVar(&o.Runtime, "runtime", "", "")
 	f.MarkHidden("runtime") // process-plain, for measurements
 	return cmd

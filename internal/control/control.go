@@ -226,7 +226,10 @@ func (c *Control) Deploy(ctx context.Context, d Deployment) (f *Function, create
 	if old == nil && d.Image == "" {
 		return nil, false, invalid("function %s is not deployed yet: say which image or program it is", d.Name)
 	}
-	config, scale := d.onto(old)
+	config, scale, err := d.onto(old)
+	if err != nil {
+		return nil, false, err
+	}
 	if d.Image != "" {
 		config.Image, config.ImageName, config.Port = m.Digest, d.Image, m.Port
 		if d.Contract == "" && m.Contract != "" {

@@ -34,6 +34,10 @@ type Deployment struct {
 	Timeout     *time.Duration
 	Concurrency *int
 	Min, Max    *int
+	Queue       *int              // invocations that may wait
+	Weight      *int              // share of a full node
+	CPU         *int64            // thousandths of a CPU for an instance
+	Idle        *time.Duration    // after which instances beyond Min end
 	Env         map[string]string // nil: not given
 	Egress      []string          // nil: not given
 	Labels      map[string]string
@@ -43,7 +47,7 @@ type Deployment struct {
 }
 
 // onto applies d to what is there, or to the defaults.
-func (d *Deployment) onto(old *Function) (Config, node.Scale) {
+func (d *Deployment) onto(old *Function) (Config, node.Scale, error) {
 	c := Config{Contract: ContractHTTP, Isolation: IsolationReuse, Memory: DefaultMemory, Timeout: DefaultTimeout}
 	scale := node.Scale{Max: DefaultMax}
 	if d.Image == "" && old != nil {
@@ -53,11 +57,6 @@ func (d *Deployment) onto(old *Function) (Config, node.Scale) {
 	set(&c.Memory, d.Memory)
 	set(&c.Timeout, d.Timeout)
 	set(&c.Concurrency, d.Concurrency)
-	set(&scale.Min, d.Min)
-	if d.Max == nil && d.Min != nil {
-		scale.Max = max(scale.Max, scale.Min)
-	}
-	set(&scale.Max, d.Max)
 	if d.Contract != "" {
 		c.Contract = d.Contract
 	}
@@ -83,7 +82,8 @@ func (d *Deployment) onto(old *Function) (Config, node.Scale) {
 	if rest := c.Memory % (2 * units.MiB); rest > 0 && c.Memory >= MinMemory && c.Memory < MaxMemory {
 		c.Memory += 2*units.MiB - rest
 	}
-	return c, scale
+	scale, err := d.scaleOf(scale)
+	return c, scale, err
 }
 
 func set[T any](to *T, from *T) {

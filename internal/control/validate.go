@@ -98,18 +98,6 @@ func check(name string, c Config, s node.Scale) error {
 	return checkScale(s)
 }
 
-func checkScale(s node.Scale) error {
-	switch {
-	case s.Min < 0 || s.Min > MaxInstances:
-		return invalid("min %d: choose from 0 to %d", s.Min, MaxInstances)
-	case s.Max < 1 || s.Max > MaxInstances:
-		return invalid("max %d: choose from 1 to %d", s.Max, MaxInstances)
-	case s.Min > s.Max:
-		return invalid("min %d is more than max %d", s.Min, s.Max)
-	}
-	return nil
-}
-
 func checkEnv(env map[string]string) error {
 	total := 0
 	for k, v := range env {

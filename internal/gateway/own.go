@@ -3,6 +3,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"math"
@@ -17,6 +18,7 @@ import (
 	"unifaas.dev/internal/control"
 	"unifaas.dev/internal/gateway/api"
 	"unifaas.dev/internal/image"
+	"unifaas.dev/internal/node"
 )
 
 // routeOwn is the node's own management interface, the one that the command line uses.
@@ -82,7 +84,9 @@ func (g *Gateway) function(f *control.Function) api.Function {
 	return api.Function{
 		Name: f.Name, Namespace: namespace, URL: functionPrefix + f.Name, Created: f.Created, Min: f.Scale.Min, Max: f.Scale.Max,
 		Labels: f.Labels, Annotations: f.Annotations, Revision: revision(f.Name, *f.Current()),
-		Ready: s.Ready, Booting: s.Booting, Parked: s.Parked, Waiting: s.Waiting, Invocations: s.Stats.Invocations, Cold: s.Stats.Cold,
+		Ready: s.Ready, Booting: s.Booting, Parked: s.Parked, Waiting: s.Waiting, Running: s.Running, Wanted: s.Wanted,
+		Queue: f.Scale.Queue, Weight: cmp.Or(f.Scale.Weight, node.DefaultWeight), CPU: f.Scale.CPU,
+		Invocations: s.Stats.Invocations, Cold: s.Stats.Cold,
 		Crashes: s.Stats.Crashes, Timeouts: s.Stats.Timeouts, Refused: s.Stats.Refused,
 		Parks: s.Stats.Parks, Wakes: s.Stats.Wakes, ParkedMemory: s.ParkedBytes, Rewinds: s.Stats.Rewinds, RewindPages: s.Stats.RewindPages, RewindUS: s.Stats.RewindTime.Microseconds(), Snapshot: s.Snapshot,
 	}
@@ -111,7 +115,7 @@ func (g *Gateway) deploy(w http.ResponseWriter, r *http.Request) {
 	}
 	d := control.Deployment{
 		Name: g.key(r), Image: q.Image, Pull: q.Pull, ImageName: q.ImageName, Contract: q.Contract, Isolation: q.Isolation, Memory: q.Memory,
-		Concurrency: q.Concurrency, Min: q.Min, Max: q.Max, Env: q.Env, Egress: q.Egress, Labels: q.Labels, Annotations: q.Annotations,
+		Concurrency: q.Concurrency, Min: q.Min, Max: q.Max, Queue: q.Queue, Weight: q.Weight, CPU: q.CPU, Env: q.Env, Egress: q.Egress, Labels: q.Labels, Annotations: q.Annotations,
 	}
 	if q.TimeoutMS != nil {
 		t := time.Duration(max(-1, min(*q.TimeoutMS, math.MaxInt64/int64(time.Millisecond)))) * time.Millisecond

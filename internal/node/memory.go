@@ -14,12 +14,10 @@ import (
 )
 
 const (
-	balanceEvery = time.Second
-	measureLeast = 200 * time.Millisecond // between two looks at what is used, whatever happens
-	roomAgain    = 20 * time.Millisecond  // between two looks whether there is room for who waits for it
-	sayAgain     = time.Minute            // between two lines that say the same of one function
-	tightFor     = 5 * time.Second        // how long nothing is kept in reserve after memory was short
-	guessEach    = 8 << 20                // what an instance takes, before one was seen
+	roomAgain = 20 * time.Millisecond // between two looks whether there is room for who waits for it
+	sayAgain  = time.Minute           // between two lines that say the same of one function
+	tightFor  = 5 * time.Second       // how long nothing is kept in reserve after memory was short
+	guessEach = 8 << 20               // what an instance takes, before one was seen
 )
 
 // weight is what a pool was seen to take.
@@ -75,7 +73,7 @@ func (p *pool) sayNow(what, text string) {
 // balanceLoop keeps the node within its budget and out of the way when the machine is short of memory.
 func (n *Node) balanceLoop() {
 	defer n.reaper.Done()
-	tick := time.NewTicker(balanceEvery)
+	tick := time.NewTicker(n.opts.Round)
 	defer tick.Stop()
 	var last time.Time
 	again := time.NewTimer(time.Hour)
@@ -89,8 +87,9 @@ func (n *Node) balanceLoop() {
 		case <-again.C:
 		}
 		now := time.Now()
-		if now.Sub(last) >= measureLeast { // measuring costs something for each tender, which is not to be spent all the time when there is much to do
+		if now.Sub(last) >= n.opts.Round/5 { // measuring costs something for each tender, which is not to be spent all the time when there is much to do
 			n.balance(now)
+			n.aim(now)
 			last = time.Now()
 		}
 		if n.relieve(now) {
@@ -209,7 +208,9 @@ func (p *pool) idleSince(now time.Time) (time.Time, bool) {
 }
 
 // canEnd reports whether nobody relies on an idle instance. Preconditions: mu is held.
-func (p *pool) canEnd(i *instance) bool { return p.kept() > p.scale.Min && len(i.wanted) == 0 }
+func (p *pool) canEnd(i *instance) bool {
+	return p.kept() > max(p.least(), p.up()) && len(i.wanted) == 0
+}
 
 // endIdle ends the instance that has been idle for the longest time. Preconditions: mu is held.
 func (p *pool) endIdle(now time.Time) *instance {

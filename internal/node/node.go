@@ -33,6 +33,7 @@ type Node struct {
 	turns     turns
 	admission admission
 	refused   atomic.Int64 // invocations that the node itself refused
+	depth     atomic.Pointer[func(function string) int]
 
 	memory atomic.Int64  // bytes in use: at the last look, and what has changed since as far as it is known
 	tight  atomic.Bool   // memory is short, or was just now

@@ -32,7 +32,11 @@ func (p *pool) startPark(i *instance) {
 
 // canPark reports whether an instance can be parked now, as far as the node knows. Preconditions: mu is held.
 func (p *pool) canPark(i *instance, now time.Time) bool {
-	return p.parked != nil && i.lineage != nil && i.lineage.usable() && !i.parkAfter.After(now) && !i.watched && len(i.wanted) == 0
+	running := p.runs()
+	if i.state == leaving {
+		running++
+	}
+	return p.parked != nil && running > p.up() && i.lineage != nil && i.lineage.usable() && !i.parkAfter.After(now) && !i.watched && len(i.wanted) == 0
 }
 
 // stay waits until the guest is gone, and parks it when it is told to. It reports whether the instance is parked.

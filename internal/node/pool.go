@@ -33,6 +33,8 @@ type pool struct {
 	named     map[*instance]struct{} // parked ones that somebody waits for, and there was no room
 	queued    int64                  // bytes of the bodies of who waits
 	pace      pace
+	aim       aim
+	inflight  int // invocations that have an instance
 	demand    demand
 	weight    weight
 	failures  int         // boots that failed in a row
@@ -110,6 +112,7 @@ func (p *pool) acquire(ctx context.Context, id string, bytes int64) (*instance, 
 		return nil, errReplaced
 	}
 	w := &waiter{since: time.Now(), ready: make(chan grant, 1)}
+	p.arrives(w.since)
 	if id != "" {
 		err := ErrNoInstance
 		if i := p.instances.all[id]; i != nil {
@@ -171,6 +174,7 @@ func (p *pool) wait(ctx context.Context, w *waiter) (*instance, error) {
 
 // give counts an invocation in. Preconditions: mu is held, i is ready.
 func (p *pool) give(i *instance) {
+	p.inflight++
 	p.instances.run(i, 1)
 	if p.spec.Fresh {
 		p.instances.set(i, retired) // nobody else gets it
@@ -201,6 +205,7 @@ func (p *pool) release(i *instance, o outcome) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	i.used = time.Now()
+	p.inflight--
 	p.instances.run(i, -1)
 	if o.counts {
 		i.invocations++
@@ -314,6 +319,9 @@ func (p *pool) growLater() {
 // floor makes instances up to Scale.Min, slower when they do not start. Preconditions: mu is held.
 func (p *pool) floor() {
 	defer p.sated(p.without(forFloor))
+	if !p.raise() {
+		return
+	}
 	for p.belowFloor() {
 		if bad := p.failures + p.crashes; bad > 0 {
 			if p.floorAt == nil {

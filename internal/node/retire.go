@@ -33,11 +33,11 @@ func (p *pool) reap(now time.Time) {
 	if p.draining {
 		return
 	}
-	p.shrink(p.scale.Min, now.Add(-p.n.opts.Idle))
+	p.shrink(max(p.least(), p.up()), now.Add(-p.idle()))
 	if p.n.opts.Park > 0 {
 		p.parkIdle(now, now.Add(-p.n.opts.Park), len(p.instances.all))
 	}
-	if p.running() == 0 && len(p.queue) == 0 && p.used.Before(now.Add(-min(p.n.opts.Idle, tenderIdle))) {
+	if p.running() == 0 && len(p.queue) == 0 && p.used.Before(now.Add(-min(p.idle(), tenderIdle))) {
 		p.tender.dismiss()
 	}
 }

@@ -198,24 +198,3 @@ func (p *pool) turnOver(i *instance) {
 		i.turn = nil
 	}
 }
-
-// limit is how many instances there may be.
-func (p *pool) limit() int {
-	if p.scale.Fixed {
-		return min(max(p.scale.Min, 1), p.scale.Max)
-	}
-	return p.scale.Max
-}
-
-// least is how many are kept. Preconditions: mu is held.
-func (p *pool) least() int { return p.scale.Min }
-
-// stride makes what Scale.Step wants made beside the instance that is needed. Preconditions: mu is held.
-func (p *pool) stride() {
-	for n := (p.scale.Max*p.scale.Step+99)/100 - 1; n > 0 && p.live() < p.limit(); n-- {
-		if !p.room(0) {
-			return
-		}
-		p.boot()
-	}
-}

@@ -38,7 +38,7 @@ func (d *demand) lately(t time.Time) int {
 // could not be used, none when memory is short. Preconditions: mu is held.
 func (p *pool) shellsWanted(t time.Time) int {
 	lately := p.demand.lately(t)
-	if p.draining || p.n.tight.Load() || lately == 0 && p.used.Before(t.Add(-min(p.n.opts.Idle, tenderIdle))) {
+	if p.draining || p.n.tight.Load() || lately == 0 && p.used.Before(t.Add(-min(p.idle(), tenderIdle))) {
 		return 0
 	}
 	room := p.scale.Max

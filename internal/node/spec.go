@@ -66,6 +66,7 @@ const (
 	DefaultPark       = 10 * time.Second
 	DefaultStartLimit = 60 * time.Second
 	DefaultWaitLimit  = 60 * time.Second
+	DefaultRound      = time.Second
 	DefaultQueue      = 1000
 	DefaultQueueBytes = 256 << 20
 	DefaultInflight   = 10000
@@ -89,6 +90,7 @@ type Options struct {
 	Idle       time.Duration // after which an instance beyond Scale.Min is ended
 	Park       time.Duration // after which an idle instance is parked; below 0: never
 	StartLimit time.Duration // from boot until the program listens
+	Round      time.Duration // between two looks at what is used and wanted
 	WaitLimit  time.Duration // that an invocation waits for an instance
 	Queue      int           // invocations that may wait for one function
 	QueueBytes int64         // of the bodies of all that wait; one function may have a quarter of it
@@ -101,8 +103,9 @@ type Options struct {
 
 	// MemoryBudget bounds what instances, shells, parked instances and snapshots take together; 0: nothing does.
 	MemoryBudget int64
-	Pressure     func() pressure.Sample // nil: nobody knows how the machine does
-	TenderMemory func(pid int) int64    // private memory of a process; nil: as the kernel says
+	Pressure     func() pressure.Sample      // nil: nobody knows how the machine does
+	TenderMemory func(pid int) int64         // private memory of a process; nil: as the kernel says
+	TenderCPU    func(pid int) time.Duration // that it has used; nil: as well
 }
 
 func (o Options) withDefaults() Options {
@@ -118,6 +121,9 @@ func (o Options) withDefaults() Options {
 	if o.Observer == nil {
 		o.Observer = nobody{}
 	}
+	if o.TenderCPU == nil {
+		o.TenderCPU = pressure.CPU
+	}
 	if o.StartLimit <= 0 {
 		o.StartLimit = DefaultStartLimit
 	}
@@ -129,6 +135,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.QueueBytes <= 0 {
 		o.QueueBytes = DefaultQueueBytes
+	}
+	if o.Round <= 0 {
+		o.Round = DefaultRound
 	}
 	if o.Inflight <= 0 {
 		o.Inflight = DefaultInflight

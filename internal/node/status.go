@@ -93,9 +93,12 @@ func (n *Node) pools(function string) []*pool {
 // FunctionStatus is how a function does on this node.
 type FunctionStatus struct {
 	Ready   int // instances that can take an invocation or run one
+	Leaving int // of these, ones that make room for another function
 	Booting int // or being woken
 	Parked  int
 	Waiting int // invocations without an instance
+	Running int // invocations with one
+	Wanted  int // instances that are to run by what is measured
 	Stats   Stats
 
 	Snapshot    int64 // bytes of memory that the revision's snapshot takes
@@ -118,7 +121,7 @@ func (n *Node) Function(function string) FunctionStatus {
 	}
 	n.mu.RUnlock()
 	p.mu.Lock()
-	s := FunctionStatus{Ready: p.count(ready), Booting: p.count(booting) + p.count(waking), Parked: p.count(parking) + p.count(parkedState),
+	s := FunctionStatus{Ready: p.count(ready) + p.count(leaving), Leaving: p.count(leaving), Running: p.inflight, Wanted: p.up(), Booting: p.count(booting) + p.count(waking), Parked: p.count(parking) + p.count(parkedState),
 		Waiting: len(p.queue), Stats: p.stats}
 	if p.parked != nil {
 		s.ParkedBytes, _ = p.parked.Used()

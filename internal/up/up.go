@@ -66,6 +66,11 @@ type Options struct {
 	Auth            string        // folder with user name and password; empty: DATA/auth if it has them
 	Budget          int64         // of memory; 0: none, below 0: three quarters of what there is
 
+	Instances int // that run at once; 0: as memory allows
+	Inflight  int // invocations at once
+	Queue     int // invocations that may wait for one function
+	Starts    int // instances that are started at once; 0: a default
+
 	Version string
 	Libos   []byte
 	Exe     string // of tenders, for tests
@@ -92,6 +97,14 @@ func (o *Options) Check() error {
 	}
 	if o.NATSReplicas < 0 || o.NATSReplicas > engine.MaxReplicas {
 		return fmt.Errorf("--nats-replicas %d: choose from 1 to %d", o.NATSReplicas, engine.MaxReplicas)
+	}
+	for _, n := range []struct {
+		name        string
+		value, from int
+	}{{"max-instances", o.Instances, 0}, {"max-inflight", o.Inflight, 1}, {"queue", o.Queue, 1}, {"max-starts", o.Starts, 0}} {
+		if n.value < n.from || n.value > 1e6 {
+			return fmt.Errorf("--%s %d: choose from %d to 1000000", n.name, n.value, n.from)
+		}
 	}
 	if _, port, err := net.SplitHostPort(o.Listen); err != nil || port == "" {
 		return fmt.Errorf("--listen %q: give HOST:PORT, like 127.0.0.1:8080", o.Listen)
@@ -319,6 +332,7 @@ func open(ctx context.Context, o *Options, run node.Runtime, data string) (p *pa
 	}
 	p.node = node.New(run, p.images, lines{p.book}, node.Options{
 		Idle: o.Idle, Park: park, Snapshots: snapshots{p.snaps}, MemoryBudget: budget, Observer: p.metrics,
+		Instances: o.Instances, Inflight: o.Inflight, Queue: o.Queue, Starts: o.Starts,
 		Pressure: func() pressure.Sample {
 			s, _ := gauge.Read() // what cannot be read is no reason to give anything back
 			return s

@@ -60,6 +60,9 @@ type DeployRequest struct {
 	Concurrency *int              `json:"concurrency,omitempty"`
 	Min         *int              `json:"min,omitempty"`
 	Max         *int              `json:"max,omitempty"`
+	Queue       *int              `json:"queue,omitempty"`     // invocations that may wait; 0: the node's default
+	Weight      *int              `json:"weight,omitempty"`    // share of a full node
+	CPU         *int64            `json:"cpu_milli,omitempty"` // thousandths of a CPU for an instance
 	Env         map[string]string `json:"env,omitempty"`
 	Egress      []string          `json:"egress,omitempty"` // rules; ["public"] is the default
 	Labels      map[string]string `json:"labels,omitempty"`
@@ -86,6 +89,9 @@ type Function struct {
 	Created      time.Time         `json:"created"`
 	Min          int               `json:"min"`
 	Max          int               `json:"max"`
+	Queue        int               `json:"queue,omitempty"`     // invocations that may wait; 0: the node's default
+	Weight       int               `json:"weight"`              // share of a full node
+	CPU          int64             `json:"cpu_milli,omitempty"` // thousandths of a CPU for an instance; 0: a whole one
 	Labels       map[string]string `json:"labels,omitempty"`
 	Annotations  map[string]string `json:"annotations,omitempty"`
 	Revision     Revision          `json:"revision"` // the one that is served
@@ -93,6 +99,8 @@ type Function struct {
 	Booting      int               `json:"booting"` // or being woken
 	Parked       int               `json:"parked"`
 	Waiting      int               `json:"waiting"`
+	Running      int               `json:"running"`     // invocations that have an instance
+	Wanted       int               `json:"wanted"`      // instances that are to run by what is measured, whoever waits
 	Invocations  int64             `json:"invocations"` // since the node started, like what follows
 	Cold         int64             `json:"cold"`
 	Crashes      int64             `json:"crashes"`
