@@ -218,7 +218,7 @@ func (p *pool) endIdle(now time.Time) *instance {
 	if i == nil || !i.used.Before(now) || !p.canEnd(i) {
 		return nil
 	}
-	p.end(i, stopGrace, "memory is short")
+	p.end(i, p.grace(), "memory is short")
 	return i
 }
 

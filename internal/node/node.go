@@ -28,6 +28,7 @@ type Node struct {
 	opts    Options
 	keys    heldKeys
 	parking chan struct{} // limits how many instances are parked at once
+	proofs  chan struct{} // and how many revisions are proved
 
 	capacity  capacity
 	turns     turns
@@ -53,16 +54,19 @@ type Node struct {
 	reaper     sync.WaitGroup
 }
 
-// served is a function: the pool of its current revision and what earlier ones counted.
+// served is a function: the pool of its current revision, that of the one which is to take over, and what earlier ones counted.
 type served struct {
-	pool *pool
-	past Stats
+	pool    *pool
+	next    *pool // nil: none
+	proving *pool // pool, while it is found out whether it answers
+	scale   Scale // that is wanted; the one of next differs
+	past    Stats
 }
 
 // New makes a node without functions. Close ends it.
 func New(in Runtime, images Images, log Log, opts Options) *Node {
 	n := &Node{runtime: in, images: images, log: log, opts: opts.withDefaults(),
-		functions: map[string]*served{}, replaced: map[*pool]struct{}{}, parking: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))),
+		functions: map[string]*served{}, replaced: map[*pool]struct{}{}, parking: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))), proofs: make(chan struct{}, rolloutsAtOnce),
 		kick: make(chan struct{}, 1), stop: make(chan struct{}), closed: make(chan struct{})}
 	n.capacity.most, n.capacity.budget = n.opts.Instances, n.opts.MemoryBudget
 	n.turns.most = n.opts.Starts
@@ -76,34 +80,14 @@ func New(in Runtime, images Images, log Log, opts Options) *Node {
 func (n *Node) Runtime() string { return n.runtime.Name() }
 
 // Apply serves a revision from now on. The one before finishes what it runs.
-func (n *Node) Apply(spec Spec) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.closing {
-		return
-	}
-	if spec.Fresh || spec.Rewind {
-		spec.Concurrency = 1
-	}
-	f := n.functions[spec.Function]
-	if f != nil && f.pool.spec.sameProgram(spec) {
-		f.pool.setScale(spec.Scale, false)
-		return
-	}
-	if f == nil {
-		f = &served{}
-		n.functions[spec.Function] = f
-	} else {
-		n.retire(f.pool, nil)
-	}
-	f.pool = newPool(n, spec)
-}
+func (n *Node) Apply(spec Spec) { n.Update(spec, nil, nil) }
 
 // Scale changes the bounds of a function; idle instances beyond Min end at once.
 func (n *Node) Scale(function string, s Scale) {
-	n.mu.RLock()
-	defer n.mu.RUnlock()
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	if f := n.functions[function]; f != nil {
+		f.scale = s
 		f.pool.setScale(s, true)
 	}
 }
@@ -114,6 +98,7 @@ func (n *Node) Remove(function string, then func()) {
 	defer n.mu.Unlock()
 	if f := n.functions[function]; f != nil {
 		delete(n.functions, function)
+		n.abandon(f)
 		n.retire(f.pool, func() {
 			n.mu.RLock()
 			if n.functions[function] == nil {
@@ -135,7 +120,7 @@ func (n *Node) retire(p *pool, then func()) {
 	n.drains.Add(1)
 	go func() {
 		defer n.drains.Done()
-		ctx, cancel := context.WithTimeout(context.Background(), p.spec.Timeout+stopGrace+time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), p.spec.Timeout+p.grace()+time.Second)
 		defer cancel()
 		p.drain(ctx, false)
 		n.mu.Lock()
@@ -164,6 +149,9 @@ func (n *Node) Close(ctx context.Context) {
 	var pools []*pool
 	for _, f := range n.functions {
 		pools = append(pools, f.pool)
+		if f.next != nil {
+			pools = append(pools, f.next)
+		}
 	}
 	for p := range n.replaced {
 		pools = append(pools, p)

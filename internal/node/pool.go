@@ -145,7 +145,11 @@ func (p *pool) acquire(ctx context.Context, id string, bytes int64) (*instance, 
 
 // wait waits for what a waiter is granted.
 func (p *pool) wait(ctx context.Context, w *waiter) (*instance, error) {
-	limit := time.NewTimer(p.n.opts.WaitLimit)
+	return p.waitFor(ctx, w, p.n.opts.WaitLimit)
+}
+
+func (p *pool) waitFor(ctx context.Context, w *waiter, atMost time.Duration) (*instance, error) {
+	limit := time.NewTimer(atMost)
 	defer limit.Stop()
 	var err error
 	select {
@@ -221,7 +225,7 @@ func (p *pool) release(i *instance, o outcome) {
 	}
 	if i.state == retired {
 		if i.inflight == 0 {
-			p.end(i, 0, "its last invocation is over")
+			p.end(i, p.lastGrace(o), "its last invocation is over")
 		}
 		p.floor()
 	}
@@ -416,13 +420,13 @@ func (p *pool) bootOnce(i *instance) (*tenderInUse, error) {
 	p.mu.Lock()
 	i.guest = guest // from here on others may end it
 	p.mu.Unlock()
-	ctx, cancel := context.WithTimeout(p.ctx, p.n.opts.StartLimit)
+	ctx, cancel := context.WithTimeout(p.ctx, p.startLimit())
 	defer cancel()
 	i.boot.BootTiming, err = guest.WaitListen(ctx)
 	if err != nil {
 		p.turnOver(i)
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			err = fmt.Errorf("program does not listen on port %d after %v: it has to serve HTTP on $PORT", p.spec.Port, p.n.opts.StartLimit)
+			err = fmt.Errorf("program does not listen on port %d after %v: it has to serve HTTP on $PORT", p.spec.Port, p.startLimit())
 		}
 		return t, err
 	}

@@ -26,6 +26,14 @@ func (p *pool) end(i *instance, grace time.Duration, reason string) {
 	}()
 }
 
+// lastGrace is how much grace an instance has after its last invocation. Preconditions: mu is held.
+func (p *pool) lastGrace(o outcome) time.Duration {
+	if p.draining && !o.retire && !p.spec.Fresh {
+		return p.grace()
+	}
+	return 0 // nothing is left that it could finish, or it did not finish in time
+}
+
 // reap parks and ends instances that were idle for too long, and the tender when it has had nothing to do for some time.
 func (p *pool) reap(now time.Time) {
 	p.mu.Lock()
@@ -73,7 +81,7 @@ func (p *pool) shrink(keep int, before time.Time) {
 		if i == nil || !i.used.Before(before) {
 			return
 		}
-		p.end(i, stopGrace, "idle")
+		p.end(i, p.grace(), "idle")
 	}
 }
 
@@ -150,7 +158,7 @@ func (p *pool) drain(ctx context.Context, closing bool) {
 			case i.state == booting || i.state == waking || i.state == parking && i.parkBegun:
 				i.ending = true
 			case i.inflight == 0:
-				p.end(i, stopGrace, "its revision is not served any more")
+				p.end(i, p.grace(), "its revision is not served any more")
 			}
 			p.instances.set(i, retired)
 			for len(i.wanted) > 0 {

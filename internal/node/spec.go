@@ -26,6 +26,8 @@ type Spec struct {
 	Stdio       bool     // the program is run once a request, see stdio.go; Port is 0
 	Fresh       bool     // a new instance for every invocation
 	Rewind      bool     // every invocation meets the snapshot
+	StartLimit  time.Duration // from boot until the program listens; 0: Options.StartLimit
+	Grace       time.Duration // between SIGTERM and the end; 0: stopGrace
 	Scale       Scale
 }
 
@@ -53,10 +55,19 @@ const DefaultWeight = 100
 // weight is Weight, or the default.
 func (s Scale) weight() int { return cmp.Or(s.Weight, DefaultWeight) }
 
+// normal is the spec with what follows from other parts of it.
+func (s Spec) normal() Spec {
+	if s.Fresh || s.Rewind {
+		s.Concurrency = 1
+	}
+	return s
+}
+
 // sameProgram reports whether o runs the same instances: only bounds may differ.
 func (s Spec) sameProgram(o Spec) bool {
 	return s.Function == o.Function && s.Revision == o.Revision && s.Image == o.Image && s.Memory == o.Memory &&
 		s.Timeout == o.Timeout && s.Concurrency == o.Concurrency && s.Port == o.Port && s.Stdio == o.Stdio && s.Fresh == o.Fresh && s.Rewind == o.Rewind &&
+		s.StartLimit == o.StartLimit && s.Grace == o.Grace &&
 		maps.Equal(s.Env, o.Env) && slices.Equal(s.Egress, o.Egress)
 }
 

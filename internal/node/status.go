@@ -80,6 +80,9 @@ func (n *Node) pools(function string) []*pool {
 	for name, f := range n.functions {
 		if function == "" || name == function {
 			pools = append(pools, f.pool)
+			if f.next != nil {
+				pools = append(pools, f.next)
+			}
 		}
 	}
 	for p := range n.replaced {
