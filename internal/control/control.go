@@ -75,7 +75,8 @@ type Control struct {
 // entry is a function as the store has it. The Function is never changed, only replaced.
 type entry struct {
 	*Function
-	version uint64
+	version  uint64
+	replaced chan struct{} // closed when this is not the last word any more
 }
 
 // Parts are what a control plane is made of.
@@ -149,7 +150,11 @@ func decode(e store.Entry) (*Function, error) {
 	if err := json.Unmarshal(e.Value, f); err != nil {
 		return nil, err
 	}
-	return f, f.check(e.Key.Name)
+	if err := f.check(e.Key.Name); err != nil {
+		return nil, err
+	}
+	f.normal()
+	return f, nil
 }
 
 // changed follows a change that may have been made elsewhere; one of our own is applied already. The event only says
@@ -176,20 +181,31 @@ func (c *Control) apply(f *Function, version uint64) {
 		c.mu.Unlock()
 		return
 	}
-	c.functions[f.Name] = &entry{f, version}
 	c.mu.Unlock()
-	c.node.Apply(f.spec())
+	c.replace(f, version)
+	c.serve(f)
+}
+
+// replace makes f what is known of a function. Preconditions: as for apply.
+func (c *Control) replace(f *Function, version uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if old := c.functions[f.Name]; old != nil {
+		close(old.replaced)
+	}
+	c.functions[f.Name] = &entry{f, version, make(chan struct{})}
 }
 
 // forget stops to serve a function. Preconditions: changing is held.
 func (c *Control) forget(name string) {
 	c.mu.Lock()
-	_, known := c.functions[name]
+	old := c.functions[name]
 	delete(c.functions, name)
 	c.mu.Unlock()
-	if !known {
+	if old == nil {
 		return
 	}
+	close(old.replaced)
 	c.node.Remove(name, func() {
 		c.mu.RLock()
 		_, again := c.functions[name]
@@ -200,7 +216,8 @@ func (c *Control) forget(name string) {
 	})
 }
 
-// Deploy makes a function, or a new revision of it if anything about its instances changes. created reports which.
+// Deploy makes a function, or a new revision of it if anything about its instances changes. created reports which. It does not wait until the
+// revision answers: Await does.
 func (c *Control) Deploy(ctx context.Context, d Deployment) (f *Function, created bool, err error) {
 	if err := CheckName(d.Name); err != nil {
 		return nil, false, err
@@ -250,10 +267,10 @@ func (c *Control) Deploy(ctx context.Context, d Deployment) (f *Function, create
 	}
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	f = &Function{Name: d.Name, Created: now, Scale: scale, Labels: d.Labels, Annotations: d.Annotations, Requests: d.Requests, Constraints: d.Constraints}
-	next := Revision{Number: 1, Created: now, Config: config}
+	next := Revision{Number: 1, Created: now, State: Pending, Config: config}
 	if old != nil {
-		f.Created, f.Revisions = old.Created, slices.Clone(old.Revisions)
-		next.Number = old.Current().Number + 1
+		f.Created, f.Revisions, f.Target, f.Serving = old.Created, slices.Clone(old.Revisions), old.Target, old.Serving
+		next.Number = f.Revisions[len(f.Revisions)-1].Number + 1
 		if d.Image == "" && d.Labels == nil {
 			f.Labels = old.Labels
 		}
@@ -264,11 +281,10 @@ func (c *Control) Deploy(ctx context.Context, d Deployment) (f *Function, create
 			f.Requests, f.Constraints = old.Requests, old.Constraints
 		}
 	}
-	if old == nil || !old.Current().equal(config) {
+	if old == nil || !old.Wanted().equal(config) || old.Wanted().State == Failed {
 		f.Revisions = append(f.Revisions, next)
-	}
-	if extra := len(f.Revisions) - keepRevisions; extra > 0 {
-		f.Revisions = f.Revisions[extra:]
+		f.want(next.Number)
+		f.trim()
 	}
 	return f, old == nil, c.save(ctx, f, version)
 }

@@ -44,6 +44,7 @@ type rig struct {
 	node    *node.Node
 	store   *storetest.Store
 	damaged []error
+	slow    chan struct{} // what instances of images called slow-… wait for
 	close   func()
 }
 
@@ -51,7 +52,8 @@ func start(t *testing.T, dir string) *rig {
 	t.Helper()
 	g := &rig{run: &nodetest.Runtime{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, nodetest.Self(r).Tender().Config.Env)
-	})}}
+	})}, slow: make(chan struct{})}
+	g.run.OnBoot = g.boot
 	book, err := logs.Open(filepath.Join(dir, "logs"), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -108,9 +110,10 @@ func TestDeployRestartRemove(t *testing.T) {
 	}
 	// No image: the rest stays.
 	f, created, err = g.Deploy(ctx, control.Deployment{Name: "hello", Memory: ptr(int64(33 << 20))})
-	if err != nil || created || f.Current().Number != 2 || f.Current().Memory != 34<<20 || f.Current().Env["K"] != "1" {
+	if err != nil || created || f.Wanted().Number != 2 || f.Wanted().Memory != 34<<20 || f.Wanted().Env["K"] != "1" {
 		t.Fatalf("%+v %v %v", f, created, err)
 	}
+	g.await(t, "hello", 2, control.Ready)
 	// Nothing new: no new revision.
 	if f, _, err = g.Deploy(ctx, control.Deployment{Name: "hello", Min: ptr(6)}); err != nil || f.Current().Number != 2 || f.Scale != (node.Scale{Min: 6, Max: 6}) {
 		t.Fatalf("%+v %v", f, err)
@@ -288,7 +291,7 @@ func TestChurn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if len(f.Revisions) != 10 || f.Current().Number != 21 {
+	if len(f.Revisions) != 10 || f.Wanted().Number != 21 {
 		t.Errorf("%d revisions kept, last is %d", len(f.Revisions), f.Current().Number)
 	}
 }

@@ -51,7 +51,7 @@ func (d *Deployment) onto(old *Function) (Config, node.Scale, error) {
 	c := Config{Contract: ContractHTTP, Isolation: IsolationReuse, Memory: DefaultMemory, Timeout: DefaultTimeout}
 	scale := node.Scale{Max: DefaultMax}
 	if d.Image == "" && old != nil {
-		c, scale = old.Current().Config, old.Scale
+		c, scale = old.Wanted().Config, old.Scale
 		c.Env = maps.Clone(c.Env)
 	}
 	set(&c.Memory, d.Memory)

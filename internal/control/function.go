@@ -24,16 +24,58 @@ type Function struct {
 	Annotations map[string]string `json:"annotations,omitempty"`
 	Requests    map[string]string `json:"requests,omitempty"`    // memory and cpu as they were asked for; nobody looks at them
 	Constraints []string          `json:"constraints,omitempty"` // that this node meets
-	Revisions   []Revision        `json:"revisions"`             // oldest first; the last one is served
+	Revisions   []Revision        `json:"revisions"`             // oldest first
+	Target      int               `json:"target,omitempty"`      // number of the revision that is to be served
+	Serving     int               `json:"serving,omitempty"`     // and of the one that is, once one has answered; 0: none has
 }
 
-// Current is the revision that is served.
-func (f *Function) Current() *Revision { return &f.Revisions[len(f.Revisions)-1] }
+// Current is the revision that is served: the last wanted one that has answered, or as long as none has the one that is wanted.
+func (f *Function) Current() *Revision {
+	if r := f.Revision(f.Serving); r != nil {
+		return r
+	}
+	return f.Wanted()
+}
+
+// Wanted is the revision that is to be served.
+func (f *Function) Wanted() *Revision {
+	if r := f.Revision(f.Target); r != nil {
+		return r
+	}
+	return &f.Revisions[len(f.Revisions)-1]
+}
+
+// Revision is the one with a number; nil: it is not remembered.
+func (f *Function) Revision(number int) *Revision {
+	for i := range f.Revisions {
+		if f.Revisions[i].Number == number {
+			return &f.Revisions[i]
+		}
+	}
+	return nil
+}
+
+// clone is a copy whose revisions can be changed.
+func (f *Function) clone() *Function {
+	c := *f
+	c.Revisions = slices.Clone(f.Revisions)
+	return &c
+}
+
+// normal fills in what records of earlier versions do not say: the last revision was served at once.
+func (f *Function) normal() {
+	if last := &f.Revisions[len(f.Revisions)-1]; f.Target == 0 && f.Serving == 0 && last.State == "" {
+		f.Target, f.Serving, last.State = last.Number, last.Number, Ready
+	}
+}
 
 // Revision is one immutable version of a function.
 type Revision struct {
 	Number  int       `json:"number"`
 	Created time.Time `json:"created"`
+	State   string    `json:"state,omitempty"`  // pending, ready, failed, replaced; of old records empty
+	Reason  string    `json:"reason,omitempty"` // why it failed
+	After   int       `json:"after,omitempty"`  // the one that it took over from
 	Config
 }
 
@@ -62,9 +104,8 @@ func RevisionName(function string, number int) string {
 	return fmt.Sprintf("%s-%05d", function, number)
 }
 
-// spec is what a node has to know to serve the function.
-func (f *Function) spec() node.Spec {
-	r := f.Current()
+// spec is what a node has to know to serve a revision of the function.
+func (f *Function) spec(r *Revision) node.Spec {
 	port := defaultPort
 	if r.Port != 0 {
 		port = r.Port
@@ -90,6 +131,10 @@ func (f *Function) check(name string) error {
 	if len(f.Revisions) == 0 {
 		return fmt.Errorf("it has no revision")
 	}
-	r := f.Current()
-	return check(name, r.Config, f.Scale)
+	for _, r := range []*Revision{f.Current(), f.Wanted()} {
+		if err := check(name, r.Config, f.Scale); err != nil {
+			return err
+		}
+	}
+	return nil
 }

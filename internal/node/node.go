@@ -216,6 +216,9 @@ func (n *Node) output(function string) func(instance, stream, text string, at ti
 	return func(instance, stream, text string, at time.Time) { n.log.Line(function, instance, stream, text, at) }
 }
 
+// Say writes a line of the platform's own to a function's log.
+func (n *Node) Say(function, text string) { n.line(function, "", text) }
+
 func (n *Node) line(function, instance, text string) {
 	n.log.Line(function, instance, logs.System, text, time.Now())
 }

@@ -21,11 +21,11 @@ type Spec struct {
 	Timeout     time.Duration
 	Concurrency int // invocations at once in one instance
 	Env         map[string]string
-	Egress      []string // rules: where the program may connect to
-	Port        int      // where the program listens
-	Stdio       bool     // the program is run once a request, see stdio.go; Port is 0
-	Fresh       bool     // a new instance for every invocation
-	Rewind      bool     // every invocation meets the snapshot
+	Egress      []string      // rules: where the program may connect to
+	Port        int           // where the program listens
+	Stdio       bool          // the program is run once a request, see stdio.go; Port is 0
+	Fresh       bool          // a new instance for every invocation
+	Rewind      bool          // every invocation meets the snapshot
 	StartLimit  time.Duration // from boot until the program listens; 0: Options.StartLimit
 	Grace       time.Duration // between SIGTERM and the end; 0: stopGrace
 	Scale       Scale
