@@ -32,6 +32,7 @@ type deployFlags struct {
 	queue, weight          int
 	cpu                    string
 	maxSize                string
+	noWait                 bool
 	request                api.DeployRequest
 }
 
@@ -45,7 +46,10 @@ $PORT, a script, a folder with unifaas.yaml, a container image. IMAGE is one tha
 pulls then.
 
 With a SOURCE or an IMAGE the function is exactly what the options say. Without both, the options change a function that
-is there, and what they do not name stays as it is.`,
+is there, and what they do not name stays as it is.
+
+A new revision takes over when one of its instances answers; until then the one before serves every request, and if none does it goes on.
+deploy waits for that and fails if the revision does.`,
 		Example: `  unifaas deploy hello ./hello
   unifaas deploy hello --image hello:v2 --memory 64M --timeout 5s --env MODE=fast
   unifaas deploy hello ./hello --egress none --egress tcp/db.example.com:5432
@@ -76,7 +80,12 @@ is there, and what they do not name stays as it is.`,
 			case r.Changed:
 				what = "changed"
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, revision %s, at %s\n", r.Function.Name, what, r.Function.Revision.Name, r.Function.URL)
+			if !o.noWait {
+				if r.Wanted, err = c.AwaitServed(cmd.Context(), r.Function.Name, r.Wanted.Number); err != nil {
+					return err
+				}
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, revision %s, at %s%s\n", r.Function.Name, what, r.Wanted.Name, r.Function.URL, stillPending(r.Wanted))
 			return err
 		},
 	}
@@ -97,8 +106,17 @@ is there, and what they do not name stays as it is.`,
 	f.IntVar(&o.weight, "weight", node.DefaultWeight, "share of the CPUs and of a full node beside other functions")
 	f.StringVar(&o.cpu, "cpu", "", "part of a `CPU` that an instance may use, like 0.5 or 500m (default a whole one)")
 	f.IntVar(&o.concurrency, "concurrency", control.DefaultConcurrency, "invocations at once in one instance")
+	f.BoolVar(&o.noWait, "no-wait", false, "do not wait until the new revision answers")
 	f.StringArrayVar(&o.secrets, "secret", nil, "secret `NAME` of the function (not in this version)")
 	return cmd
+}
+
+// stillPending is what is said of a revision that nobody waits for.
+func stillPending(r api.Revision) string {
+	if r.State != control.Pending {
+		return ""
+	}
+	return " (when it answers)"
 }
 
 func (o *deployFlags) completeArgs(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"unifaas.dev/internal/control"
 	"unifaas.dev/internal/gateway/api"
 	"unifaas.dev/internal/units"
 )
@@ -57,6 +58,17 @@ func snapshotOf(f api.Function) string {
 	return units.HumanBytes(f.Snapshot)
 }
 
+// stateOf is a revision's state, with what makes it interesting.
+func stateOf(r api.Revision) string {
+	switch {
+	case r.Reason != "":
+		return printable(r.State + ": " + r.Reason)
+	case r.Served && r.State == control.Ready:
+		return "served"
+	}
+	return r.State
+}
+
 func printDescription(w io.Writer, d api.Description) error {
 	r := d.Revision
 	line := func(what string, value any) { fmt.Fprintf(w, "%-13s %s\n", what+":", printable(fmt.Sprint(value))) }
@@ -65,6 +77,9 @@ func printDescription(w io.Writer, d api.Description) error {
 	line("Image", r.Image)
 	line("Digest", r.Digest)
 	line("Revision", r.Name)
+	if d.Next != nil {
+		line("Next", d.Next.Name+" takes over when it answers")
+	}
 	line("Contract", r.Contract)
 	line("Isolation", r.Isolation)
 	line("Memory", units.FormatBytes(r.Memory))
@@ -93,9 +108,9 @@ func printDescription(w io.Writer, d api.Description) error {
 		}
 	}
 	fmt.Fprintln(w)
-	t := newTable(w, "REVISION", "IMAGE", "MEMORY", "TIMEOUT", "CREATED")
+	t := newTable(w, "REVISION", "STATE", "IMAGE", "MEMORY", "TIMEOUT", "CREATED")
 	for _, r := range d.Revisions {
-		t.row(r.Name, imageName(r), units.FormatBytes(r.Memory), units.FormatDuration(time.Duration(r.TimeoutMS)*time.Millisecond), r.Created.Local().Format(time.DateTime))
+		t.row(r.Name, stateOf(r), imageName(r), units.FormatBytes(r.Memory), units.FormatDuration(time.Duration(r.TimeoutMS)*time.Millisecond), r.Created.Local().Format(time.DateTime))
 	}
 	if err := t.flush(); err != nil || len(d.Instances) == 0 {
 		return err

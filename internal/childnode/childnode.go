@@ -160,7 +160,8 @@ func (n *Node) clean() {
 	}
 }
 
-// Deploy makes a function of a source, anything that images are made of. What q does not say gets its default.
+// Deploy makes a function of a source, anything that images are made of, and waits until it is known whether it answers. What q does not say gets its
+// default.
 func (n *Node) Deploy(ctx context.Context, name, source string, q api.DeployRequest) error {
 	dir, err := os.MkdirTemp("", "unifaas-image-")
 	if err != nil {
@@ -180,7 +181,10 @@ func (n *Node) Deploy(ctx context.Context, name, source string, q api.DeployRequ
 		return err
 	}
 	q.Image, q.ImageName = img.Digest, img.Name
-	_, err = n.Client.Deploy(ctx, name, q)
+	r, err := n.Client.Deploy(ctx, name, q)
+	if err == nil {
+		_, err = n.Client.Await(ctx, name, r.Wanted.Number)
+	}
 	return err
 }
 

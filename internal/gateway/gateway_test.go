@@ -73,6 +73,7 @@ func TestInvoke(t *testing.T) {
 func TestTimingHeader(t *testing.T) {
 	g := start(t, show, node.Options{})
 	g.deploy("f", api.DeployRequest{})
+	g.cold("f")
 	for n := range 2 {
 		r, err := g.Invoke(context.Background(), client.Invocation{Function: "f", Method: "POST", Body: strings.NewReader("x"), Length: 1, Timing: true})
 		if err != nil {

@@ -39,8 +39,11 @@ func TestOwnManagement(t *testing.T) {
 	if err != nil || !r.Created || !r.Changed || r.Function.Revision.Memory != 64<<20 || r.Function.URL != "/function/f" {
 		t.Fatalf("%+v %v", r, err)
 	}
-	if r, err = g.Deploy(ctx, "f", api.DeployRequest{TimeoutMS: ptr(int64(1500))}); err != nil || r.Created || !r.Changed || r.Function.Revision.TimeoutMS != 1500 {
+	if r, err = g.Deploy(ctx, "f", api.DeployRequest{TimeoutMS: ptr(int64(1500))}); err != nil || r.Created || !r.Changed || r.Wanted.TimeoutMS != 1500 || r.Function.Revision.TimeoutMS != 30000 || r.Function.Next == nil {
 		t.Fatalf("%+v %v", r, err)
+	}
+	if rev, err := g.AwaitServed(ctx, "f", 2); err != nil || rev.Name != "f-00002" || !rev.Served {
+		t.Fatalf("%+v %v", rev, err)
 	}
 	if r, err = g.Deploy(ctx, "f", api.DeployRequest{}); err != nil || r.Changed {
 		t.Fatalf("%+v %v", r, err)

@@ -28,6 +28,7 @@ func TestObserved(t *testing.T) {
 		}
 	}, node.Options{}, func(o *gateway.Options) { o.Observe = func(c recent.Call) { seen <- c } })
 	g.deploy("f", api.DeployRequest{})
+	g.cold("f")
 	g.do("GET", "/function/nobody", "")
 	g.do("GET", "/function/f/teapot", "", api.HeaderCallID, "one")
 	if c := <-seen; c.Function != "f" || c.ID != "one" || c.Status != http.StatusTeapot || !c.Timing.Cold || c.Took <= 0 || c.Method != "GET" {

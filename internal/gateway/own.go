@@ -30,6 +30,8 @@ func (g *Gateway) routeOwn() {
 	g.system.HandleFunc("PUT /unifaas/v1/functions/{name}", g.deploy)
 	g.system.HandleFunc("DELETE /unifaas/v1/functions/{name}", g.remove)
 	g.system.HandleFunc("POST /unifaas/v1/functions/{name}/scale", g.scale)
+	g.system.HandleFunc("POST /unifaas/v1/functions/{name}/rollback", g.rollback)
+	g.system.HandleFunc("GET /unifaas/v1/functions/{name}/revisions/{number}", g.revision)
 	g.system.HandleFunc("DELETE /unifaas/v1/functions/{name}/tender", g.dismiss)
 	g.system.HandleFunc("POST /unifaas/v1/functions/{name}/park", g.park)
 	g.system.HandleFunc("GET /unifaas/v1/instances", g.listInstances)
@@ -73,7 +75,7 @@ func (g *Gateway) describe(w http.ResponseWriter, r *http.Request) {
 	}
 	d := api.Description{Function: g.function(f), Instances: g.instances(r.Context(), name, describedParked)}
 	for _, rev := range slices.Backward(f.Revisions) {
-		d.Revisions = append(d.Revisions, revision(name, rev))
+		d.Revisions = append(d.Revisions, revision(f, rev))
 	}
 	reply(w, http.StatusOK, d)
 }
@@ -81,9 +83,14 @@ func (g *Gateway) describe(w http.ResponseWriter, r *http.Request) {
 func (g *Gateway) function(f *control.Function) api.Function {
 	s := g.control.Status(f.Name)
 	_, namespace := g.control.SplitName(f.Name)
+	var next *api.Revision
+	if w := f.Wanted(); w.Number != f.Current().Number {
+		r := revision(f, *w)
+		next = &r
+	}
 	return api.Function{
 		Name: f.Name, Namespace: namespace, URL: functionPrefix + f.Name, Created: f.Created, Min: f.Scale.Min, Max: f.Scale.Max,
-		Labels: f.Labels, Annotations: f.Annotations, Revision: revision(f.Name, *f.Current()),
+		Labels: f.Labels, Annotations: f.Annotations, Revision: revision(f, *f.Current()), Next: next,
 		Ready: s.Ready, Booting: s.Booting, Parked: s.Parked, Waiting: s.Waiting, Running: s.Running, Wanted: s.Wanted,
 		Queue: f.Scale.Queue, Weight: cmp.Or(f.Scale.Weight, node.DefaultWeight), CPU: f.Scale.CPU,
 		Invocations: s.Stats.Invocations, Cold: s.Stats.Cold,
@@ -92,9 +99,9 @@ func (g *Gateway) function(f *control.Function) api.Function {
 	}
 }
 
-func revision(function string, r control.Revision) api.Revision {
+func revision(f *control.Function, r control.Revision) api.Revision {
 	return api.Revision{
-		Name: control.RevisionName(function, r.Number), Number: r.Number, Created: r.Created, Image: r.ImageName, Digest: r.Image,
+		Name: control.RevisionName(f.Name, r.Number), Number: r.Number, State: r.State, Reason: r.Reason, Served: r.Number == f.Current().Number, Created: r.Created, Image: r.ImageName, Digest: r.Image,
 		Contract: r.Contract, Isolation: r.Isolation, Memory: r.Memory, TimeoutMS: r.Timeout.Milliseconds(), Concurrency: r.Concurrency, Env: r.Env,
 		Egress: egressOf(r.Egress),
 	}
@@ -123,14 +130,14 @@ func (g *Gateway) deploy(w http.ResponseWriter, r *http.Request) {
 	}
 	before := 0
 	if f, err := g.control.Get(d.Name); err == nil {
-		before = f.Current().Number
+		before = f.Wanted().Number
 	}
 	f, created, err := g.control.Deploy(r.Context(), d)
 	if err != nil {
 		failWith(w, d.Name, err)
 		return
 	}
-	reply(w, http.StatusOK, api.DeployReply{Created: created, Changed: f.Current().Number != before, Function: g.function(f)})
+	reply(w, http.StatusOK, api.DeployReply{Created: created, Changed: f.Wanted().Number != before, Function: g.function(f), Wanted: revision(f, *f.Wanted())})
 }
 
 func (g *Gateway) remove(w http.ResponseWriter, r *http.Request) {

@@ -185,7 +185,19 @@ func (g *rig) deploy(name string, q api.DeployRequest) {
 	if q.Image == "" {
 		q.Image = "img"
 	}
-	if _, err := g.Deploy(context.Background(), name, q); err != nil {
+	r, err := g.Deploy(context.Background(), name, q)
+	if err == nil {
+		_, err = g.Await(context.Background(), name, r.Wanted.Number)
+	}
+	if err != nil {
+		g.Fatal(err)
+	}
+}
+
+// cold ends what the deployment has started.
+func (g *rig) cold(name string) {
+	g.Helper()
+	if err := g.Dismiss(context.Background(), name); err != nil {
 		g.Fatal(err)
 	}
 }

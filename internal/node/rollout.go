@@ -56,7 +56,7 @@ func (n *Node) Update(serve Spec, next *Spec, done func(error)) {
 		n.abandon(f)
 		if f.proving != f.pool {
 			f.proving = f.pool
-			n.prove(f.pool, done)
+			n.prove(f.pool, true, done)
 		}
 		return
 	}
@@ -67,7 +67,7 @@ func (n *Node) Update(serve Spec, next *Spec, done func(error)) {
 	n.abandon(f)
 	want.Scale.Min = 0 // one is enough to prove it; the others come with the traffic
 	f.next = newPool(n, want)
-	n.prove(f.next, done)
+	n.prove(f.next, false, done)
 }
 
 // abandon gives a revision up that was to take over. Preconditions: mu is held.
@@ -86,12 +86,16 @@ func (n *Node) promote(f *served) {
 	n.retire(old, nil)
 }
 
-// prove finds out in the background whether a pool's revision answers, and has it take over if it is to. Preconditions: mu is held.
-func (n *Node) prove(p *pool, done func(error)) {
+// prove finds out in the background whether a pool's revision answers, and has it take over if it is to. first: it serves already. Preconditions: mu is
+// held.
+func (n *Node) prove(p *pool, first bool, done func(error)) {
 	n.drains.Add(1)
 	go func() {
 		defer n.drains.Done()
 		err := n.proof(p)
+		if err == nil && first {
+			p.unneeded()
+		}
 		n.mu.Lock()
 		f := n.functions[p.spec.Function]
 		switch {
@@ -125,9 +129,34 @@ func (n *Node) proof(p *pool) error {
 	}
 	i, err := p.first()
 	if i != nil {
+		p.snapshotSettled(i)
 		p.release(i, outcome{})
 	}
 	return err
+}
+
+// snapshotSettled waits until it is known whether the others start from a snapshot of an instance: it must not end before.
+func (p *pool) snapshotSettled(i *instance) {
+	select {
+	case <-i.lineage.known: // a moment after it listens, see lineage.listens
+	case <-i.guest.Done():
+	case <-p.ctx.Done():
+	}
+}
+
+// unneeded ends the instances that were made only to prove the revision, if the next ones start from a snapshot: until somebody calls the function it
+// takes no memory.
+func (p *pool) unneeded() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range p.instances.each() {
+		if p.draining || p.kept() <= p.scale.Min || len(p.queue) > 0 {
+			return
+		}
+		if i.state == ready && i.inflight == 0 && i.invocations == 0 && len(i.wanted) == 0 && i.lineage.usable() {
+			p.end(i, 0, "it has proved its revision")
+		}
+	}
 }
 
 // first waits for an instance as an invocation does, but for as long as one may take to start, and whoever else waits; nil: there is one that has

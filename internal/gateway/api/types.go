@@ -74,6 +74,12 @@ type DeployReply struct {
 	Created  bool     `json:"created"`
 	Changed  bool     `json:"changed"` // there is a new revision
 	Function Function `json:"function"`
+	Wanted   Revision `json:"wanted"` // the revision that is to be served; pending: it takes over when it answers
+}
+
+// RollbackRequest is the body of POST /unifaas/v1/functions/NAME/rollback, which a DeployReply answers.
+type RollbackRequest struct {
+	To int `json:"to,omitempty"` // number of the revision; 0: the one before the current one
 }
 
 // ScaleRequest is the body of POST /unifaas/v1/functions/NAME/scale.
@@ -94,7 +100,8 @@ type Function struct {
 	CPU          int64             `json:"cpu_milli,omitempty"` // thousandths of a CPU for an instance; 0: a whole one
 	Labels       map[string]string `json:"labels,omitempty"`
 	Annotations  map[string]string `json:"annotations,omitempty"`
-	Revision     Revision          `json:"revision"` // the one that is served
+	Revision     Revision          `json:"revision"`       // the one that is served
+	Next         *Revision         `json:"next,omitempty"` // the one that is to take over
 	Ready        int               `json:"ready"`
 	Booting      int               `json:"booting"` // or being woken
 	Parked       int               `json:"parked"`
@@ -126,6 +133,9 @@ type Description struct {
 type Revision struct {
 	Name        string            `json:"name"`
 	Number      int               `json:"number"`
+	State       string            `json:"state"`            // pending, ready, failed, replaced
+	Reason      string            `json:"reason,omitempty"` // why it failed
+	Served      bool              `json:"served"`
 	Created     time.Time         `json:"created"`
 	Image       string            `json:"image"`
 	Digest      string            `json:"digest"`
