@@ -193,7 +193,7 @@ func TestValidation(t *testing.T) {
 	if f, _, err := g.Deploy(ctx, control.Deployment{Name: "f", Image: "a", Isolation: "fresh"}); err != nil || f.Current().Concurrency != 1 {
 		t.Errorf("fresh: %+v %v", f, err)
 	}
-	if f, _, err := g.Deploy(ctx, control.Deployment{Name: "f", Isolation: "reuse"}); err != nil || f.Current().Concurrency != control.DefaultConcurrency {
+	if f, _, err := g.Deploy(ctx, control.Deployment{Name: "f", Isolation: "reuse"}); err != nil || f.Wanted().Concurrency != control.DefaultConcurrency {
 		t.Errorf("reuse again: %+v %v", f, err)
 	}
 }
@@ -202,9 +202,7 @@ func TestDamagedRecord(t *testing.T) {
 	ctx, dir := context.Background(), t.TempDir()
 	g := start(t, dir)
 	for _, name := range []string{"good", "bad", "odd"} {
-		if _, _, err := g.Deploy(ctx, control.Deployment{Name: name, Image: "a"}); err != nil {
-			t.Fatal(err)
-		}
+		g.deploy(t, control.Ready, control.Deployment{Name: name, Image: "a"})
 	}
 	for name, text := range map[string]string{"bad": "{", "odd": `{"name":"odd","revisions":[]}`} {
 		k := store.Key{Kind: store.Functions, Name: name}
