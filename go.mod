@@ -3,6 +3,7 @@ module unifaas.dev
 go 1.26.0
 
 require (
+	github.com/coreos/go-systemd/v22 v22.7.0
 	github.com/erofs/go-erofs v0.3.1
 	github.com/google/go-containerregistry v0.22.0
 	github.com/nats-io/nats-server/v2 v2.15.0

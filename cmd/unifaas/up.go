@@ -12,6 +12,7 @@ import (
 	"unifaas.dev/internal/doctor"
 	"unifaas.dev/internal/monitor/kvm"
 	"unifaas.dev/internal/node"
+	"unifaas.dev/internal/nodelog"
 	"unifaas.dev/internal/units"
 	"unifaas.dev/internal/up"
 )
@@ -42,7 +43,7 @@ func newUpCmd() *cobra.Command {
 		Use:   "up [flags]",
 		Short: "Run a node: gateway, control plane and the instances of functions",
 		Long: `Run a node: the gateway that takes requests, the control plane that knows the functions, and the tenders that run their
-instances. It runs until SIGTERM or SIGINT; then it finishes what runs (30 s at most) and leaves no process behind.
+instances. It runs until SIGTERM or SIGINT; then it finishes what runs (--drain-limit) and leaves no process behind.
 What was deployed is kept in the data folder and served again by the next 'unifaas up'.
 
 Managing a node takes a user name and a password if the data folder has them in auth/basic-auth-user and
@@ -82,6 +83,10 @@ they exist. Calling functions takes none.`,
 	f.IntVar(&o.Inflight, "max-inflight", node.DefaultInflight, "invocations at once, those that wait among them; further ones get 429")
 	f.IntVar(&o.Queue, "queue", node.DefaultQueue, "invocations that may wait for one function, unless it says so itself; further ones get 429")
 	f.IntVar(&o.Starts, "max-starts", 0, "instances that are started at once (default two for each CPU)")
+	f.StringVar(&o.AccessLog, "access-log", "", "write a line of JSON for each invocation to this `FILE`, opened again at SIGHUP; - for standard output")
+	f.StringVar(&o.LogForm, "log-format", nodelog.Text, "`FORM` of the node's own log on standard error: text, json")
+	f.DurationVar(&o.DrainDelay, "drain-delay", 0, "after a signal to stop, serve requests for this `TIME` while /readyz says no")
+	f.DurationVar(&o.Drain, "drain-limit", up.DefaultDrain, "then give what runs this `TIME` to end")
 	f.StringVar(&o.Runtime, "runtime", "", "")
 	f.MarkHidden("runtime") // process-plain, for measurements
 	return cmd

@@ -64,6 +64,8 @@ type Options struct {
 	Observe func(recent.Call)
 	// UI, if set, makes what is served below /ui. It is given the gateway, to invoke functions as any other caller does.
 	UI func(gateway http.Handler) http.Handler
+	// Ready, if set, says why the node should get no requests now.
+	Ready func() error
 	// Metrics is what requests are counted in and /metrics shows; nil: numbers that nobody else adds to.
 	Metrics *metrics.Metrics
 }
@@ -93,6 +95,7 @@ func New(c *control.Control, images Images, o Options) *Gateway {
 		panic(err) // two gateways with one set of numbers
 	}
 	g.system.HandleFunc("GET /healthz", g.healthz)
+	g.system.HandleFunc("GET /readyz", g.readyz)
 	g.system.Handle("GET /metrics", g.metrics)
 	g.routeOwn()
 	g.routeOpenFaaS()
@@ -175,6 +178,19 @@ func (g *Gateway) knownHost(r *http.Request) bool {
 func (g *Gateway) healthz(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	io.WriteString(w, "ok\n")
+}
+
+// readyz is for who spreads requests over nodes: what runs goes on whatever it says.
+func (g *Gateway) readyz(w http.ResponseWriter, r *http.Request) {
+	if g.opts.Ready != nil {
+		if err := g.opts.Ready(); err != nil {
+			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			fmt.Fprintf(w, "not ready: %v\n", err)
+			return
+		}
+	}
+	g.healthz(w, r)
 }
 
 func (g *Gateway) info() api.Info {

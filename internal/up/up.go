@@ -5,17 +5,19 @@
 package up
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -36,6 +38,7 @@ import (
 	"unifaas.dev/internal/node"
 	"unifaas.dev/internal/node/plain"
 	"unifaas.dev/internal/node/unikernel"
+	"unifaas.dev/internal/nodelog"
 	"unifaas.dev/internal/pressure"
 	"unifaas.dev/internal/recent"
 	"unifaas.dev/internal/seal"
@@ -46,8 +49,8 @@ import (
 // blankTenders stand ready for functions that have none: one for the next, and one while that is replaced.
 const blankTenders = 2
 
-// drainLimit is how long what runs may go on after a signal to stop.
-const drainLimit = 30 * time.Second
+// DefaultDrain is how long what runs may go on after a signal to stop.
+const DefaultDrain = 30 * time.Second
 
 // RuntimePlain is the value of Options.Runtime for plain processes.
 const RuntimePlain = "process-plain"
@@ -66,10 +69,14 @@ type Options struct {
 	Auth            string        // folder with user name and password; empty: DATA/auth if it has them
 	Budget          int64         // of memory; 0: none, below 0: three quarters of what there is
 
-	Instances int // that run at once; 0: as memory allows
-	Inflight  int // invocations at once
-	Queue     int // invocations that may wait for one function
-	Starts    int // instances that are started at once; 0: a default
+	Instances  int           // that run at once; 0: as memory allows
+	Inflight   int           // invocations at once
+	Queue      int           // invocations that may wait for one function
+	Starts     int           // instances that are started at once; 0: a default
+	AccessLog  string        // file of a line for each invocation, "-" for standard output; empty: none
+	LogForm    string        // of the node's own log: text, json
+	DrainDelay time.Duration // that requests are served after a signal to stop, while /readyz says no
+	Drain      time.Duration // that what runs then may go on; 0: DefaultDrain
 
 	Version string
 	Libos   []byte
@@ -80,6 +87,9 @@ type Options struct {
 	Doctor func(data string) []dashboard.Check
 
 	Out, Err io.Writer
+
+	log   *slog.Logger
+	hurry <-chan struct{} // ends the delay, for tests
 }
 
 // Check says what is wrong with the options as such.
@@ -105,6 +115,12 @@ func (o *Options) Check() error {
 		if n.value < n.from || n.value > 1e6 {
 			return fmt.Errorf("--%s %d: choose from %d to 1000000", n.name, n.value, n.from)
 		}
+	}
+	if o.DrainDelay < 0 || o.Drain < 0 {
+		return errors.New("--drain-delay, --drain-limit: a time cannot be below 0")
+	}
+	if _, err := nodelog.New(io.Discard, o.LogForm); err != nil {
+		return fmt.Errorf("--log-format: %w", err)
 	}
 	if _, port, err := net.SplitHostPort(o.Listen); err != nil || port == "" {
 		return fmt.Errorf("--listen %q: give HOST:PORT, like 127.0.0.1:8080", o.Listen)
@@ -132,6 +148,10 @@ func Run(ctx context.Context, o Options) error {
 	defer stop()
 	// Nobody here uses the standard logger but net/http, to complain about what functions send: they must not fill our stderr.
 	log.SetOutput(io.Discard)
+	var err error
+	if o.log, err = nodelog.New(o.Err, o.LogForm); err != nil {
+		return err
+	}
 	data, err := datadir.Resolve(o.Data)
 	if err != nil {
 		return err
@@ -164,28 +184,59 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	access, err := o.accessLog()
+	if err != nil {
+		n.close(ctx)
+		return err
+	}
+	defer access.Close()
 	closing := make(chan struct{})
+	var stopping atomic.Bool
 	calls := &recent.Book{}
 	server := gateway.NewServer(gateway.New(n.control, n.images, gateway.Options{
 		Version: o.Version, TempDir: datadir.Temp(data), Closing: closing,
 		Auth:    auth,
 		Metrics: n.metrics,
-		Observe: calls.Add,
-		UI:      func(g http.Handler) http.Handler { return o.dashboard(n, calls, g, data, closing) },
+		Observe: func(c recent.Call) {
+			calls.Add(c)
+			access.Add(c)
+		},
+		Ready: func() error {
+			if stopping.Load() {
+				return errors.New("the node is stopping")
+			}
+			return nil
+		},
+		UI: func(g http.Handler) http.Handler { return o.dashboard(n, calls, g, data, closing) },
 	}))
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	o.announce(listener.Addr().String(), run.Name(), data, len(n.control.List()))
+	watch := o.supervise(listener.Addr().String())
+	defer watch.end()
 
 	select {
 	case <-ctx.Done():
-		fmt.Fprintf(o.Err, "unifaas: stopping: no new requests, what runs has %v\n", drainLimit)
 		err = nil
 	case err = <-failed:
 		err = fmt.Errorf("gateway: %w", err)
 	}
 	stop() // a second signal ends the process at once
-	drain, cancel := context.WithTimeout(context.Background(), drainLimit)
+	watch.stopping()
+	stopping.Store(true)
+	server.SetKeepAlivesEnabled(false) // callers go elsewhere with their next request
+	if err == nil && o.DrainDelay > 0 {
+		o.log.Info(fmt.Sprintf("stopping: requests are served for another %v, /readyz says no", o.DrainDelay))
+		select {
+		case <-time.After(o.DrainDelay):
+		case <-o.hurry:
+		}
+	}
+	limit := cmp.Or(o.Drain, DefaultDrain)
+	if err == nil {
+		o.log.Info(fmt.Sprintf("stopping: no new requests, what runs has %v", limit))
+	}
+	drain, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	close(closing)
 	n.images.Close() // or who waits for a pull would be waited for
@@ -194,7 +245,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	n.close(drain)
 	if err == nil {
-		fmt.Fprintln(o.Err, "unifaas: stopped")
+		o.log.Info("stopped")
 	}
 	return err
 }
@@ -216,14 +267,14 @@ func (o *Options) credentials(data, addr string) (*basicauth.Credentials, error)
 		return nil, nil
 	}
 	if c, err = basicauth.Generate(dir); err == nil {
-		fmt.Fprintf(o.Err, "unifaas: %s is reached from other machines: managing the node needs the user name and password that were made in %s\n", addr, dir)
+		o.log.Info(fmt.Sprintf("%s is reached from other machines: managing the node needs the user name and password that were made in %s", addr, dir))
 	}
 	return c, err
 }
 
 func (o *Options) announce(addr, runtime, data string, functions int) {
 	if runtime == RuntimePlain {
-		fmt.Fprintln(o.Err, "unifaas: warning: functions run as plain processes of this machine, without isolation: for measurements only")
+		o.log.Warn("functions run as plain processes of this machine, without isolation: for measurements only")
 	}
 	fmt.Fprintf(o.Out, "unifaas is up at http://%s (instances: %s, data: %s, functions: %d)\n", addr, runtime, data, functions)
 }
@@ -285,9 +336,7 @@ func open(ctx context.Context, o *Options, run node.Runtime, data string) (p *pa
 			p.close(ctx)
 		}
 	}()
-	warn := func(text string) {
-		fmt.Fprintf(o.Err, "unifaas: warning: %s\n", strings.Join(strings.Fields(text), " "))
-	}
+	warn := func(text string) { o.log.Warn(text) }
 	key, err := seal.Load(datadir.MasterKey(data))
 	if err != nil {
 		return p, err
