@@ -107,7 +107,7 @@ deploy waits for that and fails if the revision does.`,
 	f.StringVar(&o.cpu, "cpu", "", "part of a `CPU` that an instance may use, like 0.5 or 500m (default a whole one)")
 	f.IntVar(&o.concurrency, "concurrency", control.DefaultConcurrency, "invocations at once in one instance")
 	f.BoolVar(&o.noWait, "no-wait", false, "do not wait until the new revision answers")
-	f.StringArrayVar(&o.secrets, "secret", nil, "secret `NAME` of the function (not in this version)")
+	f.StringArrayVar(&o.secrets, "secret", nil, "secret `NAME` that the program finds as a file in /var/openfaas/secrets and /run/secrets; may be repeated")
 	return cmd
 }
 
@@ -133,9 +133,7 @@ func (o *deployFlags) parse(cmd *cobra.Command, args []string) error {
 	if err := control.CheckName(args[0]); err != nil {
 		return err
 	}
-	if len(o.secrets) > 0 {
-		return fmt.Errorf("--secret is not supported in this version: use --env for what may be seen")
-	}
+	q.Secrets = o.secrets
 	if len(args) == 2 && o.image != "" {
 		return fmt.Errorf("give SOURCE or --image, not both")
 	}

@@ -95,6 +95,7 @@ func New(ctx context.Context, p Parts) (c *Control, damaged []error, err error) 
 	watching, stop := context.WithCancel(context.Background())
 	events := s.Watch(watching, store.Functions) // before List: nothing is missed between the two
 	spaces := s.Watch(watching, store.Namespaces)
+	changedSecrets := s.Watch(watching, store.Secrets)
 	damaged, err = c.readNamespaces(ctx)
 	if err != nil {
 		stop()
@@ -131,6 +132,13 @@ func New(ctx context.Context, p Parts) (c *Control, damaged []error, err error) 
 	c.watch.Go(func() {
 		for e := range spaces {
 			c.changedNamespace(e)
+		}
+	})
+	c.watch.Go(func() {
+		for e := range changedSecrets {
+			if ns, name, ok := strings.Cut(e.Entry.Key.Name, "/"); ok && !e.Deleted {
+				c.renew(ns, name)
+			}
 		}
 	})
 	return c, damaged, nil
@@ -257,6 +265,9 @@ func (c *Control) Deploy(ctx context.Context, d Deployment) (f *Function, create
 		}
 	}
 	if err := check(d.Name, config, scale); err != nil {
+		return nil, false, err
+	}
+	if err := c.checkSecrets(ctx, d.Name, config.Secrets, &m); err != nil {
 		return nil, false, err
 	}
 	if err := checkNotes("function "+d.Name, d.Labels, d.Annotations); err != nil {

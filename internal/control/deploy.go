@@ -40,6 +40,7 @@ type Deployment struct {
 	Idle        *time.Duration    // after which instances beyond Min end
 	Env         map[string]string // nil: not given
 	Egress      []string          // nil: not given
+	Secrets     []string          // names; nil: not given
 	Labels      map[string]string
 	Annotations map[string]string
 	Requests    map[string]string // told again by listings
@@ -71,6 +72,9 @@ func (d *Deployment) onto(old *Function) (Config, node.Scale, error) {
 	}
 	if d.Egress != nil {
 		c.Egress = slices.Clone(d.Egress)
+	}
+	if d.Secrets != nil {
+		c.Secrets = slices.Compact(slices.Sorted(slices.Values(d.Secrets)))
 	}
 	if c.Concurrency == 0 && d.Concurrency == nil {
 		c.Concurrency = DefaultConcurrency

@@ -89,14 +89,15 @@ type Config struct {
 	Timeout     time.Duration     `json:"timeout"` // ns
 	Concurrency int               `json:"concurrency"`
 	Env         map[string]string `json:"env,omitempty"`
-	Egress      []string          `json:"egress,omitempty"` // rules: where the program may connect to
-	Port        int               `json:"port,omitempty"`   // where the image's program listens; 0: the default
+	Egress      []string          `json:"egress,omitempty"`  // rules: where the program may connect to
+	Secrets     []string          `json:"secrets,omitempty"` // names, sorted
+	Port        int               `json:"port,omitempty"`    // where the image's program listens; 0: the default
 }
 
 func (c Config) equal(o Config) bool {
 	return c.Image == o.Image && c.ImageName == o.ImageName && c.Contract == o.Contract && c.Isolation == o.Isolation &&
 		c.Memory == o.Memory && c.Timeout == o.Timeout && c.Concurrency == o.Concurrency && c.Port == o.Port && maps.Equal(c.Env, o.Env) &&
-		slices.Equal(c.Egress, o.Egress)
+		slices.Equal(c.Egress, o.Egress) && slices.Equal(c.Secrets, o.Secrets)
 }
 
 // RevisionName is what a revision is called in listings and in its own environment.

@@ -166,6 +166,11 @@ func (c *Control) DeleteNamespace(ctx context.Context, name string) error {
 	if n := len(c.In(name)); n > 0 {
 		return fmt.Errorf("namespace %s: %w: remove its %d functions first", name, ErrInUse, n)
 	}
+	if list, err := c.secrets.List(ctx, name); err != nil {
+		return err
+	} else if len(list) > 0 {
+		return fmt.Errorf("namespace %s: %w: remove its %d secrets first", name, ErrInUse, len(list))
+	}
 	if err := c.store.Delete(ctx, store.Key{Kind: store.Namespaces, Name: name}); err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}

@@ -30,12 +30,12 @@ const (
 // serve has the node do what the record says. Preconditions: changing is held, or nobody else is there yet.
 func (c *Control) serve(f *Function) {
 	serving, wanted := f.Current(), f.Wanted()
-	s := f.spec(serving)
+	s := c.spec(f, serving)
 	if wanted.State != Pending && serving.Number == wanted.Number {
 		c.node.Update(s, nil, nil)
 		return
 	}
-	next := f.spec(wanted)
+	next := c.spec(f, wanted)
 	name, created, number := f.Name, f.Created, wanted.Number
 	c.node.Update(s, &next, func(err error) { c.settle(name, created, number, err) })
 }

@@ -166,6 +166,19 @@ func (s *Secrets) Get(ctx context.Context, namespace, name string) ([]byte, Secr
 	return value, r.Secret, nil
 }
 
+// version is that of a secret, 0 if there is none.
+func (s *Secrets) version(ctx context.Context, namespace, name string) (uint64, error) {
+	k, err := secretKey(namespace, name)
+	if err != nil {
+		return 0, err
+	}
+	e, err := s.store.Get(ctx, k)
+	if errors.Is(err, store.ErrNotFound) {
+		return 0, nil
+	}
+	return e.Version, err
+}
+
 // List gives the secrets of a namespace, by name. What is damaged is in it, with its name.
 func (s *Secrets) List(ctx context.Context, namespace string) ([]Secret, error) {
 	prefix := cmp.Or(namespace, DefaultNamespace) + "/"

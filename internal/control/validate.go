@@ -34,6 +34,7 @@ const (
 	MaxTimeout     = time.Hour
 	MaxConcurrency = 1000
 	MaxInstances   = 100000    // most of them parked
+	maxSecrets     = 100       // of one function
 	maxEnv         = 128 << 10 // bytes of all of it: it has to fit the boot block
 )
 
@@ -91,6 +92,14 @@ func check(name string, c Config, s node.Scale) error {
 	}
 	if err := checkEnv(c.Env); err != nil {
 		return err
+	}
+	if len(c.Secrets) > maxSecrets {
+		return invalid("%d secrets, a function can have at most %d", len(c.Secrets), maxSecrets)
+	}
+	for _, s := range c.Secrets {
+		if err := CheckSecretName(s); err != nil {
+			return err
+		}
 	}
 	if _, err := egress.Parse(c.Egress); err != nil {
 		return invalid("%v", err)

@@ -218,9 +218,9 @@ func failWith(w http.ResponseWriter, name string, err error) {
 		fail(w, http.StatusNotFound, "function %s is not deployed", name)
 	case errors.As(err, &bad):
 		fail(w, http.StatusBadRequest, "%v", err)
-	case errors.Is(err, control.ErrNoNamespace):
+	case errors.Is(err, control.ErrNoNamespace), errors.Is(err, control.ErrNoSecret):
 		fail(w, http.StatusNotFound, "%v", err)
-	case errors.Is(err, control.ErrExists), errors.Is(err, control.ErrInUse):
+	case errors.Is(err, control.ErrExists), errors.Is(err, control.ErrSecretExists), errors.Is(err, control.ErrInUse):
 		fail(w, http.StatusConflict, "%v", err)
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
 		fail(w, http.StatusInsufficientStorage, "%v", err)

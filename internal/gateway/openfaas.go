@@ -44,12 +44,7 @@ func (g *Gateway) routeOpenFaaS() {
 	m.HandleFunc("GET /system/logs", g.logs)
 	m.HandleFunc("POST /system/alert", g.ofAlert)
 	g.routeNamespaces(m)
-	m.HandleFunc("GET /system/secrets", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, []string{}) })
-	for _, method := range []string{"POST", "PUT", "DELETE"} {
-		m.HandleFunc(method+" /system/secrets", func(w http.ResponseWriter, _ *http.Request) {
-			fail(w, http.StatusNotImplemented, "secrets are not supported in this version")
-		})
-	}
+	g.routeSecrets(m)
 	g.system.HandleFunc("/system/", func(w http.ResponseWriter, r *http.Request) {
 		if _, pattern := m.Handler(r); pattern != "" {
 			m.ServeHTTP(w, r)
@@ -118,7 +113,7 @@ func (g *Gateway) status(f *control.Function) api.FunctionStatus {
 	s := api.FunctionStatus{
 		FunctionDeployment: api.FunctionDeployment{
 			Name: name, Image: c.ImageName, Namespace: ns, EnvVars: c.Env, EnvProcess: c.Env[envProcess], Labels: f.Labels, Annotations: f.Annotations,
-			Limits: &api.FunctionResources{Memory: units.FormatBytes(c.Memory)}, Constraints: f.Constraints,
+			Limits: &api.FunctionResources{Memory: units.FormatBytes(c.Memory)}, Constraints: f.Constraints, Secrets: c.Secrets,
 		},
 		InvocationCount: float64(n.Stats.Invocations), CreatedAt: f.Created,
 		// A function without instances is available all the same: the first invocation makes one.

@@ -103,7 +103,7 @@ func revision(f *control.Function, r control.Revision) api.Revision {
 	return api.Revision{
 		Name: control.RevisionName(f.Name, r.Number), Number: r.Number, State: r.State, Reason: r.Reason, Served: r.Number == f.Current().Number, Created: r.Created, Image: r.ImageName, Digest: r.Image,
 		Contract: r.Contract, Isolation: r.Isolation, Memory: r.Memory, TimeoutMS: r.Timeout.Milliseconds(), Concurrency: r.Concurrency, Env: r.Env,
-		Egress: egressOf(r.Egress),
+		Egress: egressOf(r.Egress), Secrets: r.Secrets,
 	}
 }
 
@@ -122,7 +122,7 @@ func (g *Gateway) deploy(w http.ResponseWriter, r *http.Request) {
 	}
 	d := control.Deployment{
 		Name: g.key(r), Image: q.Image, Pull: q.Pull, ImageName: q.ImageName, Contract: q.Contract, Isolation: q.Isolation, Memory: q.Memory,
-		Concurrency: q.Concurrency, Min: q.Min, Max: q.Max, Queue: q.Queue, Weight: q.Weight, CPU: q.CPU, Env: q.Env, Egress: q.Egress, Labels: q.Labels, Annotations: q.Annotations,
+		Concurrency: q.Concurrency, Min: q.Min, Max: q.Max, Queue: q.Queue, Weight: q.Weight, CPU: q.CPU, Env: q.Env, Egress: q.Egress, Secrets: q.Secrets, Labels: q.Labels, Annotations: q.Annotations,
 	}
 	if q.TimeoutMS != nil {
 		t := time.Duration(max(-1, min(*q.TimeoutMS, math.MaxInt64/int64(time.Millisecond)))) * time.Millisecond

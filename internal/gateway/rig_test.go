@@ -136,6 +136,11 @@ func startWith(t testing.TB, handler http.HandlerFunc, o node.Options, adjust fu
 	s := storetest.Open(t, dir)
 	numbers := metrics.New("test", "test")
 	o.Observer = numbers
+	secrets := control.NewSecrets(s, storetest.Key(t))
+	o.Secret = func(ctx context.Context, s node.Secret) ([]byte, error) {
+		value, _, err := secrets.Get(ctx, s.Namespace, s.Name)
+		return value, err
+	}
 	n := node.New(g.run, nodetest.Images{}, lines{book}, o)
 	store := &images{seen: map[string]string{"img": "sha256:1"}, layers: map[string]string{}}
 	if g.control, _, err = control.New(context.Background(), control.Parts{Store: s, Key: storetest.Key(t), Images: store, Node: n, Logs: book}); err != nil {

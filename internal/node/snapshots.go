@@ -128,7 +128,7 @@ func (k *keeper) prepare(c *TenderConfig, l *lineage) {
 		l.settle(false, fmt.Errorf("instances of kind %s have none", k.pool.n.Runtime()))
 		return
 	}
-	if k.image == nil && !k.looked {
+	if k.image == nil && !k.looked && !k.private() {
 		k.looked = true
 		var err error
 		if k.image, err = store.Get(k.key); errors.Is(err, snapshot.ErrDamaged) || errors.Is(err, snapshot.ErrForeign) {
@@ -239,7 +239,9 @@ func (k *keeper) adopt(l *lineage, f *os.File, info snapshot.Info, listened time
 	k.mu.Unlock()
 	close(checked)
 	k.say("snapshot taken %s, %s", took, units.HumanBytes(info.Bytes))
-	if err := k.pool.n.opts.Snapshots.Save(k.key, f); err != nil {
+	if k.private() {
+		k.say("the snapshot is kept in memory only: what it is of has read secrets")
+	} else if err := k.pool.n.opts.Snapshots.Save(k.key, f); err != nil {
 		k.say("the snapshot is kept in memory only: %v", err)
 	}
 	if !keep {
@@ -452,7 +454,10 @@ func (n *Node) CollectSnapshots() {
 
 // learnKey has the pool's key among those that are held.
 func (p *pool) learnKey() error {
-	c, err := p.tender.config()
+	if p.snap.private() {
+		return nil // none was stored
+	}
+	c, err := p.tender.config(context.Background())
 	if err != nil {
 		return err
 	}

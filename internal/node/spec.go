@@ -4,6 +4,7 @@ package node
 
 import (
 	"cmp"
+	"context"
 	"maps"
 	"runtime"
 	"slices"
@@ -22,6 +23,7 @@ type Spec struct {
 	Concurrency int // invocations at once in one instance
 	Env         map[string]string
 	Egress      []string      // rules: where the program may connect to
+	Secrets     []Secret      // that its instances find as files
 	Port        int           // where the program listens
 	Stdio       bool          // the program is run once a request, see stdio.go; Port is 0
 	Fresh       bool          // a new instance for every invocation
@@ -63,12 +65,18 @@ func (s Spec) normal() Spec {
 	return s
 }
 
+// Secret names the value that a secret had at some time.
+type Secret struct {
+	Namespace, Name string
+	Version         uint64
+}
+
 // sameProgram reports whether o runs the same instances: only bounds may differ.
 func (s Spec) sameProgram(o Spec) bool {
 	return s.Function == o.Function && s.Revision == o.Revision && s.Image == o.Image && s.Memory == o.Memory &&
 		s.Timeout == o.Timeout && s.Concurrency == o.Concurrency && s.Port == o.Port && s.Stdio == o.Stdio && s.Fresh == o.Fresh && s.Rewind == o.Rewind &&
 		s.StartLimit == o.StartLimit && s.Grace == o.Grace &&
-		maps.Equal(s.Env, o.Env) && slices.Equal(s.Egress, o.Egress)
+		maps.Equal(s.Env, o.Env) && slices.Equal(s.Egress, o.Egress) && slices.Equal(s.Secrets, o.Secrets)
 }
 
 // Defaults of Options.
@@ -110,7 +118,9 @@ type Options struct {
 	Starts     int           // instances that are started at once, of all functions
 
 	Snapshots Snapshots // nil: none are taken
-	Observer  Observer  // nil: nobody is told
+	// Secret gives what a secret is now; nil: there are none.
+	Secret   func(ctx context.Context, s Secret) ([]byte, error)
+	Observer Observer // nil: nobody is told
 
 	// MemoryBudget bounds what instances, shells, parked instances and snapshots take together; 0: nothing does.
 	MemoryBudget int64

@@ -36,11 +36,19 @@ type tenderInUse struct {
 }
 
 // config is what a tender of the revision is started with. The caller closes its layers.
-func (h *tenderHolder) config() (TenderConfig, error) {
+func (h *tenderHolder) config(ctx context.Context) (TenderConfig, error) {
 	spec := h.pool.spec
 	layers, manifest, err := h.pool.n.images.Open(spec.Image)
 	if err != nil {
 		return TenderConfig{}, err
+	}
+	if len(spec.Secrets) > 0 {
+		l, err := h.pool.n.secrets(ctx, spec.Secrets)
+		if err != nil {
+			image.CloseLayers(layers)
+			return TenderConfig{}, err
+		}
+		layers = append(layers, l)
 	}
 	return TenderConfig{
 		Name:     spec.Revision,
@@ -66,7 +74,7 @@ func (h *tenderHolder) get(ctx context.Context) (*tenderInUse, error) {
 			return h.tender, nil
 		}
 	}
-	c, err := h.config()
+	c, err := h.config(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -379,8 +379,13 @@ func open(ctx context.Context, o *Options, run node.Runtime, data string) (p *pa
 	if budget < 0 {
 		budget = sample.Total / 4 * 3
 	}
+	secrets := control.NewSecrets(p.store, key)
 	p.node = node.New(run, p.images, lines{p.book}, node.Options{
-		Idle: o.Idle, Park: park, Snapshots: snapshots{p.snaps}, MemoryBudget: budget, Observer: p.metrics,
+		Idle: o.Idle, Park: park, Snapshots: snapshots{p.snaps}, Secret: func(ctx context.Context, s node.Secret) ([]byte, error) {
+			value, _, err := secrets.Get(ctx, s.Namespace, s.Name)
+			return value, err
+		},
+		MemoryBudget: budget, Observer: p.metrics,
 		Instances: o.Instances, Inflight: o.Inflight, Queue: o.Queue, Starts: o.Starts,
 		Pressure: func() pressure.Sample {
 			s, _ := gauge.Read() // what cannot be read is no reason to give anything back

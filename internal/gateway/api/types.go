@@ -65,6 +65,7 @@ type DeployRequest struct {
 	CPU         *int64            `json:"cpu_milli,omitempty"` // thousandths of a CPU for an instance
 	Env         map[string]string `json:"env,omitempty"`
 	Egress      []string          `json:"egress,omitempty"` // rules; ["public"] is the default
+	Secrets     []string          `json:"secrets,omitempty"`
 	Labels      map[string]string `json:"labels,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
@@ -146,6 +147,7 @@ type Revision struct {
 	Concurrency int               `json:"concurrency"`
 	Env         map[string]string `json:"env,omitempty"`
 	Egress      []string          `json:"egress"` // rules: where the program may connect to
+	Secrets     []string          `json:"secrets,omitempty"`
 }
 
 // Instance is an instance in listings.
