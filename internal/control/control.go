@@ -27,6 +27,8 @@ var ErrNotFound = node.ErrNoFunction
 // Images is what control needs of the image store.
 type Images interface {
 	Manifest(ref string) (image.Manifest, error)
+	// Publish has an image where it survives this node, before a function uses it.
+	Publish(ctx context.Context, digest string) error
 }
 
 // Puller is an image store that can also bring images from registries.
@@ -51,7 +53,10 @@ func (c *Control) image(ctx context.Context, d *Deployment) (m image.Manifest, e
 	if errors.Is(err, image.ErrNotFound) {
 		return m, &InvalidError{err.Error()}
 	}
-	return m, err
+	if err != nil {
+		return m, err
+	}
+	return m, c.images.Publish(ctx, m.Digest)
 }
 
 // Control is the control plane of one node.

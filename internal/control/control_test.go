@@ -32,6 +32,8 @@ func (images) Manifest(ref string) (image.Manifest, error) {
 	return image.Manifest{Digest: "sha256:" + strings.TrimPrefix(ref, "sha256:")}, nil
 }
 
+func (images) Publish(context.Context, string) error { return nil }
+
 type lines struct{ *logs.Book }
 
 func (l lines) Line(function, instance, stream, text string, at time.Time) {

@@ -138,7 +138,7 @@ func (s *Store) AddImage(m Manifest, name string) (Manifest, error) {
 		}
 	}
 	m.Version = ManifestVersion
-	b, d, err := m.encode()
+	b, d, err := m.Encode()
 	if err != nil {
 		return Manifest{}, err
 	}
@@ -164,7 +164,7 @@ func (s *Store) AddImage(m Manifest, name string) (Manifest, error) {
 		return Manifest{}, err
 	}
 	if name != "" {
-		if err := writeJSON(s.nameFile(name), tag{Digest: d, Created: time.Now().UTC().Truncate(time.Second)}); err != nil {
+		if err := writeJSON(s.nameFile(name), Tag{Digest: d, Created: time.Now().UTC().Truncate(time.Second)}); err != nil {
 			return Manifest{}, err
 		}
 	}

@@ -162,8 +162,8 @@ const (
 	maxStrings = 128 << 10 // they have to fit the boot block beside what the deployment adds
 )
 
-// encode gives the manifest's one spelling, and its digest.
-func (m *Manifest) encode() ([]byte, string, error) {
+// Encode gives the manifest's one spelling, and its digest.
+func (m *Manifest) Encode() ([]byte, string, error) {
 	if err := m.check(); err != nil {
 		return nil, "", err
 	}

@@ -37,7 +37,7 @@ func (s *Store) Pulled(m Manifest, name, source string) error {
 	if _, err := s.Manifest(m.Digest); err != nil {
 		return err
 	}
-	return writeJSON(s.nameFile(name), tag{m.Digest, time.Now().UTC().Truncate(time.Second), source})
+	return writeJSON(s.nameFile(name), Tag{m.Digest, time.Now().UTC().Truncate(time.Second), source})
 }
 
 // Source is the digest that a registry had for the image of a name when it was pulled; empty if it was made or sent here.

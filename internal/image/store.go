@@ -38,7 +38,8 @@ type Entry struct {
 	Manifest Manifest  `json:"manifest"`
 }
 
-type tag struct {
+// Tag is what a name stands for.
+type Tag struct {
 	Digest  string    `json:"digest"`
 	Created time.Time `json:"created"`
 	Source  string    `json:"source,omitempty"` // digest in the registry that the image was pulled from; empty: it was made or sent here
@@ -151,23 +152,29 @@ func (s *Store) Manifest(ref string) (Manifest, error) {
 	return m, nil
 }
 
-func (s *Store) tag(name string) (tag, error) {
+func (s *Store) tag(name string) (Tag, error) {
 	if err := CheckName(name); err != nil {
-		return tag{}, err
+		return Tag{}, err
 	}
-	var t tag
+	var t Tag
 	b, err := os.ReadFile(s.nameFile(name))
 	if errors.Is(err, fs.ErrNotExist) {
-		return tag{}, fmt.Errorf("image %q: %w: make it with unifaas build", name, ErrNotFound)
+		return Tag{}, fmt.Errorf("image %q: %w: make it with unifaas build", name, ErrNotFound)
 	}
 	if err != nil {
-		return tag{}, fmt.Errorf("image %q: %w", name, cause(err))
+		return Tag{}, fmt.Errorf("image %q: %w", name, cause(err))
 	}
 	if err := json.Unmarshal(b, &t); err != nil || !digestForm.MatchString(t.Digest) {
-		return tag{}, fmt.Errorf("image %q: its entry in %s is damaged: build it again", name, s.dir)
+		return Tag{}, fmt.Errorf("image %q: its entry in %s is damaged: build it again", name, s.dir)
 	}
 	return t, nil
 }
+
+// Tag says what a name stands for.
+func (s *Store) Tag(name string) (Tag, error) { return s.tag(name) }
+
+// IsDigest reports whether a reference is one by digest.
+func IsDigest(ref string) bool { return digestForm.MatchString(ref) }
 
 // List returns every name, and every image that has none, sorted. What is damaged is left out.
 func (s *Store) List() ([]Entry, error) {

@@ -23,7 +23,7 @@ import (
 func (o *Options) dashboard(n *parts, calls *recent.Book, gateway http.Handler, data string, closing <-chan struct{}) http.Handler {
 	d := dashboard.Options{Version: o.Version, Control: n.control, Images: n.images, Recent: calls, Gateway: gateway, TempDir: datadir.Temp(data), Closing: closing,
 		Upload: func(ctx context.Context, file, name string) (image.Manifest, error) {
-			return upload(ctx, n.images.Store, file, name)
+			return upload(ctx, n.images.Store.Store, file, name)
 		}}
 	if o.Doctor != nil {
 		d.Doctor = func() []dashboard.Check { return o.Doctor(data) }

@@ -33,12 +33,14 @@ import (
 	"unifaas.dev/internal/image"
 	"unifaas.dev/internal/image/build"
 	"unifaas.dev/internal/image/pull"
+	"unifaas.dev/internal/image/shared"
 	"unifaas.dev/internal/logs"
 	"unifaas.dev/internal/metrics"
 	"unifaas.dev/internal/node"
 	"unifaas.dev/internal/node/plain"
 	"unifaas.dev/internal/node/unikernel"
 	"unifaas.dev/internal/nodelog"
+	"unifaas.dev/internal/objects"
 	"unifaas.dev/internal/pressure"
 	"unifaas.dev/internal/recent"
 	"unifaas.dev/internal/seal"
@@ -359,7 +361,11 @@ func open(ctx context.Context, o *Options, run node.Runtime, data string) (p *pa
 	if err != nil {
 		return p, err
 	}
-	p.images = pull.New(images, build.Options{})
+	bucket, err := objects.Open(ctx, p.engine, "images")
+	if err != nil {
+		return p, err
+	}
+	p.images = pull.New(shared.New(images, bucket), build.Options{})
 	if p.book, err = logs.Open(datadir.Logs(data), warn); err != nil {
 		return p, err
 	}

@@ -90,6 +90,7 @@ func rules() []rule {
 		{"internal/elfx", nil, append(upper, "internal/tender", "internal/monitor", "internal/image"), "it only reads ELF files"},
 		{"internal/egress", nil, append(upper, "internal/tender", "internal/monitor", "internal/image", "abi"), "it only decides, connects and resolves"},
 		{"internal/engine", nil, append(upper, "internal/tender", "internal/monitor", "internal/image", "internal/snapshot"), "it keeps what others give it"},
+		{"internal/objects", nil, append(upper, "internal/tender", "internal/monitor", "internal/image", "internal/snapshot"), "it keeps what others give it"},
 		{"internal/seal", nil, append(upper, "internal/engine", "internal/tender", "net", "os/exec", "github.com/"), "it only encrypts"},
 		{"internal/logs", nil, append(upper, "internal/tender", "internal/monitor"), "logs are only lines"},
 		{"internal/metrics", nil, []string{"internal/gateway", "internal/control", "internal/up", "internal/client"}, "it counts what it is told"},

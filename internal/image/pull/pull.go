@@ -15,6 +15,7 @@ import (
 	"unifaas.dev/internal/image"
 	"unifaas.dev/internal/image/build"
 	"unifaas.dev/internal/image/oci"
+	"unifaas.dev/internal/image/shared"
 )
 
 const (
@@ -24,7 +25,7 @@ const (
 
 // Store is an image store that also has what registries have. Close ends what it is fetching.
 type Store struct {
-	*image.Store
+	*shared.Store
 	opts build.Options
 
 	ctx   context.Context
@@ -44,7 +45,7 @@ type pulling struct {
 }
 
 // New makes one of a store.
-func New(s *image.Store, o build.Options) *Store {
+func New(s *shared.Store, o build.Options) *Store {
 	ctx, stop := context.WithCancel(context.Background())
 	return &Store{Store: s, opts: o, ctx: ctx, stop: stop, slots: make(chan struct{}, atOnce), pulls: map[string]*pulling{}}
 }
@@ -131,7 +132,7 @@ func (s *Store) work(ref string) (m image.Manifest, err error) {
 			return m, nil
 		}
 	}
-	if m, err = build.Container(ctx, s.Store, src, s.opts); err != nil {
+	if m, err = build.Container(ctx, s.Store.Store, src, s.opts); err != nil {
 		return m, err
 	}
 	return m, s.Pulled(m, ref, digest)

@@ -27,8 +27,11 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
+	"unifaas.dev/internal/engine"
 	"unifaas.dev/internal/image"
 	"unifaas.dev/internal/image/build"
+	"unifaas.dev/internal/image/shared"
+	"unifaas.dev/internal/objects"
 )
 
 // rig is a store and a registry.
@@ -57,7 +60,16 @@ func start(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.Store = New(s, build.Options{})
+	e, err := engine.Open(t.Context(), engine.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	b, err := objects.Open(t.Context(), e, "images")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Store = New(shared.New(s, b), build.Options{})
 	t.Cleanup(g.Close)
 	dir := t.TempDir()
 	src := filepath.Join(dir, "a.c")
