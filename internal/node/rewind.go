@@ -10,7 +10,6 @@ import (
 // rewind puts an instance back to the snapshot after an invocation: the next one may have it at once, the tender sees to the order. false:
 // it cannot be, and has to end. Preconditions: pool.mu is not held, nothing else runs in the instance.
 func (p *pool) rewind(i *instance) bool {
-	i.transport.CloseIdleConnections()
 	if why := i.cannotRewind(); why != nil {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -24,11 +23,16 @@ func (p *pool) rewind(i *instance) bool {
 	p.mu.Lock()
 	p.instances.rewind(i, 1)
 	p.mu.Unlock()
-	g.Rewind(func(r Rewound, err error) {
-		if p.rewound(i, g, r, err) {
-			go p.prepare(i, g)
-		}
-	})
+	t, spare := i.transport.(*spareTransport)
+	c := g.Rewind(spare, func(r Rewound, err error) { p.rewound(i, g, r, err) })
+	if spare {
+		t.letUsed()
+	} else {
+		i.transport.CloseIdleConnections()
+	}
+	if c != nil {
+		t.put(c, func() { p.stale(i, g) })
+	}
 	return true
 }
 
@@ -44,9 +48,8 @@ func (i *instance) cannotRewind() error {
 	return why
 }
 
-// rewound is told how a rewind of a guest went, which may not be the instance's any more. It reports whether the instance waits for its next
-// invocation; then busy counts a goroutine.
-func (p *pool) rewound(i *instance, g Guest, r Rewound, err error) (waits bool) {
+// rewound is told how a rewind of a guest went, which may not be the instance's any more.
+func (p *pool) rewound(i *instance, g Guest, r Rewound, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.instances.rewind(i, -1)
@@ -54,17 +57,13 @@ func (p *pool) rewound(i *instance, g Guest, r Rewound, err error) (waits bool) 
 		p.stats.Rewinds++
 		p.stats.RewindPages += int64(r.Pages)
 		p.stats.RewindTime += r.Took
-		if waits = i.state == ready && i.inflight == 0 && i.guest == g; waits {
-			p.busy.Add(1)
-		}
-		return waits
+		return
 	}
 	if i.state == gone || i.ending || i.state == parking || i.guest != g { // a guest that is parked ends, and nothing of it is needed
-		return false
+		return
 	}
 	p.n.line(p.spec.Function, i.id, fmt.Sprintf("ended: it could not be rewound: %v", err))
 	p.end(i, 0, "it could not be rewound")
 	p.floor()
 	p.grow()
-	return false
 }

@@ -102,8 +102,9 @@ type Guest interface {
 	// Spawn runs the program once more. Preconditions: TenderConfig.Spawn.
 	Spawn(ctx context.Context, env []string) (Job, error)
 	// Rewind puts the instance back to the tender's snapshot, whatever it does; its streams are gone. It returns at once: what is dialled
-	// afterwards meets the snapshot. then is told when it is done; an error is the end of the instance.
-	Rewind(then func(Rewound, error))
+	// afterwards meets the snapshot. then is told when it is done; an error is the end of the instance. With dial it gives such a stream,
+	// for less than Dial costs, or nil if there can be none.
+	Rewind(dial bool, then func(Rewound, error)) net.Conn
 	// Park writes what differs from the tender's snapshot to sink, from its start, and ends the instance; bytes is how much that is. After
 	// an error that wraps ErrBusyGuest the instance goes on.
 	Park(ctx context.Context, sink *os.File) (bytes int64, err error)

@@ -15,21 +15,53 @@ const spareLife = 500 * time.Millisecond
 
 // spareTransport is that of an instance that is rewound after each invocation. It has a stream for the next one before that comes: the program
 // has accepted it, and started whatever it starts for a connection, while nobody waits.
+//
+// The streams of an invocation stay open until the rewind was asked for, although net/http closes them with the end of the answer: the program
+// would see that first, and do what it does then, for nothing.
 type spareTransport struct {
 	*http.Transport
 
 	mu    sync.Mutex
 	conn  net.Conn // nil: there is none
 	timer *time.Timer
+	used  []*heldConn // given to the transport since the last rewind
+}
+
+// heldConn is a stream of an invocation.
+type heldConn struct {
+	net.Conn
+	t      *spareTransport
+	let    bool // Close closes it
+	closed bool // it is to be closed as soon as it may
+}
+
+// Close implements net.Conn.
+func (c *heldConn) Close() error {
+	c.t.mu.Lock()
+	c.closed = true
+	let := c.let
+	c.t.mu.Unlock()
+	if let {
+		return c.Conn.Close()
+	}
+	return nil
 }
 
 func newSpareTransport(dial func(context.Context) (net.Conn, error)) *spareTransport {
 	t := &spareTransport{}
 	t.Transport = newTransport(func(ctx context.Context) (net.Conn, error) {
-		if c := t.take(); c != nil {
-			return c, nil
+		c := t.take()
+		if c == nil {
+			var err error
+			if c, err = dial(ctx); err != nil {
+				return nil, err
+			}
 		}
-		return dial(ctx)
+		held := &heldConn{Conn: c, t: t}
+		t.mu.Lock()
+		t.used = append(t.used, held)
+		t.mu.Unlock()
+		return held, nil
 	}, -1)
 	return t
 }
@@ -57,34 +89,29 @@ func (t *spareTransport) take() net.Conn {
 	return c
 }
 
-// CloseIdleConnections closes that one, too.
+// letUsed has those streams closed that invocations were done with.
+func (t *spareTransport) letUsed() {
+	t.mu.Lock()
+	var closed []*heldConn
+	for _, c := range t.used {
+		if c.let = true; c.closed { // later ones close themselves
+			closed = append(closed, c)
+		}
+	}
+	t.used = nil
+	t.mu.Unlock()
+	for _, c := range closed {
+		c.Conn.Close()
+	}
+}
+
+// CloseIdleConnections closes all that nothing runs on.
 func (t *spareTransport) CloseIdleConnections() {
 	if c := t.take(); c != nil {
 		c.Close()
 	}
+	t.letUsed()
 	t.Transport.CloseIdleConnections()
-}
-
-// prepare makes a stream for the next invocation of a rewound instance, unless that is there already. Preconditions: busy counts it.
-func (p *pool) prepare(i *instance, g Guest) {
-	defer p.busy.Done()
-	t, ok := i.transport.(*spareTransport)
-	if !ok {
-		return
-	}
-	c, err := g.Dial(p.ctx)
-	if err != nil {
-		return // who needs one will hear of it
-	}
-	p.mu.Lock()
-	free := i.state == ready && i.inflight == 0 && i.rewinding == 0 && i.guest == g
-	if free {
-		t.put(c, func() { p.stale(i, g) })
-	}
-	p.mu.Unlock()
-	if !free { // another stream may be in use: this one ends unused
-		c.Close()
-	}
 }
 
 // stale puts an instance back whose stream nobody has asked for: programs give up connections on which nothing comes, which is no part of the
@@ -104,12 +131,8 @@ func (p *pool) stale(i *instance, g Guest) {
 	p.instances.run(i, 1) // as if it were somebody's: nobody else gets it meanwhile
 	p.instances.rewind(i, 1)
 	p.mu.Unlock()
+	g.Rewind(false, func(r Rewound, err error) { p.rewound(i, g, r, err) }) // without another stream: nobody has asked for this one
 	c.Close()
-	g.Rewind(func(r Rewound, err error) {
-		if p.rewound(i, g, r, err) {
-			p.busy.Done() // without another stream: nobody has asked for this one
-		}
-	})
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.instances.run(i, -1)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"time"
 
@@ -127,7 +128,21 @@ func (i *Instance) onRestored(m *wire.Restored) {
 
 // Rewind puts the instance back to the tender's snapshot, whatever it does. Its streams are gone; what is dialled from now on meets
 // the snapshot. then is called when it is done; an error is the end of the instance.
-func (i *Instance) Rewind(then func(Rewound, error)) {
+func (i *Instance) Rewind(then func(Rewound, error)) { i.rewind(&wire.Rewind{Instance: i.num}, then) }
+
+// Renew is Rewind and then Dial, in one message. There is no stream if this process has no descriptors left.
+func (i *Instance) Renew(port int, then func(Rewound, error)) net.Conn {
+	c, theirs, err := i.newStream(context.Background())
+	if err != nil {
+		i.Rewind(then)
+		return nil
+	}
+	defer theirs.Close()
+	i.rewind(&wire.Rewind{Instance: i.num, Port: uint16(port)}, then, int(theirs.Fd()))
+	return c
+}
+
+func (i *Instance) rewind(m *wire.Rewind, then func(Rewound, error), fds ...int) {
 	i.mu.Lock()
 	ended := i.ended
 	if !ended {
@@ -139,7 +154,7 @@ func (i *Instance) Rewind(then func(Rewound, error)) {
 		then(Rewound{}, &ExitError{i.exit})
 		return
 	}
-	if i.t.send(&wire.Rewind{Instance: i.num}) == nil {
+	if i.t.send(m, fds...) == nil {
 		i.mu.Lock()
 		if i.rewindBy == nil && len(i.rewinds) > 0 {
 			i.rewindBy = i.t.expect("rewind an instance", i.done)

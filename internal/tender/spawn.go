@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"unifaas.dev/internal/tender/program"
+	"unifaas.dev/internal/timerslack"
 )
 
 // stderrSize bounds what a tender can leave on its standard error: a stack trace.
@@ -44,6 +45,7 @@ func (s *spawner) do(f func()) {
 		s.work = make(chan func())
 		go func() {
 			runtime.LockOSThread()
+			timerslack.Thread(timerslack.Loose) // tenders' threads, but for those of vCPUs
 			// What this process itself was given by its parent is not for tenders.
 			_ = unix.CloseRange(3, 1<<31-1, unix.CLOSE_RANGE_CLOEXEC)
 			for f := range s.work {

@@ -46,6 +46,7 @@ import (
 	"unifaas.dev/internal/seal"
 	"unifaas.dev/internal/snapshot"
 	"unifaas.dev/internal/snapshot/store"
+	"unifaas.dev/internal/timerslack"
 )
 
 // blankTenders stand ready for functions that have none: one for the next, and one while that is replaced.
@@ -148,6 +149,7 @@ func (o *Options) runtime(data string) (node.Runtime, error) {
 func Run(ctx context.Context, o Options) error {
 	ctx, stop := signal.NotifyContext(ctx, unix.SIGTERM, unix.SIGINT)
 	defer stop()
+	_ = timerslack.Monitor() // without permission it is only less quiet
 	// Nobody here uses the standard logger but net/http, to complain about what functions send: they must not fill our stderr.
 	log.SetOutput(io.Discard)
 	var err error

@@ -155,7 +155,7 @@ func TestLayers(t *testing.T) {
 // TestTenderDependencies: the list of what the jailed process consists of is frozen; a new entry is a decision.
 func TestTenderDependencies(t *testing.T) {
 	frozen := []string{"abi", "internal/calltrace", "internal/elfx", "internal/guestmem", "internal/monitor", "internal/monitor/kvm", "internal/monitor/kvm/kvmabi", "internal/queue",
-		"internal/snapshot", "internal/snapshot/state", "internal/tender/server", "internal/tender/wire", "internal/units", "golang.org/x/sys/unix", "golang.org/x/sys/cpu"}
+		"internal/snapshot", "internal/snapshot/state", "internal/tender/server", "internal/tender/wire", "internal/timerslack", "internal/units", "golang.org/x/sys/unix", "golang.org/x/sys/cpu"}
 	for _, p := range list(t) {
 		if p.ImportPath != module+"cmd/tender" {
 			continue

@@ -252,26 +252,31 @@ func (g *Guest) Dial(ctx context.Context) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := ctx.Err(); err != nil {
+		a.Close()
+		b.Close()
+		return nil, err
+	}
+	g.accept(b)
+	return a, nil
+}
+
+// accept passes a stream to the program.
+func (g *Guest) accept(b net.Conn) {
 	g.mu.Lock()
 	if g.ended {
 		// A real tender takes the stream, finds that there is no such instance, and drops it.
 		g.mu.Unlock()
 		time.AfterFunc(time.Millisecond, func() { b.Close() })
-		return a, nil
+		return
 	}
 	g.open[b] = struct{}{}
 	g.mu.Unlock()
 	select {
 	case g.conns <- b:
-		return a, nil
 	case <-g.done:
-		err = &node.ExitError{Exit: g.exit}
-	case <-ctx.Done():
-		err = ctx.Err()
+		b.Close()
 	}
-	a.Close()
-	b.Close()
-	return nil, err
 }
 
 // Spawn runs the program that OnSpawn stands for.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"net"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -144,7 +145,14 @@ func (t *Tender) origin(g *Guest, s node.Start) error {
 }
 
 // Rewind puts Value back and closes all streams.
-func (g *Guest) Rewind(then func(node.Rewound, error)) {
+func (g *Guest) Rewind(dial bool, then func(node.Rewound, error)) (c net.Conn) {
+	var b net.Conn
+	if dial && (g.t.r.OnDial == nil || g.t.r.OnDial() == nil) {
+		var err error
+		if c, b, err = socketPair(); err != nil {
+			c, b = nil, nil
+		}
+	}
 	g.order.Lock()
 	go func() {
 		var err error
@@ -166,9 +174,13 @@ func (g *Guest) Rewind(then func(node.Rewound, error)) {
 			g.mu.Unlock()
 			g.Value.Store(snap.value)
 		}
+		if b != nil {
+			g.accept(b)
+		}
 		g.order.Unlock()
 		then(node.Rewound{Pages: 3, Took: time.Millisecond}, err)
 	}()
+	return c
 }
 
 // Park writes Value and ends the instance.

@@ -235,7 +235,10 @@ func (g *guest) Dial(ctx context.Context) (net.Conn, error) {
 	return d.DialContext(ctx, "tcp", g.addr)
 }
 
-func (g *guest) Rewind(then func(node.Rewound, error)) { then(node.Rewound{}, errors.ErrUnsupported) }
+func (g *guest) Rewind(_ bool, then func(node.Rewound, error)) net.Conn {
+	then(node.Rewound{}, errors.ErrUnsupported)
+	return nil
+}
 
 func (g *guest) Park(context.Context, *os.File) (int64, error) { return 0, errors.ErrUnsupported }
 

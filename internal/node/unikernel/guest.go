@@ -85,10 +85,15 @@ func (g *guest) WaitListen(ctx context.Context) (node.BootTiming, error) {
 	return node.BootTiming{VM: t.VM + t.Enter, State: t.State, Libos: t.Boot, Program: t.Program + t.Listen}, nil
 }
 
-func (g *guest) Rewind(then func(node.Rewound, error)) {
-	g.Instance.Rewind(func(r tender.Rewound, err error) {
+func (g *guest) Rewind(dial bool, then func(node.Rewound, error)) net.Conn {
+	told := func(r tender.Rewound, err error) {
 		then(node.Rewound{Pages: r.Pages, Entries: r.Entries, Took: r.Took}, g.p.translate(err))
-	})
+	}
+	if dial {
+		return g.Instance.Renew(g.p.port, told)
+	}
+	g.Instance.Rewind(told)
+	return nil
 }
 
 func (g *guest) Park(ctx context.Context, sink *os.File) (int64, error) {

@@ -15,22 +15,29 @@ import (
 
 // rewind is the command. From here on nothing of before reaches anybody but what the guest has printed; what is dialled afterwards waits in
 // the table until the state is back.
-func (s *Server) rewind(id uint32) {
-	s.with(id, func(in *instance) {
+func (s *Server) rewind(m *wire.Rewind, fds []int) {
+	ok := s.with(m.Instance, func(in *instance) {
 		if in.ended {
+			wire.CloseAll(fds)
 			return
 		}
 		in.rewinds++
 		if in.capture != nil { // all that was dialled is held: the guest knows of none
 			in.dropWaiting()
-			in.rewindsOver(&wire.Rewound{Instance: id})
-			return
+			in.rewindsOver(&wire.Rewound{Instance: m.Instance})
+		} else {
+			in.link.shut = true
+			in.signals = 0
+			in.dropStreams()
+			in.interrupt()
 		}
-		in.link.shut = true
-		in.signals = 0
-		in.dropStreams()
-		in.interrupt()
+		for _, fd := range fds {
+			in.command(in.table.dial(m.Port, fd))
+		}
 	})
+	if !ok {
+		wire.CloseAll(fds)
+	}
 }
 
 // interrupt brings the vCPU thread out of the guest or of its sleep. Preconditions: in.mu is held.

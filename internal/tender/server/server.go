@@ -110,6 +110,10 @@ func (s *Server) dispatch(m wire.Message, fds []int) (done bool, err error) {
 		if m.Errno == 0 {
 			want = 1
 		}
+	case *wire.Rewind:
+		if m.Port != 0 {
+			want = 1
+		}
 	}
 	if len(fds) != want {
 		wire.CloseAll(fds)
@@ -154,7 +158,7 @@ func (s *Server) dispatch(m wire.Message, fds []int) (done bool, err error) {
 			s.shells.keep(int(m.Shells))
 		}
 	case *wire.Rewind:
-		s.rewind(m.Instance)
+		s.rewind(m, fds)
 	case *wire.Park:
 		s.park(m.Instance, fds[0])
 	case *wire.Stop:
@@ -175,6 +179,9 @@ func (s *Server) short(m wire.Message) error {
 	case *wire.Start:
 		s.out.send(&wire.Started{Instance: m.Instance, Error: why})
 	case *wire.Dial:
+	case *wire.Rewind:
+		m.Port = 0
+		s.rewind(m, nil)
 	case *wire.Prepare:
 		s.out.send(&wire.Prepared{Error: why})
 	case *wire.Park:

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"unifaas.dev/internal/monitor"
+	"unifaas.dev/internal/timerslack"
 )
 
 const (
@@ -202,6 +203,7 @@ func (s *shells) makeLocked(touch int64) {
 func (s *shells) run(c monitor.Config, gen int, touch int64) {
 	// The thread is not given back: it carries the vCPU's signal state, and ends with it.
 	runtime.LockOSThread()
+	timerslack.Thread(timerslack.Exact) // the program's sleeps are this thread's
 	in, sh, err := s.made(c, gen, touch)
 	s.wg.Done()
 	if in != nil {

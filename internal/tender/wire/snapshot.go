@@ -80,8 +80,12 @@ type Restored struct {
 	State    int64 // ns until its state was in it
 }
 
-// Rewind puts an instance back to the tender's snapshot. Its streams are closed, those of later commands meet the snapshot.
-type Rewind struct{ Instance uint32 }
+// Rewind puts an instance back to the tender's snapshot. Its streams are closed, those of later commands meet the snapshot. With a Port
+// it is a Dial as well, and has its descriptor: one message, so that the vCPU wakes once for the two.
+type Rewind struct {
+	Instance uint32
+	Port     uint16 // 0: no stream
+}
 
 // Rewound answers each Rewind, in order. With an Error the instance ends. There is none for an instance that has ended.
 type Rewound struct {
@@ -238,8 +242,8 @@ func (m *Restored) get(d *decoder) {
 	m.State = d.i64()
 }
 
-func (m *Rewind) put(e *encoder) { e.u32(m.Instance) }
-func (m *Rewind) get(d *decoder) { m.Instance = d.u32() }
+func (m *Rewind) put(e *encoder) { e.u32(m.Instance); e.u16(m.Port) }
+func (m *Rewind) get(d *decoder) { m.Instance = d.u32(); m.Port = d.u16() }
 
 func (m *Rewound) put(e *encoder) {
 	e.u32(m.Instance)

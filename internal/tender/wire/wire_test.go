@@ -27,6 +27,7 @@ var samples = []Message{
 	&Snapshotted{Error: "e", Pages: 1, Shared: 2, Bytes: 3, Took: 4},
 	&Restored{Instance: 7, VM: 1, State: 2},
 	&Rewind{Instance: 7},
+	&Rewind{Instance: 7, Port: 8080},
 	&Rewound{Instance: 7, Error: "e", Pages: 1, Entries: 2, Took: 3},
 	&Park{Instance: 7},
 	&Parked{Instance: 7, Kind: ErrorBusy, Error: "e", Bytes: 8},
