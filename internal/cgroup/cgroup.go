@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,6 +31,8 @@ const DefaultWeight = 100
 const (
 	cpu    = "cpu"
 	memory = "memory"
+
+	threadsEach = 4 // of a CPU: what all groups together are worth
 
 	period = 100000 // microseconds in which a bound of CPU time is counted
 	prefix = "unifaas-"
@@ -119,6 +122,15 @@ func (r *Root) add(m mount, controller string, h host) error {
 		}
 	}
 	r.parts = append(r.parts, part{dir, m.version, []string{controller}})
+	if controller != cpu {
+		return nil
+	}
+	// All groups together against the rest of the machine, the node itself among it: as much as so many busy threads.
+	for _, f := range files(m.version, cpu, Limits{Weight: DefaultWeight * threadsEach * runtime.NumCPU()}) {
+		if err := write(dir, f.name, f.value); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

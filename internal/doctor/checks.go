@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"unifaas.dev/internal/cgroup"
 	"unifaas.dev/internal/monitor"
 	"unifaas.dev/internal/units"
 )
@@ -194,13 +195,19 @@ func files() Check {
 
 func cgroups(root string) Check {
 	const name = "cgroups"
-	if _, err := os.Stat(filepath.Join(root, "sys/fs/cgroup/cgroup.controllers")); err == nil {
-		return ok(name, "version 2")
+	const without = "functions share CPUs as all processes do, and only their virtual machines bound their memory"
+	const fix = "run the node as root or as a service with Delegate=yes if functions are to have weights"
+	r, err := cgroup.Open(root)
+	if err != nil {
+		return bad(name, Warn, fix, "%s: %s", strings.Join(strings.Fields(err.Error()), " "), without)
 	}
-	if _, err := os.Stat(filepath.Join(root, "sys/fs/cgroup/memory")); err == nil {
-		return ok(name, "version 1: the memory of functions is limited by their virtual machines alone")
+	defer r.Close()
+	g, err := r.Make("doctor", 0, cgroup.Limits{Weight: cgroup.DefaultWeight})
+	if err != nil {
+		return bad(name, Warn, fix, "%s: %s", strings.Join(strings.Fields(err.Error()), " "), without)
 	}
-	return ok(name, "none: the memory of functions is limited by their virtual machines alone")
+	defer g.Remove()
+	return ok(name, "%v", r)
 }
 
 func dataDir(dir string) Check {

@@ -58,6 +58,7 @@ func (n *Node) aim(now time.Time) {
 			p.floor()
 		}
 		p.mu.Unlock()
+		p.tune()
 	}
 }
 

@@ -117,6 +117,7 @@ type Options struct {
 	Instances  int           // that are not parked, of all functions; 0: as memory allows
 	Starts     int           // instances that are started at once, of all functions
 
+	Groups    Groups    // nil: tenders have no control groups
 	Snapshots Snapshots // nil: none are taken
 	// Secret gives what a secret is now; nil: there are none.
 	Secret   func(ctx context.Context, s Secret) ([]byte, error)

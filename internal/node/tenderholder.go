@@ -32,7 +32,8 @@ type tenderInUse struct {
 	Tender
 	*lineage
 	layers []image.Layer
-	shells int // that it was told to keep; -1: it was not told yet
+	shells int   // that it was told to keep; -1: it was not told yet
+	group  Group // nil: it has none
 }
 
 // config is what a tender of the revision is started with. The caller closes its layers.
@@ -90,7 +91,8 @@ func (h *tenderHolder) get(ctx context.Context) (*tenderInUse, error) {
 		image.CloseLayers(c.Layers)
 		return nil, fmt.Errorf("tender: %w", err)
 	}
-	h.tender = &tenderInUse{t, l, c.Layers, -1}
+	h.tender = &tenderInUse{Tender: t, lineage: l, layers: c.Layers, shells: -1}
+	h.place(h.tender)
 	h.setPID(t.PID())
 	return h.tender, nil
 }
@@ -109,6 +111,9 @@ func (h *tenderHolder) drop() <-chan struct{} {
 	go func() {
 		defer h.ending.Done()
 		t.Close()
+		if t.group != nil {
+			_ = t.group.Remove() // what is left goes with the next start of a node
+		}
 		t.lineage.close()
 		image.CloseLayers(t.layers)
 		close(gone)

@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"unifaas.dev/internal/basicauth"
+	"unifaas.dev/internal/cgroup"
 	"unifaas.dev/internal/control"
 	"unifaas.dev/internal/control/natsstore"
 	state "unifaas.dev/internal/control/store"
@@ -310,6 +311,7 @@ type parts struct {
 	images  *pull.Store
 	snaps   *store.Store
 	node    *node.Node
+	groups  *cgroup.Root // nil: there are none
 	control *control.Control
 	metrics *metrics.Metrics
 }
@@ -387,6 +389,12 @@ func open(ctx context.Context, o *Options, run node.Runtime, data string) (p *pa
 	if budget < 0 {
 		budget = sample.Total / 4 * 3
 	}
+	var tenders node.Groups        // nil, not a nil *Root in it
+	if o.Runtime != RuntimePlain { // whose tenders are this process
+		if p.groups = openGroups(warn); p.groups != nil {
+			tenders = groups{p.groups}
+		}
+	}
 	secrets := control.NewSecrets(p.store, key)
 	p.node = node.New(run, p.images, lines{p.book}, node.Options{
 		Idle: o.Idle, Park: park, Snapshots: snapshots{p.snaps}, Secret: func(ctx context.Context, s node.Secret) ([]byte, error) {
@@ -394,7 +402,7 @@ func open(ctx context.Context, o *Options, run node.Runtime, data string) (p *pa
 			return value, err
 		},
 		MemoryBudget: budget, Observer: p.metrics,
-		Instances: o.Instances, Inflight: o.Inflight, Queue: o.Queue, Starts: o.Starts,
+		Instances: o.Instances, Inflight: o.Inflight, Queue: o.Queue, Starts: o.Starts, Groups: tenders,
 		Pressure: func() pressure.Sample {
 			s, _ := gauge.Read() // what cannot be read is no reason to give anything back
 			return s
@@ -418,6 +426,9 @@ func (p *parts) close(ctx context.Context) {
 	}
 	if p.node != nil {
 		p.node.Close(ctx)
+	}
+	if p.groups != nil {
+		_ = p.groups.Close() // what it leaves the next node removes
 	}
 	if p.images != nil {
 		p.images.Close()
