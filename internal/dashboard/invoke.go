@@ -42,7 +42,7 @@ type answer struct {
 	Binary  bool
 	Cut     bool
 	Broken  bool
-	Size    int
+	Size    int64
 	Own     bool // the gateway answered
 	CallID  string
 	Timing  *node.Timing
@@ -159,7 +159,7 @@ func (d *Dashboard) send(req *http.Request) *answer {
 	rec := &recorder{header: http.Header{}, cancel: cancel}
 	start := time.Now()
 	rec.serve(d.opts.Gateway, req.WithContext(ctx))
-	a := &answer{Status: rec.status, Text: http.StatusText(rec.status), Took: time.Since(start), Body: string(rec.body), Size: rec.size, Cut: rec.size > len(rec.body), Broken: rec.broken,
+	a := &answer{Status: rec.status, Text: http.StatusText(rec.status), Took: time.Since(start), Body: string(rec.body), Size: int64(rec.size), Cut: rec.size > len(rec.body), Broken: rec.broken,
 		Own: rec.header.Get(api.HeaderInternal) != "", CallID: rec.header.Get(api.HeaderCallID)}
 	if text := rec.header.Get(api.HeaderTiming); text != "" && !a.Own {
 		t := new(node.Timing)
