@@ -5,6 +5,7 @@ package dashboard
 import (
 	"net/http"
 	"net/url"
+	"strconv"
 )
 
 // configurePage is the form that changes a function.
@@ -44,8 +45,7 @@ func (d *Dashboard) configure(w http.ResponseWriter, r *http.Request) {
 		if q.Egress == nil {
 			q.Egress = []string{"public"}
 		}
-		err = d.apply(r.Context(), q)
-		if err != nil {
+		if _, _, err = d.opts.Control.Deploy(r.Context(), q); err != nil {
 			typed.Image = before.Or(typed.Image, before.Image)
 			d.showConfigure(w, r, statusOf(err), typed, err.Error())
 			return
@@ -74,6 +74,17 @@ func (d *Dashboard) act(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		redirect(w, r, functionPath(f.Name)+"?done=parked")
+	case "rollback":
+		to, err := strconv.Atoi(r.PostForm.Get("to"))
+		if err != nil || to < 1 {
+			d.fail(w, r, http.StatusBadRequest, "There is no such revision.")
+			return
+		}
+		if _, err := d.opts.Control.Rollback(r.Context(), f.Name, to); err != nil {
+			d.failWith(w, r, f.Name, err)
+			return
+		}
+		redirect(w, r, functionPath(f.Name)+"?done=rolledback")
 	case "remove":
 		if err := d.opts.Control.Remove(r.Context(), f.Name); err != nil {
 			d.failWith(w, r, f.Name, err)

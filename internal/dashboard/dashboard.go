@@ -181,6 +181,8 @@ func done(what string) string {
 		return "Changed."
 	case "removed":
 		return "Removed."
+	case "rolledback":
+		return "The earlier revision takes over as soon as it answers."
 	case "parked":
 		return "Idle instances are parked."
 	case "unchanged":

@@ -61,13 +61,13 @@ func TestPages(t *testing.T) {
 	g.deploy("a.b")
 	g.do("GET", "/function/hello/json", "")
 	for path, texts := range map[string][]string{
-		"/ui/":                               {"hello", "a.b", "live", "cold"},
+		"/ui/":                               {"hello", "a.b", "live"},
 		"/ui/?q=HEL":                         {">hello<"},
 		"/ui/?q=<script>":                    {"&lt;script&gt;"},
 		"/ui/?page=99999999999999999999":     {"hello"},
 		"/ui/?page=-4":                       {"hello"},
-		"/ui/functions/hello":                {"hello-00001", "Last starts", "boot", "/function/hello"},
-		"/ui/functions/a.b":                  {"None: the next invocation starts one"},
+		"/ui/functions/hello":                {"hello-00001", "Last starts", "/function/hello"},
+		"/ui/functions/a.b":                  {"a.b-00001", "served"},
 		"/ui/functions/hello/logs":           {"data-stream"},
 		"/ui/functions/hello/invoke":         {"Path and query"},
 		"/ui/functions/hello/configure":      {"256M", "Remove hello"},
@@ -261,15 +261,26 @@ func TestConfigure(t *testing.T) {
 	want(t, "too much memory", resp, body, http.StatusBadRequest, "choose from", `value="1T"`, `value="img"`)
 	resp, body = g.post(at, append(base, "memory", "128M", "env", "K=v")...)
 	want(t, "memory", resp, body, http.StatusSeeOther)
-	f, _ := g.control.Get("hello")
-	if r := f.Current(); r.Number != 2 || r.Memory != 128<<20 || r.Env["K"] != "v" {
+	if r := g.await("hello", 2); r.Number != 2 || r.Memory != 128<<20 || r.Env["K"] != "v" {
 		t.Errorf("%+v", r)
 	}
 	resp, body = g.post(at, append(base, "memory", "128M", "env", "")...)
 	want(t, "no environment", resp, body, http.StatusSeeOther)
-	if f, _ := g.control.Get("hello"); len(f.Current().Env) != 0 {
-		t.Errorf("what was taken out of the environment is there: %v", f.Current().Env)
+	if r := g.await("hello", 3); len(r.Env) != 0 {
+		t.Errorf("what was taken out of the environment is there: %v", r.Env)
 	}
+	_, body = g.do("GET", "/ui/functions/hello", "")
+	if !strings.Contains(body, `name="to" value="2"`) || strings.Contains(body, `name="to" value="3"`) {
+		t.Error("not the revisions that are not served can be served again")
+	}
+	resp, body = g.post(at+"/run", "do", "rollback", "to", "2")
+	want(t, "rollback", resp, body, http.StatusSeeOther)
+	g.await("hello", 2)
+	if f, _ := g.control.Get("hello"); f.Current().Number != 2 {
+		t.Errorf("revision %d is served after a rollback to 2", f.Current().Number)
+	}
+	resp, body = g.post(at+"/run", "do", "rollback", "to", "77")
+	want(t, "rollback to nothing", resp, body, http.StatusBadRequest)
 	resp, body = g.post(at+"/run", "do", "park")
 	want(t, "park", resp, body, http.StatusSeeOther)
 	resp, body = g.post(at+"/run", "do", "explode")
@@ -285,6 +296,7 @@ func TestConfigure(t *testing.T) {
 func TestLogStream(t *testing.T) {
 	g := start(t, program)
 	g.deploy("hello")
+	g.book.Remove("hello") // what was said about its start
 	open := func(query string) (*http.Response, *bufio.Scanner) {
 		resp, err := http.Get(g.url + "/ui/functions/hello/logs/stream" + query)
 		if err != nil {

@@ -3,7 +3,6 @@
 package dashboard
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -98,17 +97,12 @@ func (d *Dashboard) deploy(w http.ResponseWriter, r *http.Request) {
 		}
 		q.Image, q.ImageName = m.Digest, name
 	}
-	if err := d.apply(r.Context(), q); err != nil {
+	made, _, err := d.opts.Control.Deploy(r.Context(), q)
+	if err != nil {
 		fail(statusOf(err), err)
 		return
 	}
-	redirect(w, r, functionPath(f.Name)+"?done=deployed")
-}
-
-// apply deploys.
-func (d *Dashboard) apply(ctx context.Context, q control.Deployment) error {
-	_, _, err := d.opts.Control.Deploy(ctx, q)
-	return err
+	redirect(w, r, functionPath(made.Name)+"?done=deployed") // which says how it gets on
 }
 
 func uploadStatus(err error) int {

@@ -30,7 +30,7 @@ func fieldsOf(v url.Values) fields {
 
 // fieldsFrom shows what a function has.
 func fieldsFrom(f *control.Function) fields {
-	r := f.Current()
+	r := f.Wanted() // it is what is changed
 	s := fields{Name: f.Name, Image: r.ImageName, Contract: r.Contract, Isolation: r.Isolation, Memory: units.FormatBytes(r.Memory), Timeout: units.FormatDuration(r.Timeout),
 		Concurrency: strconv.Itoa(r.Concurrency), Min: strconv.Itoa(f.Scale.Min), Max: strconv.Itoa(f.Scale.Max), Egress: strings.Join(r.Egress, "\n")}
 	if s.Egress == "" {

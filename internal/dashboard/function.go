@@ -30,13 +30,24 @@ type function struct {
 	Starts    startsChart
 	Recent    []stat
 	Egress    []string
+	Next      *revision // is to take over
+	Failed    *revision // the newest one, if it gave no answer
 }
 
 // revision is one in the list.
 type revision struct {
 	control.Revision
 	Name    string
-	Current bool
+	Current bool // it is served
+	Back    bool // it can be served again
+}
+
+// Word is in a word how a revision does.
+func (r revision) Word() string {
+	if r.Current && r.State == control.Ready {
+		return "served"
+	}
+	return r.State
 }
 
 // get finds the function of a path; it has answered when there is none.
@@ -72,8 +83,16 @@ func (d *Dashboard) function(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	b.Hidden = max(0, s.Parked-listed)
+	current, wanted := f.Current().Number, f.Wanted().Number
 	for n, rev := range slices.Backward(f.Revisions) {
-		b.Revisions = append(b.Revisions, revision{rev, control.RevisionName(f.Name, rev.Number), n == len(f.Revisions)-1})
+		v := revision{rev, control.RevisionName(f.Name, rev.Number), rev.Number == current, rev.Number != wanted && rev.State != control.Pending}
+		b.Revisions = append(b.Revisions, v)
+		switch {
+		case rev.Number == wanted && rev.State == control.Pending:
+			b.Next = &v
+		case n == len(f.Revisions)-1 && rev.State == control.Failed:
+			b.Failed = &v
+		}
 	}
 	d.render(w, r, http.StatusOK, "function", page{Title: f.Name, Section: "functions", Tab: "overview", Name: f.Name, Body: b})
 }

@@ -135,6 +135,19 @@ func (g *rig) deploy(name string) {
 	if _, _, err := g.control.Deploy(context.Background(), control.Deployment{Name: name, Image: "img"}); err != nil {
 		g.Fatal(err)
 	}
+	g.await(name, 1)
+}
+
+// await waits until it is known what becomes of a revision.
+func (g *rig) await(name string, number int) control.Revision {
+	g.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	r, err := g.control.Await(ctx, name, number)
+	if err != nil || r.State == control.Pending {
+		g.Fatalf("revision %d of %s: %v %v", number, name, r.State, err)
+	}
+	return r
 }
 
 func (g *rig) log(function, stream, text string) {

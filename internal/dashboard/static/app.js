@@ -51,12 +51,14 @@ function live() {
   if (!region) return;
   const every = 1000 * (Number(region.dataset.live) || 2);
   const freshness = byId("freshness");
-  let wait = every, timer, lost = false;
+  let wait = every, timer, lost = false, pressed = false;
+  document.addEventListener("pointerdown", () => { pressed = true; });
+  for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, () => { pressed = false; }); // what is being clicked stays where it is
   const selecting = () => { const s = getSelection(); return s && !s.isCollapsed && byId("live").contains(s.anchorNode); };
   async function look() {
     clearTimeout(timer);
     if (document.hidden) return;
-    if (!selecting()) {
+    if (!selecting() && !pressed) {
       try {
         const answer = await fragment("live", location.href);
         if (answer.ok) replace("live", await answer.text());
