@@ -7,6 +7,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -64,6 +65,8 @@ type Options struct {
 	Observe func(recent.Call)
 	// UI, if set, makes what is served below /ui. It is given the gateway, to invoke functions as any other caller does.
 	UI func(gateway http.Handler) http.Handler
+	// BodyTimeout is what a caller has for a small body, or a part of a large one; 0: bodyTimeout.
+	BodyTimeout time.Duration
 	// Ready, if set, says why the node should get no requests now.
 	Ready func() error
 	// Metrics is what requests are counted in and /metrics shows; nil: numbers that nobody else adds to.
@@ -84,6 +87,7 @@ type Gateway struct {
 
 // New makes the handler.
 func New(c *control.Control, images Images, o Options) *Gateway {
+	o.BodyTimeout = cmp.Or(o.BodyTimeout, bodyTimeout)
 	g := &Gateway{control: c, images: images, opts: o, system: http.NewServeMux(), served: "unifaas/" + o.Version}
 	if name, err := os.Hostname(); err == nil {
 		g.hostname = strings.ToLower(name)

@@ -127,6 +127,8 @@ func (c *call) observe(arrived time.Time) {
 	c.g.opts.Observe(recent.Call{Function: c.function, ID: c.id, Method: c.r.Method, At: arrived, Took: time.Since(arrived), Status: c.outcome(), Timing: c.inv.Timing()})
 }
 
+var errStatus = errors.New("no proper answer: its status or version is none of HTTP's")
+
 var silent = log.New(io.Discard, "", 0)
 
 // readBody takes a small body off the connection before an instance is asked for. It has answered when it returns false.
@@ -140,7 +142,7 @@ func (c *call) readBody() bool {
 		c.r.Body = http.NoBody
 	case n > 0 && n <= smallBody:
 		rc := http.NewResponseController(c.w)
-		rc.SetReadDeadline(time.Now().Add(bodyTimeout))
+		rc.SetReadDeadline(time.Now().Add(c.g.opts.BodyTimeout))
 		body := make([]byte, n)
 		if _, err := io.ReadFull(c.r.Body, body); err != nil {
 			c.w.Header().Set("Connection", "close")
@@ -212,6 +214,9 @@ func (c *call) rewrite(p *httputil.ProxyRequest) {
 // answer completes the head of the function's answer.
 func (c *call) answer(resp *http.Response) error {
 	c.answered, c.status = true, resp.StatusCode
+	if resp.StatusCode < 100 || resp.StatusCode > 999 || resp.ProtoMajor < 1 || resp.ProtoMajor > 2 {
+		return errStatus
+	}
 	c.head(resp.Header)
 	if c.streamed != nil && !c.streamed.whole.Load() && resp.StatusCode != http.StatusSwitchingProtocols {
 		resp.Header.Set("Connection", "close") // what is left may be too much to be read only to be forgotten: the caller should know
@@ -277,6 +282,8 @@ func (c *call) failed(w http.ResponseWriter, r *http.Request, err error) {
 		status, text = http.StatusRequestEntityTooLarge, fmt.Sprintf("request body is larger than %d bytes", large.Limit)
 	case errors.As(err, &body):
 		status = http.StatusBadRequest
+	case errors.Is(err, errStatus):
+		status = http.StatusBadGateway
 	case c.answered: // with a switch of protocols that nobody asked for
 		status = http.StatusBadGateway
 	}

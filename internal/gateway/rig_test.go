@@ -119,6 +119,7 @@ type rig struct {
 	run     *nodetest.Runtime
 	url     string
 	control *control.Control
+	srv     *http.Server
 }
 
 func start(t testing.TB, handler http.HandlerFunc, o node.Options) *rig {
@@ -156,7 +157,8 @@ func startWith(t testing.TB, handler http.HandlerFunc, o node.Options, adjust fu
 	if err != nil {
 		t.Fatal(err)
 	}
-	go srv.Serve(l)
+	g.srv = srv
+	go srv.Serve(gateway.NewDoor(l, srv, 0))
 	g.url = "http://" + l.Addr().String()
 	if g.Client, err = client.New(g.url); err != nil {
 		t.Fatal(err)

@@ -215,7 +215,8 @@ func Run(ctx context.Context, o Options) error {
 		UI: func(g http.Handler) http.Handler { return o.dashboard(n, calls, g, data, closing) },
 	}))
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
+	door := gateway.NewDoor(listener, server, 0)
+	go func() { failed <- server.Serve(door) }()
 	o.announce(listener.Addr().String(), run.Name(), data, len(n.control.List()))
 	watch := o.supervise(listener.Addr().String())
 	defer watch.end()
