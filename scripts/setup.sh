@@ -52,6 +52,8 @@ if [ "$want" = test ]; then
 	need_cmd runc runc
 	need_cmd qemu-system-x86_64 qemu-system-x86
 	need_cmd xz xz-utils
+	need_cmd chromium chromium # of the dashboard's tests, with a font that it can draw texts in
+	need_file "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf" fonts-dejavu-core
 	need_file "/usr/lib/x86_64-linux-gnu/libasan.so.8 /usr/lib/gcc/x86_64-linux-gnu/12/libasan.so /usr/lib/gcc/x86_64-linux-gnu/12/libasan.a" libgcc-12-dev
 fi
 
