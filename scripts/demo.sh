@@ -63,7 +63,7 @@ run deploy hello examples/python-hello
 run deploy thumbnail build/examples/thumbnail
 run ls
 
-step "The Python program, each call shown with where its time went (the first one boots a virtual machine)"
+step "The Python program, each call shown with where its time went (for the first one a virtual machine is made, from the snapshot that was taken when it was deployed)"
 for _ in first second; do
 	run invoke hello --data "to a unikernel" --timing | tee "$work/answer"
 	grep -q '"message": "Hello from Python".*"body": "to a unikernel"' "$work/answer" || fail "hello did not say hello"

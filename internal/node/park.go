@@ -41,10 +41,20 @@ func (p *pool) canPark(i *instance, now time.Time) bool {
 
 // stay waits until the guest is gone, and parks it when it is told to. It reports whether the instance is parked.
 func (p *pool) stay(i *instance) bool {
+	var alive <-chan time.Time // when it is to be asked
+	failed := 0
+	if p.spec.Serving.Liveness != "" && !p.untouched() {
+		t := time.NewTicker(p.n.opts.Liveness)
+		defer t.Stop()
+		alive = t.C
+	}
 	for {
 		select {
 		case <-i.guest.Done():
 			return false
+		case <-alive:
+			p.probeLiveness(i, &failed)
+			continue
 		case <-i.park:
 		}
 		p.n.parking <- struct{}{}
@@ -137,7 +147,7 @@ func (p *pool) parkDone(i *instance, slot *parked.Slot, err error) bool {
 		}
 		p.instances.set(i, ready)
 		if i.yields && p.canEnd(i) {
-			p.end(i, stopGrace, "another function needs its room")
+			p.end(i, p.grace(), "another function needs its room")
 			return false
 		}
 		p.stays(i)

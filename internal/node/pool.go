@@ -433,18 +433,32 @@ func (p *pool) bootOnce(i *instance) (*tenderInUse, error) {
 	if i.taken != nil {
 		i.taken.listens()
 	}
-	switch {
-	case p.spec.Stdio:
-		i.transport = &stdio{spawn: guest.Spawn}
-	case p.spec.Rewind:
-		i.transport = newSpareTransport(guest.Dial)
-	case p.spec.Fresh:
-		i.transport = newTransport(guest.Dial, -1)
-	default:
-		i.transport = newTransport(guest.Dial, p.spec.Concurrency)
+	i.transport = p.newTransport(guest)
+	if p.asksReadiness(i) {
+		p.turnOver(i) // others can start meanwhile
+		if i.taker {
+			p.snapshotSettled(i) // it has no stream open then
+		}
+		if err := p.content(ctx, i); err != nil {
+			return t, err
+		}
 	}
 	i.boot.Total = time.Since(start)
 	return t, nil
+}
+
+// newTransport chooses how requests reach a guest.
+func (p *pool) newTransport(g Guest) transport {
+	always := p.spec.Serving.Protocol == ProtocolH2C
+	switch {
+	case p.spec.Stdio:
+		return &stdio{spawn: g.Spawn}
+	case p.spec.Rewind:
+		return newProtocols(newSpareTransport(g.Dial), g.Dial, -1, always)
+	case p.spec.Fresh:
+		return newProtocols(newTransport(g.Dial, -1), g.Dial, -1, always)
+	}
+	return newProtocols(newTransport(g.Dial, p.spec.Concurrency), g.Dial, p.spec.Concurrency, always)
 }
 
 // startGuest starts what the instance is made from, or boots it if that turns out to be of no use.

@@ -23,7 +23,7 @@ func (p *pool) rewind(i *instance) bool {
 	p.mu.Lock()
 	p.instances.rewind(i, 1)
 	p.mu.Unlock()
-	t, spare := i.transport.(*spareTransport)
+	t, spare := i.spare()
 	c := g.Rewind(spare, func(r Rewound, err error) { p.rewound(i, g, r, err) })
 	if spare {
 		t.letUsed()

@@ -130,7 +130,13 @@ func (n *Node) proof(p *pool) error {
 	i, err := p.first()
 	if i != nil {
 		p.snapshotSettled(i)
-		p.release(i, outcome{})
+		asked := p.untouched() && p.spec.Serving.Readiness != ""
+		if asked {
+			ctx, cancel := context.WithTimeout(p.ctx, p.startLimit())
+			err = p.content(ctx, i)
+			cancel()
+		}
+		p.release(i, outcome{tried: asked})
 	}
 	return err
 }
@@ -170,7 +176,7 @@ func (p *pool) first() (*instance, error) {
 		p.mu.Unlock()
 		return nil, errReplaced
 	}
-	if p.count(ready)+p.count(parkedState) > 0 {
+	if p.count(ready)+p.count(parkedState) > 0 && !p.untouched() {
 		p.mu.Unlock()
 		return nil, nil
 	}
@@ -184,20 +190,4 @@ func (p *pool) first() (*instance, error) {
 		err = fmt.Errorf("no instance could be started in %v: the node is full", limit)
 	}
 	return i, err
-}
-
-// startLimit is how long a program may take until it listens.
-func (p *pool) startLimit() time.Duration {
-	if p.spec.StartLimit > 0 {
-		return p.spec.StartLimit
-	}
-	return p.n.opts.StartLimit
-}
-
-// grace is how long a program has between SIGTERM and its end.
-func (p *pool) grace() time.Duration {
-	if p.spec.Grace > 0 {
-		return p.spec.Grace
-	}
-	return stopGrace
 }

@@ -174,7 +174,7 @@ func (p *pool) depart(i *instance) bool {
 	case p.canPark(i, time.Now()):
 		p.startPark(i)
 	case p.canEnd(i):
-		p.end(i, stopGrace, "another function needs its room")
+		p.end(i, p.grace(), "another function needs its room")
 	default:
 		p.instances.set(i, ready)
 		p.stays(i)

@@ -114,11 +114,21 @@ func (t *spareTransport) CloseIdleConnections() {
 	t.Transport.CloseIdleConnections()
 }
 
+// spare is the transport with a stream for the next invocation; false: the instance has none.
+func (i *instance) spare() (*spareTransport, bool) {
+	t := i.transport
+	if p, ok := t.(*protocols); ok {
+		t = p.transport
+	}
+	s, ok := t.(*spareTransport)
+	return s, ok
+}
+
 // stale puts an instance back whose stream nobody has asked for: programs give up connections on which nothing comes, which is no part of the
 // snapshot.
 func (p *pool) stale(i *instance, g Guest) {
 	p.mu.Lock()
-	t, ok := i.transport.(*spareTransport)
+	t, ok := i.spare()
 	if !ok || i.state != ready || i.inflight > 0 || i.guest != g {
 		p.mu.Unlock()
 		return

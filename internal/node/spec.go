@@ -22,14 +22,13 @@ type Spec struct {
 	Timeout     time.Duration
 	Concurrency int // invocations at once in one instance
 	Env         map[string]string
-	Egress      []string      // rules: where the program may connect to
-	Secrets     []Secret      // that its instances find as files
-	Port        int           // where the program listens
-	Stdio       bool          // the program is run once a request, see stdio.go; Port is 0
-	Fresh       bool          // a new instance for every invocation
-	Rewind      bool          // every invocation meets the snapshot
-	StartLimit  time.Duration // from boot until the program listens; 0: Options.StartLimit
-	Grace       time.Duration // between SIGTERM and the end; 0: stopGrace
+	Egress      []string // rules: where the program may connect to
+	Secrets     []Secret // that its instances find as files
+	Port        int      // where the program listens
+	Stdio       bool     // the program is run once a request, see stdio.go; Port is 0
+	Fresh       bool     // a new instance for every invocation
+	Rewind      bool     // every invocation meets the snapshot
+	Serving     Serving
 	Scale       Scale
 }
 
@@ -75,7 +74,7 @@ type Secret struct {
 func (s Spec) sameProgram(o Spec) bool {
 	return s.Function == o.Function && s.Revision == o.Revision && s.Image == o.Image && s.Memory == o.Memory &&
 		s.Timeout == o.Timeout && s.Concurrency == o.Concurrency && s.Port == o.Port && s.Stdio == o.Stdio && s.Fresh == o.Fresh && s.Rewind == o.Rewind &&
-		s.StartLimit == o.StartLimit && s.Grace == o.Grace &&
+		s.Serving == o.Serving &&
 		maps.Equal(s.Env, o.Env) && slices.Equal(s.Egress, o.Egress) && slices.Equal(s.Secrets, o.Secrets)
 }
 
@@ -84,6 +83,7 @@ const (
 	DefaultIdle       = 5 * time.Minute
 	DefaultPark       = 10 * time.Second
 	DefaultStartLimit = 60 * time.Second
+	DefaultGrace      = 10 * time.Second
 	DefaultWaitLimit  = 60 * time.Second
 	DefaultRound      = time.Second
 	DefaultQueue      = 1000
@@ -95,7 +95,6 @@ const (
 	tenderIdle     = time.Minute          // after which a tender that runs nothing is dismissed
 	floorAtOnce    = 8                    // instances that boot at once for Scale.Min
 	scaleUpAfter   = 5 * time.Millisecond // how long an invocation waits for a busy instance before another one is made
-	stopGrace      = 2 * time.Second      // between SIGTERM and the end, for an instance that is ended while idle
 	explainWait    = 250 * time.Millisecond
 	backoffFirst   = 500 * time.Millisecond // between attempts to keep Scale.Min instances of a program that does not start
 	backoffMax     = time.Minute
@@ -112,6 +111,7 @@ type Options struct {
 	Round      time.Duration // between two looks at what is used and wanted
 	WaitLimit  time.Duration // that an invocation waits for an instance
 	Queue      int           // invocations that may wait for one function
+	Liveness   time.Duration // between two questions of a liveness probe
 	QueueBytes int64         // of the bodies of all that wait; one function may have a quarter of it
 	Inflight   int           // invocations at once, those that wait among them
 	Instances  int           // that are not parked, of all functions; 0: as memory allows
@@ -145,6 +145,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.TenderCPU == nil {
 		o.TenderCPU = pressure.CPU
+	}
+	if o.Liveness <= 0 {
+		o.Liveness = livenessEvery
 	}
 	if o.StartLimit <= 0 {
 		o.StartLimit = DefaultStartLimit

@@ -14,6 +14,7 @@ import (
 // stream is a connection to a program that knows whether what was sent has been read.
 type stream struct {
 	net.Conn
+	shared bool         // HTTP/2: other requests are written to it meanwhile
 	writes atomic.Int64 // that succeeded, ever
 	reset  atomic.Bool
 }
@@ -58,5 +59,5 @@ func (a *attempt) unseen() bool {
 		return true // no stream, nothing sent
 	}
 	sent := a.stream.writes.Load() - a.before
-	return sent == 0 || sent == 1 && a.stream.reset.Load()
+	return sent == 0 || sent == 1 && !a.stream.shared && a.stream.reset.Load()
 }

@@ -112,7 +112,7 @@ func TestDemo(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, want := range []string{"Hello from Python", "cold start", "warm start", "libos boot", "program start", "first byte",
+	for _, want := range []string{"Hello from Python", "cold start", "warm start", "state", "first byte",
 		"jpeg, 200 x 150", "jpeg, 64 x 48", "virtual machines are held", "nothing is left behind"} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("the demo does not say %q:\n%s", want, out)

@@ -45,6 +45,9 @@ func state(t *testing.T) string { return testkit.Built(t, "build/e2e/state", "e2
 
 func folder(name string) string { return filepath.Join("testdata", name) }
 
+// connected is a function that has a connection open from its start.
+const connected = "connected"
+
 // deploy gives a slow machine time.
 func deploy(t *testing.T, n *childnode.Node, name, source, isolation string, env map[string]string) {
 	t.Helper()
@@ -56,6 +59,9 @@ func deploy(t *testing.T, n *childnode.Node, name, source, isolation string, env
 	q := api.DeployRequest{Memory: &memory, TimeoutMS: &timeout, Concurrency: &one, Isolation: isolation, Env: env, Egress: []string{"all"}}
 	if isolation == "rewind" {
 		q.Max = &one // else a second one answers while the first is rewound
+	}
+	if name == connected {
+		q.Min = &one // the instance that was booted stays: in its copies connections are reset
 	}
 	if err := n.Deploy(t.Context(), name, source, q); err != nil {
 		t.Fatal(err)
