@@ -33,6 +33,7 @@ type deployFlags struct {
 	cpu                    string
 	maxSize                string
 	noWait                 bool
+	serving                servingFlags
 	request                api.DeployRequest
 }
 
@@ -98,6 +99,7 @@ deploy waits for that and fails if the revision does.`,
 	f.StringVar(&o.request.Isolation, "isolation", "", "between invocations: reuse, rewind for the state after initialisation each time, or fresh for a new instance each (default reuse)")
 	f.StringVar(&o.memory, "memory", "", "memory of an instance, 16M to 16G (default "+units.FormatBytes(control.DefaultMemory)+")")
 	f.StringVar(&o.timeout, "timeout", "", "time limit of an invocation (default "+units.FormatDuration(control.DefaultTimeout)+")")
+	o.serving.add(f)
 	f.StringArrayVarP(&o.env, "env", "e", nil, "environment variable `K=V` of the program; may be repeated")
 	f.StringArrayVar(&o.egress, "egress", nil, "where the program may connect to: public, none, all, or an address, prefix or name `RULE`; may be repeated (default public)")
 	f.IntVar(&o.min, "min", 0, "instances kept when idle")
@@ -105,7 +107,7 @@ deploy waits for that and fails if the revision does.`,
 	f.IntVar(&o.queue, "queue", 0, "invocations that may wait for an instance before further ones get 429; 0: as 'unifaas up --queue' says")
 	f.IntVar(&o.weight, "weight", node.DefaultWeight, "share of the CPUs and of a full node beside other functions")
 	f.StringVar(&o.cpu, "cpu", "", "part of a `CPU` that an instance may use, like 0.5 or 500m (default a whole one)")
-	f.IntVar(&o.concurrency, "concurrency", control.DefaultConcurrency, "invocations at once in one instance")
+	f.IntVar(&o.concurrency, "concurrency", control.DefaultConcurrency, "invocations at once in one instance; 0: no limit")
 	f.BoolVar(&o.noWait, "no-wait", false, "do not wait until the new revision answers")
 	f.StringArrayVar(&o.secrets, "secret", nil, "secret `NAME` that the program finds as a file in /var/openfaas/secrets and /run/secrets; may be repeated")
 	return cmd
@@ -159,6 +161,9 @@ func (o *deployFlags) parse(cmd *cobra.Command, args []string) error {
 			return fmt.Errorf("--cpu: %w", err)
 		}
 		q.CPU = &n
+	}
+	if err := o.serving.parse(given, q); err != nil {
+		return err
 	}
 	if given("egress") {
 		if _, err := egress.Parse(o.egress); err != nil {

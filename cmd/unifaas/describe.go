@@ -3,10 +3,12 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -58,6 +60,13 @@ func snapshotOf(f api.Function) string {
 	return units.HumanBytes(f.Snapshot)
 }
 
+func concurrencyOf(r api.Revision) string {
+	if r.Concurrency == 0 {
+		return "no limit"
+	}
+	return strconv.Itoa(r.Concurrency)
+}
+
 // stateOf is a revision's state, with what makes it interesting.
 func stateOf(r api.Revision) string {
 	switch {
@@ -84,7 +93,10 @@ func printDescription(w io.Writer, d api.Description) error {
 	line("Isolation", r.Isolation)
 	line("Memory", units.FormatBytes(r.Memory))
 	line("Timeout", units.FormatDuration(time.Duration(r.TimeoutMS)*time.Millisecond))
-	line("Concurrency", r.Concurrency)
+	line("Concurrency", concurrencyOf(r))
+	line("Protocol", cmp.Or(r.Protocol, "http1, h2c for gRPC"))
+	line("Probes", fmt.Sprintf("readiness %s, liveness %s, ready in at most %v, %v from SIGTERM to the end", cmp.Or(r.Readiness, "listens"), cmp.Or(r.Liveness, "none"),
+		time.Duration(r.StartupMS)*time.Millisecond, time.Duration(r.GraceMS)*time.Millisecond))
 	line("Egress", strings.Join(r.Egress, " "))
 	line("Instances", fmt.Sprintf("%d ready, %d starting, %d parked (min %d, max %d)", d.Ready, d.Booting, d.Parked, d.Min, d.Max))
 	line("Snapshot", snapshotOf(d.Function))

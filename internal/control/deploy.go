@@ -32,7 +32,8 @@ type Deployment struct {
 	Isolation   string
 	Memory      *int64
 	Timeout     *time.Duration
-	Concurrency *int
+	Concurrency *int // 0: unlimited
+	Serving     ServingOptions
 	Min, Max    *int
 	Queue       *int              // invocations that may wait
 	Weight      *int              // share of a full node
@@ -57,7 +58,10 @@ func (d *Deployment) onto(old *Function) (Config, node.Scale, error) {
 	}
 	set(&c.Memory, d.Memory)
 	set(&c.Timeout, d.Timeout)
-	set(&c.Concurrency, d.Concurrency)
+	if set(&c.Concurrency, d.Concurrency); d.Concurrency != nil && c.Concurrency == 0 {
+		c.Concurrency = Unlimited
+	}
+	d.Serving.onto(&c.Serving)
 	if d.Contract != "" {
 		c.Contract = d.Contract
 	}

@@ -54,6 +54,13 @@ func clip(s string) string {
 	return s
 }
 
+func concurrency(c Config) string {
+	if c.Concurrency == Unlimited {
+		return "0 (no limit)"
+	}
+	return strconv.Itoa(c.Concurrency)
+}
+
 // check says in one line what is wrong with a configuration.
 func check(name string, c Config, s node.Scale) error {
 	if err := CheckName(name); err != nil {
@@ -70,11 +77,11 @@ func check(name string, c Config, s node.Scale) error {
 	case IsolationReuse:
 	case IsolationFresh:
 		if c.Concurrency != 1 {
-			return invalid("concurrency %d: with isolation fresh an instance gets one invocation", c.Concurrency)
+			return invalid("concurrency %s: with isolation fresh an instance gets one invocation", concurrency(c))
 		}
 	case IsolationRewind:
 		if c.Concurrency != 1 {
-			return invalid("concurrency %d: with isolation rewind an instance has one invocation at a time", c.Concurrency)
+			return invalid("concurrency %s: with isolation rewind an instance has one invocation at a time", concurrency(c))
 		}
 		if c.Env[node.EnvSnapshot] == node.SnapshotOff {
 			return invalid("isolation rewind needs a snapshot, and environment variable %s is %s", node.EnvSnapshot, node.SnapshotOff)
@@ -87,8 +94,11 @@ func check(name string, c Config, s node.Scale) error {
 		return invalid("memory %s: choose from %s to %s", units.FormatBytes(c.Memory), units.FormatBytes(MinMemory), units.FormatBytes(MaxMemory))
 	case c.Timeout < MinTimeout || c.Timeout > MaxTimeout:
 		return invalid("timeout %s: choose from %s to %s", units.FormatDuration(c.Timeout), units.FormatDuration(MinTimeout), units.FormatDuration(MaxTimeout))
-	case c.Concurrency < 1 || c.Concurrency > MaxConcurrency:
-		return invalid("concurrency %d: choose from 1 to %d", c.Concurrency, MaxConcurrency)
+	case c.Concurrency < 1 || c.Concurrency > MaxConcurrency && c.Concurrency != Unlimited:
+		return invalid("concurrency %d: choose from 1 to %d, or 0 for no limit", c.Concurrency, MaxConcurrency)
+	}
+	if err := checkServing(c); err != nil {
+		return err
 	}
 	if err := checkEnv(c.Env); err != nil {
 		return err

@@ -62,6 +62,10 @@ func toControl(q *api.FunctionDeployment) (control.Deployment, error) {
 		}
 		d.Timeout = &t
 	}
+	var err error
+	if d.Serving, err = control.ServingOf(q.Annotations); err != nil {
+		return d, err
+	}
 	d.Isolation, d.Contract, d.Pull = q.Annotations[annotationIsolation], q.Annotations[annotationContract], q.Annotations[annotationPull]
 	if s, ok := q.Annotations[annotationEgress]; ok {
 		d.Egress = strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == ',' })

@@ -102,8 +102,10 @@ func (g *Gateway) function(f *control.Function) api.Function {
 func revision(f *control.Function, r control.Revision) api.Revision {
 	return api.Revision{
 		Name: control.RevisionName(f.Name, r.Number), Number: r.Number, State: r.State, Reason: r.Reason, Served: r.Number == f.Current().Number, Created: r.Created, Image: r.ImageName, Digest: r.Image,
-		Contract: r.Contract, Isolation: r.Isolation, Memory: r.Memory, TimeoutMS: r.Timeout.Milliseconds(), Concurrency: r.Concurrency, Env: r.Env,
+		Contract: r.Contract, Isolation: r.Isolation, Memory: r.Memory, TimeoutMS: r.Timeout.Milliseconds(), Concurrency: r.Concurrency % control.Unlimited, Env: r.Env,
 		Egress: egressOf(r.Egress), Secrets: r.Secrets,
+		Protocol: r.Serving.Protocol, Readiness: r.Serving.Readiness, Liveness: r.Serving.Liveness,
+		StartupMS: cmp.Or(r.Serving.Startup, node.DefaultStartLimit).Milliseconds(), GraceMS: cmp.Or(r.Serving.Grace, node.DefaultGrace).Milliseconds(),
 	}
 }
 
@@ -115,6 +117,15 @@ func egressOf(rules []string) []string {
 	return rules
 }
 
+// milliseconds makes a duration of what a request says; what cannot be stays so.
+func milliseconds(ms *int64) *time.Duration {
+	if ms == nil {
+		return nil
+	}
+	t := time.Duration(max(-1, min(*ms, math.MaxInt64/int64(time.Millisecond)))) * time.Millisecond
+	return &t
+}
+
 func (g *Gateway) deploy(w http.ResponseWriter, r *http.Request) {
 	var q api.DeployRequest
 	if !read(w, r, &q) {
@@ -124,10 +135,8 @@ func (g *Gateway) deploy(w http.ResponseWriter, r *http.Request) {
 		Name: g.key(r), Image: q.Image, Pull: q.Pull, ImageName: q.ImageName, Contract: q.Contract, Isolation: q.Isolation, Memory: q.Memory,
 		Concurrency: q.Concurrency, Min: q.Min, Max: q.Max, Queue: q.Queue, Weight: q.Weight, CPU: q.CPU, Env: q.Env, Egress: q.Egress, Secrets: q.Secrets, Labels: q.Labels, Annotations: q.Annotations,
 	}
-	if q.TimeoutMS != nil {
-		t := time.Duration(max(-1, min(*q.TimeoutMS, math.MaxInt64/int64(time.Millisecond)))) * time.Millisecond
-		d.Timeout = &t
-	}
+	d.Timeout = milliseconds(q.TimeoutMS)
+	d.Serving = control.ServingOptions{Protocol: q.Protocol, Readiness: q.Readiness, Liveness: q.Liveness, Startup: milliseconds(q.StartupMS), Grace: milliseconds(q.GraceMS)}
 	before := 0
 	if f, err := g.control.Get(d.Name); err == nil {
 		before = f.Wanted().Number

@@ -22,7 +22,7 @@ func (g *Gateway) rollback(w http.ResponseWriter, r *http.Request) {
 	if !read(w, r, &q) {
 		return
 	}
-	name := r.PathValue("name")
+	name := g.key(r)
 	before := 0
 	if f, err := g.control.Get(name); err == nil {
 		before = f.Wanted().Number
@@ -37,7 +37,7 @@ func (g *Gateway) rollback(w http.ResponseWriter, r *http.Request) {
 
 // revision shows one revision. With ?wait=DURATION it waits so long for it not to be pending any more.
 func (g *Gateway) revision(w http.ResponseWriter, r *http.Request) {
-	name := r.PathValue("name")
+	name := g.key(r)
 	number, err := strconv.Atoi(r.PathValue("number"))
 	if err != nil {
 		fail(w, http.StatusBadRequest, "revision %q is not a number", r.PathValue("number"))

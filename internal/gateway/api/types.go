@@ -57,7 +57,12 @@ type DeployRequest struct {
 	Isolation   string            `json:"isolation,omitempty"`
 	Memory      *int64            `json:"memory,omitempty"`
 	TimeoutMS   *int64            `json:"timeout_ms,omitempty"`
-	Concurrency *int              `json:"concurrency,omitempty"`
+	Concurrency *int              `json:"concurrency,omitempty"` // 0: no limit
+	Protocol    *string           `json:"protocol,omitempty"`    // http1, h2c; empty: HTTP/1.1, and h2c for gRPC
+	Readiness   *string           `json:"readiness,omitempty"`   // path of the probe; empty: none
+	Liveness    *string           `json:"liveness,omitempty"`    // path of the probe; empty: none
+	StartupMS   *int64            `json:"startup_ms,omitempty"`  // until it is ready
+	GraceMS     *int64            `json:"grace_ms,omitempty"`    // between SIGTERM and the end
 	Min         *int              `json:"min,omitempty"`
 	Max         *int              `json:"max,omitempty"`
 	Queue       *int              `json:"queue,omitempty"`     // invocations that may wait; 0: the node's default
@@ -144,7 +149,12 @@ type Revision struct {
 	Isolation   string            `json:"isolation"`
 	Memory      int64             `json:"memory"`
 	TimeoutMS   int64             `json:"timeout_ms"`
-	Concurrency int               `json:"concurrency"`
+	Concurrency int               `json:"concurrency"` // 0: no limit
+	Protocol    string            `json:"protocol,omitempty"`
+	Readiness   string            `json:"readiness,omitempty"`
+	Liveness    string            `json:"liveness,omitempty"`
+	StartupMS   int64             `json:"startup_ms"`
+	GraceMS     int64             `json:"grace_ms"`
 	Env         map[string]string `json:"env,omitempty"`
 	Egress      []string          `json:"egress"` // rules: where the program may connect to
 	Secrets     []string          `json:"secrets,omitempty"`
