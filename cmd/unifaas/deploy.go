@@ -34,13 +34,14 @@ type deployFlags struct {
 	maxSize                string
 	noWait                 bool
 	serving                servingFlags
+	stack                  string
 	request                api.DeployRequest
 }
 
 func newDeployCmd() *cobra.Command {
 	var o deployFlags
 	cmd := &cobra.Command{
-		Use:   "deploy NAME [SOURCE | --image IMAGE] [flags]",
+		Use:   "deploy NAME [SOURCE | --image IMAGE] [flags] | deploy -f STACK.YML [NAME...]",
 		Short: "Make a function of a program or an image, or change one",
 		Long: `Make a function of a source or an image. SOURCE is what 'unifaas build' takes: a program that serves HTTP on the port in
 $PORT, a script, a folder with unifaas.yaml, a container image. IMAGE is one that the node has, or a reference to one in a registry, which the node
@@ -49,15 +50,27 @@ pulls then.
 With a SOURCE or an IMAGE the function is exactly what the options say. Without both, the options change a function that
 is there, and what they do not name stays as it is.
 
+With -f the functions are those of an OpenFaaS stack file, or those of them that are named; ${VARIABLE:-default} in it is put in. Images come from
+registries; a function without one whose handler is a folder with unifaas.yaml is built.
+
 A new revision takes over when one of its instances answers; until then the one before serves every request, and if none does it goes on.
 deploy waits for that and fails if the revision does.`,
 		Example: `  unifaas deploy hello ./hello
   unifaas deploy hello --image hello:v2 --memory 64M --timeout 5s --env MODE=fast
   unifaas deploy hello ./hello --egress none --egress tcp/db.example.com:5432
-  unifaas deploy hello --max 10              # change one thing and keep the rest`,
-		Args:              cobra.RangeArgs(1, 2),
+  unifaas deploy hello --max 10              # change one thing and keep the rest
+  unifaas deploy -f stack.yml`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if o.stack != "" {
+				return o.checkStack(cmd)
+			}
+			return cobra.RangeArgs(1, 2)(cmd, args)
+		},
 		ValidArgsFunction: o.completeArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.stack != "" {
+				return o.deployStack(cmd, args)
+			}
 			if err := o.parse(cmd, args); err != nil {
 				return &usageError{err}
 			}
@@ -93,6 +106,7 @@ deploy waits for that and fails if the revision does.`,
 	o.gatewayFlag.add(cmd)
 	f := cmd.Flags()
 	addBuildFlags(f, &o.maxSize)
+	f.StringVarP(&o.stack, "file", "f", "", "OpenFaaS stack `FILE` with the functions to deploy")
 	f.StringVar(&o.image, "image", "", "`IMAGE` in the node's store, by name or digest, or in a registry")
 	f.StringVar(&o.request.Pull, "pull", "", "when a registry is asked for the image: always, missing, never (default for what is not here, and for tags that were pulled before)")
 	f.StringVar(&o.request.Contract, "contract", "", "how the program is called: http, a program that serves HTTP on $PORT, or stdio, one that is run for each request (default: what the image says, or http)")

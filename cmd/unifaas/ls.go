@@ -17,6 +17,7 @@ import (
 func newLsCmd() *cobra.Command {
 	var g gatewayFlag
 	var o outputFlag
+	namespace := ""
 	cmd := &cobra.Command{
 		Use:     "ls [flags]",
 		Aliases: []string{"list"},
@@ -33,7 +34,12 @@ func newLsCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			list, err := c.Functions(cmd.Context())
+			var list []api.Function
+			if namespace == "" {
+				list, err = c.Functions(cmd.Context())
+			} else {
+				list, err = c.FunctionsIn(cmd.Context(), namespace)
+			}
 			if err != nil {
 				return err
 			}
@@ -49,6 +55,7 @@ func newLsCmd() *cobra.Command {
 	}
 	g.add(cmd)
 	o.add(cmd)
+	cmd.Flags().StringVarP(&namespace, "namespace", "n", "", "only those of this `NAMESPACE`")
 	return cmd
 }
 

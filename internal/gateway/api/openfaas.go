@@ -23,9 +23,9 @@ type FunctionDeployment struct {
 
 // FunctionResources are OpenFaaS's, as texts.
 type FunctionResources struct {
-	Memory string `json:"memory,omitempty"`
-	CPU    string `json:"cpu,omitempty"`
-	GPU    string `json:"nvidia.com/gpu,omitempty"`
+	Memory string `json:"memory,omitempty" yaml:"memory"`
+	CPU    string `json:"cpu,omitempty" yaml:"cpu"`
+	GPU    string `json:"nvidia.com/gpu,omitempty" yaml:"nvidia.com/gpu"`
 }
 
 // FunctionStatus is OpenFaaS's.
