@@ -98,6 +98,9 @@ func printDescription(w io.Writer, d api.Description) error {
 	line("Probes", fmt.Sprintf("readiness %s, liveness %s, ready in at most %v, %v from SIGTERM to the end", cmp.Or(r.Readiness, "listens"), cmp.Or(r.Liveness, "none"),
 		time.Duration(r.StartupMS)*time.Millisecond, time.Duration(r.GraceMS)*time.Millisecond))
 	line("Egress", strings.Join(r.Egress, " "))
+	if len(r.Secrets) > 0 {
+		line("Secrets", strings.Join(r.Secrets, " "))
+	}
 	line("Instances", fmt.Sprintf("%d ready, %d starting, %d parked (min %d, max %d)", d.Ready, d.Booting, d.Parked, d.Min, d.Max))
 	line("Snapshot", snapshotOf(d.Function))
 	if d.Parked > 0 {

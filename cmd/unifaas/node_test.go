@@ -3,16 +3,28 @@
 package main
 
 import (
+	"archive/tar"
+	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"unifaas.dev/internal/client"
@@ -29,6 +41,9 @@ func nodeEnv(e *testscript.Env) error {
 	}
 	defer l.Close()
 	e.Values[seenTenders{}] = map[string]map[int]bool{}
+	reg := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	e.Defer(reg.Close)
+	e.Setenv("REGISTRY", strings.TrimPrefix(reg.URL, "http://"))
 	e.Setenv("LISTEN", l.Addr().String())
 	e.Setenv("UNIFAAS_GATEWAY", "http://"+l.Addr().String())
 	return nil
@@ -43,6 +58,57 @@ func nodeCmds() map[string]func(*testscript.TestScript, bool, []string) {
 		"procs":      procs,
 		"killpid":    killPID,
 		"waitparked": waitParked,
+		"push":       push,
+		"http":       sendHTTP,
+	}
+}
+
+// push NAME PROGRAM [K=V...]: puts a static program as an image into the registry at $REGISTRY.
+func push(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: push NAME PROGRAM [K=V...]")
+	}
+	program, err := os.ReadFile(ts.MkAbs(args[1]))
+	ts.Check(err)
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	ts.Check(w.WriteHeader(&tar.Header{Name: "program", Mode: 0o755, Size: int64(len(program)), Typeflag: tar.TypeReg}))
+	w.Write(program)
+	ts.Check(w.Close())
+	l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.Bytes())), nil })
+	ts.Check(err)
+	img, err := mutate.AppendLayers(empty.Image, l)
+	ts.Check(err)
+	cf, err := img.ConfigFile()
+	ts.Check(err)
+	cf = cf.DeepCopy()
+	cf.OS, cf.Architecture, cf.Config = "linux", "amd64", v1.Config{Entrypoint: []string{"/program"}, Env: args[2:]}
+	img, err = mutate.ConfigFile(img, cf)
+	ts.Check(err)
+	ref, err := name.ParseReference(ts.Getenv("REGISTRY") + "/" + args[0])
+	ts.Check(err)
+	ts.Check(remote.Write(ref, img))
+}
+
+// http STATUS METHOD PATH [USER:PASSWORD [BODY]]: a request to the node has that status; its answer becomes the file "answer".
+func sendHTTP(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 3 {
+		ts.Fatalf("usage: http STATUS METHOD PATH [USER:PASSWORD [BODY]]")
+	}
+	args = append(args, "", "")
+	req, err := http.NewRequest(args[1], "http://"+ts.Getenv("LISTEN")+args[2], strings.NewReader(args[4]))
+	ts.Check(err)
+	if user, password, ok := strings.Cut(args[3], ":"); ok {
+		req.SetBasicAuth(user, password)
+	}
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	ts.Check(err)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs("answer"), text, 0o600))
+	if strconv.Itoa(resp.StatusCode) != args[0] {
+		ts.Fatalf("%s %s: %s %s, want %s", args[1], args[2], resp.Status, text, args[0])
 	}
 }
 

@@ -143,7 +143,7 @@ func TestOpenFaaS(t *testing.T) {
 		t.Errorf("%+v %v", s, err)
 	}
 	f, err := g.control.Get("f")
-	if err != nil || f.Scale != (node.Scale{Min: 1, Max: 3}) || f.Current().Timeout != 5*time.Second || f.Current().Concurrency != 2 {
+	if err != nil || f.Scale != (node.Scale{Min: 1, Max: 3, CPU: 100}) || f.Current().Timeout != 5*time.Second || f.Current().Concurrency != 2 {
 		t.Errorf("%+v %v", f, err)
 	}
 	for _, bad := range []string{`{"service":"f"}`, `{"service":"a/b","image":"img"}`, `{"service":"f","image":"none"}`, `{"service":"f","image":"img","secrets":["s"]}`,

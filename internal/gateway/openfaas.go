@@ -23,9 +23,6 @@ const (
 	annotationIsolation   = "unifaas.dev/isolation"
 	annotationContract    = "unifaas.dev/contract"
 	annotationPull        = "unifaas.dev/pull"
-	labelMin              = "com.openfaas.scale.min"
-	labelMax              = "com.openfaas.scale.max"
-	labelFactor           = "com.openfaas.scale.factor"
 
 	envProcess = "fprocess" // what a watchdog runs
 )
@@ -118,6 +115,9 @@ func (g *Gateway) status(f *control.Function) api.FunctionStatus {
 		InvocationCount: float64(n.Stats.Invocations), CreatedAt: f.Created,
 		// A function without instances is available all the same: the first invocation makes one.
 		Replicas: max(n.Ready+n.Booting+n.Parked, f.Scale.Min), AvailableReplicas: max(n.Ready+n.Parked, min(1, f.Scale.Max)),
+	}
+	if f.Scale.CPU > 0 {
+		s.Limits.CPU = fmt.Sprintf("%dm", f.Scale.CPU)
 	}
 	if len(f.Requests) > 0 {
 		s.Requests = &api.FunctionResources{Memory: f.Requests["memory"], CPU: f.Requests["cpu"]}
@@ -249,7 +249,7 @@ func (g *Gateway) ofAlert(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		floor := 1
-		if n, err := strconv.Atoi(f.Labels[labelMin]); err == nil {
+		if n, err := strconv.Atoi(f.Labels[control.LabelScaleMin]); err == nil {
 			floor = n
 		}
 		want := floor
@@ -267,7 +267,7 @@ func (g *Gateway) ofAlert(w http.ResponseWriter, r *http.Request) {
 
 // scaleFactor is how much of a function's max an alert adds, in percent.
 func scaleFactor(f *control.Function) int {
-	if n, err := strconv.Atoi(f.Labels[labelFactor]); err == nil && n >= 0 && n <= 100 {
+	if n, err := strconv.Atoi(f.Labels[control.LabelScaleFactor]); err == nil && n >= 0 && n <= 100 {
 		return n
 	}
 	return 20

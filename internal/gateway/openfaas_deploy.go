@@ -55,6 +55,13 @@ func toControl(q *api.FunctionDeployment) (control.Deployment, error) {
 		}
 		d.Memory = &n
 	}
+	if q.Limits != nil && q.Limits.CPU != "" {
+		n, err := control.ParseCPU(q.Limits.CPU)
+		if err != nil {
+			return d, fmt.Errorf("limits.cpu: %w", err)
+		}
+		d.CPU = &n
+	}
 	if s := q.Annotations[annotationTimeout]; s != "" {
 		t, err := units.ParseDuration(s)
 		if err != nil {
@@ -70,20 +77,14 @@ func toControl(q *api.FunctionDeployment) (control.Deployment, error) {
 	if s, ok := q.Annotations[annotationEgress]; ok {
 		d.Egress = strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == ',' })
 	}
-	for _, n := range []struct {
-		where map[string]string
-		key   string
-		to    **int
-	}{{q.Annotations, annotationConcurrency, &d.Concurrency}, {q.Labels, labelMin, &d.Min}, {q.Labels, labelMax, &d.Max}} {
-		if s := n.where[n.key]; s != "" {
-			v, err := strconv.Atoi(s)
-			if err != nil {
-				return d, fmt.Errorf("%s %q is not a number", n.key, s)
-			}
-			*n.to = &v
+	if s := q.Annotations[annotationConcurrency]; s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			return d, fmt.Errorf("%s %.40q is not a number", annotationConcurrency, s)
 		}
+		d.Concurrency = &n
 	}
-	return d, nil
+	return d, nil // the labels for scaling are the control plane's affair
 }
 
 // honoured refuses a constraint that this node does not meet, or that nobody can know of: KEY=VALUE as with Kubernetes, KEY == VALUE or
