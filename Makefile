@@ -46,6 +46,7 @@ LIBOS_MAX  := 262144 # bytes of text + data that the library OS may have
 build: bin/unifaas bench-programs
 
 include internal/image/hooks/rules.mk
+include internal/image/bridge/rules.mk
 
 # The tender is a program of its own, and inside the other one: what a process is made of it pays for at each start.
 TENDER := internal/tender/program/tender
@@ -53,7 +54,7 @@ TENDER := internal/tender/program/tender
 $(TENDER): FORCE
 	@CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w' -o $@ ./cmd/tender
 
-bin/unifaas: guest/libos.elf $(TENDER) $(HOOKS_BUILT) FORCE
+bin/unifaas: guest/libos.elf $(TENDER) $(HOOKS_BUILT) $(BRIDGE_BUILT) FORCE
 	@mkdir -p bin
 	@echo "  GO    $@"
 	@CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w' -o $@ ./cmd/unifaas
@@ -136,5 +137,5 @@ internal/calltrace/names.go: $(wildcard guest/sys/*.def) FORCE
 	@$(GO) run ./test/tools/syscalldoc -names -o $@ guest/sys
 
 clean:
-	rm -rf bin $(B) $(TENDER) $(HOOKS)/build guest/libos.elf guest/vdso/vdso.so
+	rm -rf bin $(B) $(TENDER) $(HOOKS)/build $(BRIDGE)/build guest/libos.elf guest/vdso/vdso.so
 	@$(MAKE) --no-print-directory -C guest/test clean 2>/dev/null || true

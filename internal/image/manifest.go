@@ -32,6 +32,8 @@ const ManifestVersion = 2
 const (
 	ContractHTTP  = "http"
 	ContractStdio = "stdio"
+	// ContractLambda is of images whose program is the bridge to a Lambda runtime: no other image can be called so.
+	ContractLambda = "lambda"
 )
 
 // MaxManifest is the size of the largest manifest in bytes.
@@ -126,8 +128,8 @@ func (m *Manifest) check() error {
 		return fmt.Errorf("manifest has no absolute working directory (%q)", m.Cwd)
 	case m.Port < 0 || m.Port > 65535:
 		return fmt.Errorf("manifest has port %d", m.Port)
-	case m.Contract != "" && m.Contract != ContractHTTP && m.Contract != ContractStdio:
-		return fmt.Errorf("manifest has contract %q, this unifaas knows http and stdio", m.Contract)
+	case m.Contract != "" && m.Contract != ContractHTTP && m.Contract != ContractStdio && m.Contract != ContractLambda:
+		return fmt.Errorf("manifest has contract %q, this unifaas knows http, stdio and lambda", m.Contract)
 	}
 	var space int64
 	for _, l := range m.Layers {

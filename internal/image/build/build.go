@@ -27,6 +27,9 @@ import (
 type Options struct {
 	LibraryPath []string // LD_LIBRARY_PATH of the caller, for programs and scripts
 	MaxSize     int64    // bytes of files that an OCI image may have; 0: the default
+	Contract    string   // how the program is called; empty: what the source says
+	Handler     string   // of contract lambda: FILE.FUNCTION
+	Runtime     string   // of contract lambda: what runs the handler
 
 	root  string   // of this machine, for tests
 	nodes []string // where Node.js may be, for tests
@@ -36,6 +39,7 @@ type Options struct {
 type machine struct {
 	libs  *libraries
 	nodes []string
+	opts  Options
 }
 
 // Image builds an image of source into the store and lets name stand for it; an empty name leaves it unnamed.
@@ -77,17 +81,26 @@ func add(ctx context.Context, s *image.Store, source, name string, trees []*tree
 // parts tells the kinds of sources apart, and gives layers, lowest first, and a manifest without them. done is called
 // when the layers are written.
 func parts(ctx context.Context, s *image.Store, source string, o Options) (trees []*tree.Tree, man image.Manifest, done func(), err error) {
-	m := &machine{nodes: o.nodes}
+	m := &machine{nodes: o.nodes, opts: o}
 	m.libs = newLibraries(&host{o.root, nil}, nil)
+	if err := o.check(); err != nil {
+		return nil, image.Manifest{}, nil, err
+	}
+	nothing := func() {}
+	lambda := o.Contract == image.ContractLambda
 	fi, err := os.Stat(source)
 	switch {
 	case err == nil && fi.IsDir():
 		if _, err := os.Lstat(filepath.Join(source, ConfigFile)); err == nil {
 			trees, man, err = m.folder(ctx, source)
-			return trees, man, func() {}, err
+			return trees, man, nothing, err
 		}
 		if oci.IsLayout(source) {
 			return ociParts(ctx, s, oci.Layout(source), o)
+		}
+		if lambda {
+			trees, man, err = m.lambdaFolder(ctx, source)
+			return trees, man, nothing, err
 		}
 		return nil, image.Manifest{}, nil, fmt.Errorf("%s: a folder without %s, and no OCI layout either: write a %s that says what the image consists of (docs/images.md)", source, ConfigFile, ConfigFile)
 	case err == nil && !fi.Mode().IsRegular():
@@ -97,17 +110,26 @@ func parts(ctx context.Context, s *image.Store, source string, o Options) (trees
 		if err != nil {
 			return nil, image.Manifest{}, nil, err
 		}
+		program := strings.HasPrefix(start, "\x7fELF")
 		switch {
-		case strings.HasPrefix(start, "\x7fELF"):
+		case strings.HasPrefix(start, zipStart):
+			return m.zip(ctx, s, source)
+		case lambda && (program || strings.HasPrefix(start, "#!")):
+			trees, man, err = m.lambdaProgram(ctx, source)
+			return trees, man, nothing, err
+		case program:
 			trees, man, err = m.program(source, o.LibraryPath)
-			return trees, man, func() {}, err
 		case strings.HasPrefix(start, "#!"):
 			trees, man, err = m.script(ctx, source, start)
-			return trees, man, func() {}, err
 		case oci.IsArchive(start):
 			return ociParts(ctx, s, oci.Archive(source), o)
+		default:
+			return nil, image.Manifest{}, nil, fmt.Errorf("%s: not an ELF file, script, folder, zip file or image archive%s", source, whatElse(start))
 		}
-		return nil, image.Manifest{}, nil, fmt.Errorf("%s: not an ELF file, script, folder or image archive%s", source, whatElse(start))
+		if err == nil && o.Contract != "" {
+			man.Contract = o.Contract
+		}
+		return trees, man, nothing, err
 	case !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.ENOTDIR):
 		return nil, image.Manifest{}, nil, fmt.Errorf("%s: %w", source, cause(err))
 	case filepath.IsAbs(source) || strings.HasPrefix(source, "./") || strings.HasPrefix(source, "../"):

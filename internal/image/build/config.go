@@ -14,6 +14,8 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"unifaas.dev/internal/image"
+	"unifaas.dev/internal/image/bridge"
+	"unifaas.dev/internal/image/tree"
 )
 
 // ConfigFile is what a folder has to have to be a source.
@@ -30,6 +32,11 @@ type config struct {
 	Port     int               `yaml:"port"`
 	User     scalar            `yaml:"user"`
 	Workdir  string            `yaml:"workdir"`
+	Handler  string            `yaml:"handler"` // of contract lambda
+	Runtime  string            `yaml:"runtime"`
+
+	put     func(*tree.Tree) error // instead of Files
+	runtime *bridge.Runtime        // that the image carries
 }
 
 // entry is one of files: a path, or from: to.
@@ -115,7 +122,7 @@ func configError(name string, err error) error {
 	}
 	text, _, _ = strings.Cut(strings.TrimPrefix(text, "yaml: "), "\n")
 	if m := unknownKey.FindStringSubmatch(text); m != nil {
-		return fmt.Errorf("%s:%s: unknown key %q: there are base, packages, files, command, env, contract, port, user, workdir", name, m[1], m[2])
+		return fmt.Errorf("%s:%s: unknown key %q: there are base, packages, files, command, env, contract, port, user, workdir, handler, runtime", name, m[1], m[2])
 	}
 	if m := atLine.FindStringSubmatch(text); m != nil {
 		return fmt.Errorf("%s:%s: %s", name, m[1], strings.ReplaceAll(m[2], "!!", ""))
@@ -124,10 +131,17 @@ func configError(name string, err error) error {
 }
 
 func (c *config) check(name string) error {
+	lambda := c.Contract == image.ContractLambda
 	if c.Workdir == "" {
 		c.Workdir = "/app"
+		if lambda {
+			c.Workdir = bridge.Root
+		}
 	}
 	switch {
+	case !lambda && (c.Handler != "" || c.Runtime != ""):
+		return fmt.Errorf("%s: handler and runtime are those of contract lambda", name)
+	case lambda && len(c.Command) == 0:
 	case len(c.Command) == 0 || c.Command[0] == "":
 		return fmt.Errorf("%s: it has no command: say which program is started, like command: [python3, app.py]", name)
 	case !path.IsAbs(c.Workdir):
@@ -137,11 +151,9 @@ func (c *config) check(name string) error {
 	}
 	c.Workdir = path.Clean(c.Workdir)
 	switch c.Contract {
-	case "", image.ContractHTTP, image.ContractStdio:
-	case "lambda":
-		return fmt.Errorf("%s: contract lambda is not supported in this version: use http or stdio", name)
+	case "", image.ContractHTTP, image.ContractStdio, image.ContractLambda:
 	default:
-		return fmt.Errorf("%s: contract %q: use http or stdio", name, c.Contract)
+		return fmt.Errorf("%s: contract %q: use http, stdio or lambda", name, c.Contract)
 	}
 	for k, v := range c.Env {
 		if k == "" || strings.ContainsAny(k, "=\x00") || strings.ContainsRune(string(v), 0) {

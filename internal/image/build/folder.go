@@ -38,6 +38,14 @@ func (m *machine) folder(ctx context.Context, dir string) ([]*tree.Tree, image.M
 	if err != nil {
 		return nil, image.Manifest{}, err
 	}
+	if err := m.opts.onto(name, c); err != nil {
+		return nil, image.Manifest{}, err
+	}
+	if c.Contract == image.ContractLambda {
+		if err := m.lambda(name, c, inFolder(dir)); err != nil {
+			return nil, image.Manifest{}, err
+		}
+	}
 	return m.assemble(ctx, name, dir, c)
 }
 
@@ -94,6 +102,11 @@ func (m *machine) assemble(ctx context.Context, name, dir string, c *config) ([]
 	if err := m.libs.start(name, &man); err != nil {
 		return fail(err)
 	}
+	if c.Contract == image.ContractLambda {
+		if err := putBridge(top, &man, c.runtime); err != nil {
+			return fail(fmt.Errorf("%s: %w", name, err))
+		}
+	}
 	if err := m.libs.completeAll(absolute(strings.Split(string(c.Env["LD_LIBRARY_PATH"]), ":"))); err != nil {
 		return fail(fmt.Errorf("%s: %w", name, err))
 	}
@@ -122,6 +135,9 @@ func (c *config) environment() []string {
 
 // putFiles copies what files names, or without it the whole folder, into the working directory.
 func (c *config) putFiles(name, dir string, t *tree.Tree) error {
+	if c.put != nil {
+		return c.put(t)
+	}
 	if c.Files == nil {
 		return copyFolder(dir, c.Workdir, t, true)
 	}

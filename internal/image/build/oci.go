@@ -26,7 +26,7 @@ func Container(ctx context.Context, s *image.Store, src oci.Source, o Options) (
 	return add(ctx, s, src.String(), "", trees, m)
 }
 
-// ociParts makes one layer of a container image: nothing in it comes from this machine.
+// ociParts makes one layer of a container image: nothing in it comes from this machine, but for the bridge to a Lambda runtime.
 func ociParts(ctx context.Context, s *image.Store, src oci.Source, o Options) ([]*tree.Tree, image.Manifest, func(), error) {
 	img, err := oci.Load(ctx, src, s.TempDir(), o.MaxSize)
 	if err != nil {
@@ -37,7 +37,16 @@ func ociParts(ctx context.Context, s *image.Store, src oci.Source, o Options) ([
 		img.Close()
 		return nil, image.Manifest{}, nil, err
 	}
-	return []*tree.Tree{img.Tree}, m, func() { img.Close() }, nil
+	trees := []*tree.Tree{img.Tree}
+	if m.Contract = o.Contract; m.Contract == image.ContractLambda {
+		top, err := o.lambdaContainer(src.String(), img.Tree, &m)
+		if err != nil {
+			img.Close()
+			return nil, image.Manifest{}, nil, err
+		}
+		trees = append(trees, top)
+	}
+	return trees, m, func() { img.Close() }, nil
 }
 
 func ociManifest(name string, img *oci.Image) (image.Manifest, error) {
