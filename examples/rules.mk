@@ -2,7 +2,7 @@
 # How the examples are built: as anybody would build a static Linux program, or fetch a program's packages. Those that are
 # folders with unifaas.yaml and need nothing are deployed as they are.
 
-EXAMPLES := $(B)/examples/c-hello $(B)/examples/go-hello $(B)/examples/thumbnail
+EXAMPLES := $(B)/examples/c-hello $(B)/examples/go-hello $(B)/examples/thumbnail $(B)/examples/lambda-go
 # Without npm, one example less: only scripts/setup.sh test installs it.
 EXAMPLES += $(if $(shell command -v npm),$(B)/examples/node-json/node_modules)
 
@@ -16,7 +16,7 @@ $(B)/examples/c-hello: examples/c-hello/hello.c
 	@echo "  CC    $@"
 	@$(STATIC_CC) -std=gnu11 -O2 -Wall -Wextra -Werror -static -s $< -o $@
 
-$(B)/examples/go-hello $(B)/examples/thumbnail: $(B)/examples/%: FORCE
+$(B)/examples/go-hello $(B)/examples/thumbnail $(B)/examples/lambda-go: $(B)/examples/%: FORCE
 	@mkdir -p $(@D)
 	@echo "  GO    $@"
 	@CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w' -o $@ ./examples/$*

@@ -31,7 +31,7 @@ type deployFlags struct {
 	min, max, concurrency  int
 	queue, weight          int
 	cpu                    string
-	maxSize                string
+	build                  buildFlags
 	noWait                 bool
 	serving                servingFlags
 	stack                  string
@@ -58,6 +58,7 @@ deploy waits for that and fails if the revision does.`,
 		Example: `  unifaas deploy hello ./hello
   unifaas deploy hello --image hello:v2 --memory 64M --timeout 5s --env MODE=fast
   unifaas deploy hello ./hello --egress none --egress tcp/db.example.com:5432
+  unifaas deploy orders function.zip --handler app.handler
   unifaas deploy hello --max 10              # change one thing and keep the rest
   unifaas deploy -f stack.yml`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -105,11 +106,11 @@ deploy waits for that and fails if the revision does.`,
 	}
 	o.gatewayFlag.add(cmd)
 	f := cmd.Flags()
-	addBuildFlags(f, &o.maxSize)
+	o.build.add(f)
 	f.StringVarP(&o.stack, "file", "f", "", "OpenFaaS stack `FILE` with the functions to deploy")
 	f.StringVar(&o.image, "image", "", "`IMAGE` in the node's store, by name or digest, or in a registry")
 	f.StringVar(&o.request.Pull, "pull", "", "when a registry is asked for the image: always, missing, never (default for what is not here, and for tags that were pulled before)")
-	f.StringVar(&o.request.Contract, "contract", "", "how the program is called: http, a program that serves HTTP on $PORT, or stdio, one that is run for each request (default: what the image says, or http)")
+	f.StringVar(&o.request.Contract, "contract", "", "how the program is called: http, a program that serves HTTP on $PORT, stdio, one that is run for each request, or lambda, one for AWS (default: what the image says, or http)")
 	f.StringVar(&o.request.Isolation, "isolation", "", "between invocations: reuse, rewind for the state after initialisation each time, or fresh for a new instance each (default reuse)")
 	f.StringVar(&o.memory, "memory", "", "memory of an instance, 16M to 16G (default "+units.FormatBytes(control.DefaultMemory)+")")
 	f.StringVar(&o.timeout, "timeout", "", "time limit of an invocation (default "+units.FormatDuration(control.DefaultTimeout)+")")
@@ -154,6 +155,9 @@ func (o *deployFlags) parse(cmd *cobra.Command, args []string) error {
 		return fmt.Errorf("give SOURCE or --image, not both")
 	}
 	q.Image = o.image
+	if o.build.contract = q.Contract; len(args) < 2 && (o.build.handler != "" || o.build.runtime != "") {
+		return fmt.Errorf("--handler and --runtime are about a SOURCE: give it")
+	}
 	if given("memory") {
 		n, err := units.ParseBytes(o.memory)
 		if err != nil {
@@ -206,7 +210,7 @@ func (o *deployFlags) parse(cmd *cobra.Command, args []string) error {
 
 // upload makes an image of a source of this machine, names it after the function, and sends what the node lacks of it.
 func (o *deployFlags) upload(ctx context.Context, c *client.Client, function, source string) error {
-	opts, err := buildOptions(o.maxSize)
+	opts, err := o.build.options()
 	if err != nil {
 		return err
 	}

@@ -269,6 +269,9 @@ func (c *Control) Deploy(ctx context.Context, d Deployment) (f *Function, create
 			config.ImageName = d.ImageName
 		}
 	}
+	if err := config.bridged(&d, m.Contract, old); err != nil {
+		return nil, false, err
+	}
 	if err := check(d.Name, config, scale); err != nil {
 		return nil, false, err
 	}

@@ -173,7 +173,7 @@ func TestValidation(t *testing.T) {
 		"startup 1h":                         {Name: "f", Image: "a", Serving: control.ServingOptions{Startup: ptr(time.Hour)}},
 		"grace -1":                           {Name: "f", Image: "a", Serving: control.ServingOptions{Grace: ptr(-time.Second)}},
 		"has no protocol and no probes":      {Name: "f", Image: "a", Contract: "stdio", Serving: control.ServingOptions{Liveness: ptr("/")}},
-		"contract lambda is not":             {Name: "f", Image: "a", Contract: "lambda"},
+		"image a has no bridge to a Lambda":  {Name: "f", Image: "a", Contract: "lambda"},
 		"contract \"x\"":                     {Name: "f", Image: "a", Contract: "x"},
 		"use reuse, rewind or fresh":         {Name: "f", Image: "a", Isolation: "rewound"},
 		"one invocation at a time":           {Name: "f", Image: "a", Isolation: "rewind", Concurrency: ptr(2)},

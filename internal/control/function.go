@@ -120,7 +120,8 @@ func (f *Function) spec(r *Revision) node.Spec {
 	}
 	return node.Spec{
 		Function: f.Name, Revision: RevisionName(f.Name, r.Number), Image: r.Image, Memory: r.Memory, Timeout: r.Timeout,
-		Concurrency: r.Concurrency, Env: r.Env, Port: port, Stdio: r.Contract == ContractStdio, Fresh: r.Isolation == IsolationFresh,
+		Concurrency: r.Concurrency, Env: r.Env, Port: port, Stdio: r.Contract == ContractStdio, Lambda: r.Contract == ContractLambda,
+		Fresh:  r.Isolation == IsolationFresh,
 		Rewind: r.Isolation == IsolationRewind, Serving: r.Config.Serving, Egress: r.Egress, Scale: f.Scale,
 	}
 }

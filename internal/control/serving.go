@@ -87,6 +87,9 @@ func checkServing(c Config) error {
 	if c.Contract == ContractStdio && (s.Protocol != "" || s.Readiness != "" || s.Liveness != "") {
 		return invalid("contract %s: a program that is run once a request has no protocol and no probes", c.Contract)
 	}
+	if c.Contract == ContractLambda && (s.Protocol != "" || s.Readiness != "" || s.Liveness != "") {
+		return invalid("contract %s: a function that gets events has no protocol and no probes", c.Contract)
+	}
 	for what, path := range map[string]string{"readiness": s.Readiness, "liveness": s.Liveness} {
 		if path == "" {
 			continue

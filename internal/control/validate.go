@@ -69,9 +69,11 @@ func check(name string, c Config, s node.Scale) error {
 	switch c.Contract {
 	case ContractHTTP, ContractStdio:
 	case ContractLambda:
-		return invalid("contract %s is not supported in this version: use http, a program that serves HTTP on $PORT, or stdio, one that is run for each request", c.Contract)
+		if c.Concurrency == 0 {
+			return invalid("concurrency 0 (no limit): a Lambda runtime has to know how many events it may take at once")
+		}
 	default:
-		return invalid("contract %q: use http or stdio", clip(c.Contract))
+		return invalid("contract %q: use http, stdio or lambda", clip(c.Contract))
 	}
 	switch c.Isolation {
 	case IsolationReuse:

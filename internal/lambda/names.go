@@ -63,14 +63,22 @@ func Exited(requestID, reason string) Error {
 	return Error{fmt.Sprintf("RequestId: %s Error: Runtime exited with error: %s", requestID, reason), "Runtime.ExitError"}
 }
 
-// InitFailure is the payload for a function that could not be initialised: what its runtime said last, if that is an error,
-// else the reason.
-func InitFailure(requestID, last, reason string) []byte {
+// ParseError takes what a runtime said for an error, if it is one.
+func ParseError(text string) (Error, bool) {
 	var e struct {
 		Type    *string `json:"errorType"`
 		Message *string `json:"errorMessage"`
 	}
-	if strings.HasPrefix(last, "{") && json.Unmarshal([]byte(last), &e) == nil && e.Type != nil && e.Message != nil {
+	if !strings.HasPrefix(text, "{") || json.Unmarshal([]byte(text), &e) != nil || e.Type == nil || e.Message == nil {
+		return Error{}, false
+	}
+	return Error{*e.Message, *e.Type}, true
+}
+
+// InitFailure is the payload for a function that could not be initialised: what its runtime said last, if that is an error,
+// else the reason.
+func InitFailure(requestID, last, reason string) []byte {
+	if _, ok := ParseError(last); ok {
 		return []byte(last)
 	}
 	return Exited(requestID, reason).JSON()

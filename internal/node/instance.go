@@ -65,6 +65,7 @@ type instance struct {
 	answers     int64     // invocations that ended well
 	used        time.Time // end of the last invocation
 	claimed     bool      // boot was reported to an invocation
+	said        string    // contract lambda: its last line on standard error while it starts
 	watched     bool      // a watch is on
 	watchAgain  bool      // and began too early for somebody who left since
 	ending      bool      // the node ends it: its end is no crash

@@ -20,6 +20,8 @@ type Invocation struct {
 	OnLimit func()
 	// Instance, if set, is the id of the only instance that may have it.
 	Instance string
+	// Event, if set, says that the request's body is an event for a Lambda function, as it is. Functions of other contracts get it as a body.
+	Event *Event
 
 	n        *Node
 	function string
@@ -83,7 +85,7 @@ func (v *Invocation) RoundTrip(req *http.Request) (*http.Response, error) {
 		if err != nil {
 			return nil, err
 		}
-		resp, err := v.inst.transport.RoundTrip(out)
+		resp, err := v.send(out)
 		if err == nil {
 			if resp.StatusCode == http.StatusSwitchingProtocols {
 				upgraded := resp.Body

@@ -370,7 +370,7 @@ func (p *pool) boot() {
 // run is an instance from its boot or wake until its guest is gone.
 func (p *pool) run(i *instance) {
 	defer p.busy.Done()
-	err := p.bootGuest(i)
+	err := p.lastWords(i, p.bootGuest(i))
 	switch {
 	case err == nil:
 		p.booted(i)

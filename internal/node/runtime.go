@@ -155,6 +155,7 @@ type Exit struct {
 	Status int    // exit status, 128+N for signal N
 	Reason string // one line
 	Report string // several lines for the log
+	Last   string // contract lambda: the last line on standard error of an instance that did not start
 }
 
 // ExitError is an instance that ended while something was wanted of it.

@@ -56,7 +56,7 @@ func (h *tenderHolder) config(ctx context.Context) (TenderConfig, error) {
 		Layers:   layers,
 		Manifest: manifest, Memory: spec.Memory, Port: spec.Port, Spawn: spec.Stdio, Egress: spec.Egress,
 		Env:    environ(manifest, spec),
-		OnLine: h.pool.n.output(spec.Function),
+		OnLine: h.pool.onLine(),
 	}, nil
 }
 
@@ -179,6 +179,9 @@ func environ(m image.Manifest, spec Spec) []string {
 	}
 	if spec.Port != 0 {
 		vars["PORT"] = strconv.Itoa(spec.Port)
+	}
+	if spec.Lambda {
+		lambdaEnv(vars, spec)
 	}
 	vars["K_SERVICE"] = spec.Function
 	vars["K_CONFIGURATION"] = spec.Function

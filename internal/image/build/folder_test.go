@@ -19,7 +19,7 @@ func TestConfigErrors(t *testing.T) {
 		"command: [a, [b]]\n":                 "u:1: this is one value",
 		"command: [a]\nport: x\n":             "u:2: ",
 		"command: [a]\nport: 70000\n":         "port 70000",
-		"command: [a]\ncontract: lambda\n":    "lambda is not supported",
+		"command: [a]\nhandler: a.b\n":        "those of contract lambda",
 		"command: [a]\ncontract: x\n":         `contract "x"`,
 		"command: [a]\nworkdir: x\n":          "no absolute path",
 		"command: [a]\nenv: {A=B: 1}\n":       "environment variable",
