@@ -98,12 +98,8 @@ func Open(ctx context.Context, o Options) (e *Engine, err error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, connectLimit)
 	defer cancel()
-	info, err := e.JS.AccountInfo(ctx)
-	if err != nil {
+	if _, err = e.JS.AccountInfo(ctx); err != nil {
 		return e, fmt.Errorf("%s: JetStream: %w: it has to be enabled there", e.where, err)
-	}
-	if info.API.Level < 1 {
-		return e, fmt.Errorf("%s: too old: use nats-server 2.11 or newer", e.where)
 	}
 	return e, nil
 }
@@ -158,6 +154,17 @@ func (e *Engine) MaxValue() int {
 	return int(e.conn.MaxPayload()) - headers
 }
 
+// ErrUnreachable is an engine elsewhere that is not reached now.
+var ErrUnreachable = errors.New("it is not reached: try again later")
+
+// Reached is nil, or an ErrUnreachable, at once: for who can do without.
+func (e *Engine) Reached() error {
+	if !e.conn.IsConnected() {
+		return fmt.Errorf("%s: %w", e, ErrUnreachable)
+	}
+	return nil
+}
+
 // String names the engine in messages.
 func (e *Engine) String() string { return e.where }
 
@@ -181,7 +188,16 @@ type serverLog struct {
 	warn func(string, ...any)
 }
 
-func (l serverLog) Warnf(format string, v ...any)  { l.warn("state in "+l.dir+": "+format, v...) }
+// Warnf leaves out what is said after each crash, when an index is made again from the data, and when a disk is slow.
+func (l serverLog) Warnf(format string, v ...any) {
+	for _, usual := range []string{"Stream state ", " is outdated; attempting", " took %v"} {
+		if strings.Contains(format, usual) {
+			return
+		}
+	}
+	l.warn("state in "+l.dir+": "+format, v...)
+}
+
 func (l serverLog) Errorf(format string, v ...any) { l.warn("state in "+l.dir+": "+format, v...) }
 func (l serverLog) Fatalf(format string, v ...any) { l.warn("state in "+l.dir+": "+format, v...) }
 func (serverLog) Noticef(string, ...any)           {}

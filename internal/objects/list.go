@@ -33,14 +33,14 @@ func (b *Bucket) List(ctx context.Context) ([]Info, error) {
 	var out []Info
 	for _, i := range list {
 		if m, err := parseMeta(i); err == nil && !strings.Contains(i.Name, "/") {
-			out = append(out, Info{i.Name, m.size, i.ModTime})
+			out = append(out, Info{i.Name, m.size, i.ModTime, i.Metadata[metaNote]})
 		}
 	}
 	return out, nil
 }
 
 // Sweep removes objects older than age that nobody wants, and parts of that age that belong to none: uploads that were broken off.
-func (b *Bucket) Sweep(ctx context.Context, age time.Duration, want func(name string) bool) error {
+func (b *Bucket) Sweep(ctx context.Context, age time.Duration, want func(i Info) bool) error {
 	list, err := b.all(ctx)
 	if err != nil {
 		return err
@@ -59,7 +59,7 @@ func (b *Bucket) Sweep(ctx context.Context, age time.Duration, want func(name st
 			if !uploads[i.Name[:last]] {
 				_ = b.remove(ctx, i) // the next Sweep tries again
 			}
-		} else if !want(i.Name) {
+		} else if !want(Info{Name: i.Name, Time: i.ModTime, Note: i.Metadata[metaNote]}) {
 			if err := b.Delete(ctx, i.Name); err != nil {
 				return err
 			}

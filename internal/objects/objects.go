@@ -48,6 +48,7 @@ const (
 	metaSize   = "size"   // of all
 	metaDigest = "sha256" // of all
 	metaUpload = "upload" // what the names of its parts begin with, after the object's
+	metaNote   = "note"   // whatever who wrote it wants to know without reading it
 )
 
 // Bucket is a set of objects.
@@ -63,6 +64,7 @@ type Info struct {
 	Name string
 	Size int64
 	Time time.Time // when it was written
+	Note string    // that PutNoted was given
 }
 
 // Open gives access to a bucket, made where it does not exist.
@@ -97,7 +99,12 @@ func (b *Bucket) wrap(name string, err error) error {
 }
 
 // Put writes an object; one of that name is replaced when all has arrived. size is what r is thought to give.
-func (b *Bucket) Put(ctx context.Context, name string, size int64, r io.Reader) (err error) {
+func (b *Bucket) Put(ctx context.Context, name string, size int64, r io.Reader) error {
+	return b.PutNoted(ctx, name, "", size, r)
+}
+
+// PutNoted does the same with a short note, which List and Stat tell.
+func (b *Bucket) PutNoted(ctx context.Context, name, note string, size int64, r io.Reader) (err error) {
 	if strings.Contains(name, "/") {
 		return fmt.Errorf("object name %q is not valid", name)
 	}
@@ -129,7 +136,7 @@ func (b *Bucket) Put(ctx context.Context, name string, size int64, r io.Reader) 
 			return err
 		}
 	}
-	meta := map[string]string{metaParts: strconv.Itoa(parts), metaSize: strconv.FormatInt(total.n, 10), metaDigest: hex.EncodeToString(h.Sum(nil)), metaUpload: up}
+	meta := map[string]string{metaParts: strconv.Itoa(parts), metaSize: strconv.FormatInt(total.n, 10), metaDigest: hex.EncodeToString(h.Sum(nil)), metaUpload: up, metaNote: note}
 	if err := b.put(ctx, jetstream.ObjectMeta{Name: name, Metadata: meta}, strings.NewReader("")); err != nil {
 		return err
 	}
@@ -218,6 +225,9 @@ func parseMeta(i *jetstream.ObjectInfo) (m meta, err error) {
 }
 
 func (b *Bucket) info(ctx context.Context, name string) (*jetstream.ObjectInfo, error) {
+	if err := b.e.Reached(); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
 	i, err := b.o.GetInfo(ctx, name)
@@ -237,7 +247,7 @@ func (b *Bucket) Stat(ctx context.Context, name string) (Info, error) {
 	if err != nil {
 		return Info{}, fmt.Errorf("%s in %s: %w", name, b.name, err)
 	}
-	return Info{name, m.size, i.ModTime}, nil
+	return Info{name, m.size, i.ModTime, i.Metadata[metaNote]}, nil
 }
 
 // Get writes an object's bytes to w. Only if there is no error they are the right ones, and all.

@@ -175,7 +175,7 @@ func TestSweep(t *testing.T) {
 	if _, err := b.o.PutString(ctx, partName("d", "UPLOAD", 0), "left over"); err != nil {
 		t.Fatal(err)
 	}
-	keep := func(name string) bool { return name == "b" }
+	keep := func(i Info) bool { return i.Name == "b" }
 	if err := b.Sweep(ctx, 1<<62, keep); err != nil {
 		t.Fatal(err)
 	}

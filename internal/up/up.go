@@ -46,6 +46,7 @@ import (
 	"unifaas.dev/internal/recent"
 	"unifaas.dev/internal/seal"
 	"unifaas.dev/internal/snapshot"
+	snapshared "unifaas.dev/internal/snapshot/shared"
 	"unifaas.dev/internal/snapshot/store"
 	"unifaas.dev/internal/timerslack"
 )
@@ -310,7 +311,7 @@ type parts struct {
 	store   *natsstore.Store
 	book    *logs.Book
 	images  *pull.Store
-	snaps   *store.Store
+	snaps   *snapshared.Store
 	node    *node.Node
 	groups  *cgroup.Root // nil: there are none
 	control *control.Control
@@ -325,7 +326,7 @@ func (l lines) Line(function, instance, stream, text string, at time.Time) {
 }
 
 // snapshots has the node use the store.
-type snapshots struct{ *store.Store }
+type snapshots struct{ *snapshared.Store }
 
 func (s snapshots) Get(k snapshot.Key) (*node.Snapshot, error) {
 	ref, err := s.Store.Get(k)
@@ -374,9 +375,16 @@ func open(ctx context.Context, o *Options, run node.Runtime, data string) (p *pa
 	if p.book, err = logs.Open(datadir.Logs(data), warn); err != nil {
 		return p, err
 	}
-	if p.snaps, err = store.Open(datadir.Snapshots(data), store.Options{Warn: func(err error) { warn(err.Error()) }}); err != nil {
+	complain := func(err error) { warn(err.Error()) }
+	snaps, err := store.Open(datadir.Snapshots(data), store.Options{Warn: complain})
+	if err != nil {
 		return p, err
 	}
+	if bucket, err = objects.Open(ctx, p.engine, "snapshots"); err != nil {
+		snaps.Close()
+		return p, err
+	}
+	p.snaps = snapshared.New(snaps, bucket, complain)
 	park := o.Park
 	if park <= 0 {
 		park = -1

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -23,7 +24,10 @@ const (
 	bucketPrefix = "unifaas-"
 	// opLimit bounds one request to the engine: a cluster that chooses a new leader takes seconds.
 	opLimit = 10 * time.Second
-	// markerAge is how long it is remembered that a record was deleted. A node that was cut off for longer finds out when it starts again.
+	// listLimit bounds the reading of all records of a kind.
+	listLimit = time.Minute
+	// markerAge is how long it is remembered that a record was deleted. A node that was cut off for longer
+	// finds out when it starts again.
 	markerAge = 7 * 24 * time.Hour
 )
 
@@ -40,8 +44,9 @@ type Store struct {
 }
 
 type bucket struct {
-	kind store.Kind
-	kv   jetstream.KeyValue
+	kind   store.Kind
+	kv     jetstream.KeyValue
+	stream jetstream.Stream // that it is made of
 }
 
 // Open gives access to the records of an engine; kinds that it has not yet got are made.
@@ -62,11 +67,11 @@ func (s *Store) open(ctx context.Context, kind store.Kind) error {
 	ctx, cancel := context.WithTimeout(ctx, opLimit)
 	defer cancel()
 	name := bucketPrefix + string(kind)
-	_, err := s.e.JS.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+	stream, err := s.e.JS.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
 		Name: "KV_" + name, Description: "UniFaaS: " + string(kind), Subjects: []string{"$KV." + name + ".>"},
 		MaxMsgsPerSubject: 1, MaxMsgs: -1, MaxBytes: -1, MaxMsgSize: -1, MaxConsumers: -1, Discard: jetstream.DiscardNew,
 		Storage: jetstream.FileStorage, Replicas: s.e.Replicas, Duplicates: 2 * time.Minute,
-		AllowRollup: true, DenyDelete: true, AllowDirect: false, AllowMsgTTL: true, SubjectDeleteMarkerTTL: markerAge,
+		AllowRollup: true, DenyDelete: true, AllowDirect: false,
 	})
 	if err != nil {
 		return fmt.Errorf("%s: records of %s: %w", s.e, kind, engine.Cause(err))
@@ -77,7 +82,7 @@ func (s *Store) open(ctx context.Context, kind store.Kind) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.buckets[kind] = &bucket{kind, kv}
+	s.buckets[kind] = &bucket{kind, kv, stream}
 	return nil
 }
 
@@ -142,6 +147,11 @@ func (s *Store) Put(ctx context.Context, k store.Key, value []byte, after uint64
 	defer cancel()
 	var version uint64
 	if after == 0 {
+		if bad, err := b.damaged(ctx, name); err != nil {
+			return 0, s.wrap(k, err)
+		} else if bad {
+			return 0, &store.DamagedError{Key: k, Where: "record " + k.String(), Err: fmt.Errorf("%s cannot read it, nor replace it: %w", s.e, errFiles)}
+		}
 		version, err = b.kv.Create(ctx, name, value)
 	} else {
 		version, err = b.kv.Update(ctx, name, value, after)
@@ -161,50 +171,84 @@ func (s *Store) Delete(ctx context.Context, k store.Key) error {
 	ctx, cancel := context.WithTimeout(ctx, opLimit)
 	defer cancel()
 	if _, err := b.kv.Get(ctx, name); err != nil {
+		if bad, _ := b.damaged(ctx, name); bad {
+			return &store.DamagedError{Key: k, Where: "record " + k.String(), Err: fmt.Errorf("%s cannot read it, nor remove it: %w", s.e, errFiles)}
+		}
 		return s.wrap(k, err)
 	}
-	if err := b.kv.Purge(ctx, name, jetstream.PurgeTTL(markerAge)); err != nil {
+	if err := b.kv.Purge(ctx, name); err != nil {
 		return s.wrap(k, err)
 	}
 	return nil
 }
 
-// List reads all records of a kind.
+// List reads all records of a kind: their names first, then each. A reader of the whole stream would stop at a damaged one.
 func (s *Store) List(ctx context.Context, kind store.Kind) ([]store.Entry, []error, error) {
 	b, err := s.bucket(kind)
 	if err != nil {
 		return nil, nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, opLimit)
+	ctx, cancel := context.WithTimeout(ctx, listLimit)
 	defer cancel()
-	w, err := b.kv.WatchAll(ctx, jetstream.IgnoreDeletes())
+	info, err := b.stream.Info(ctx, jetstream.WithSubjectFilter(b.subject(">")))
 	if err != nil {
 		return nil, nil, s.wrap(b, err)
 	}
-	defer finish(w)
 	var entries []store.Entry
 	var damaged []error
-	for {
-		select {
-		case <-ctx.Done():
-			return nil, nil, s.wrap(b, ctx.Err())
-		case e, ok := <-w.Updates():
-			if !ok {
-				return nil, nil, s.wrap(b, errors.New("the connection is gone"))
+	for _, subject := range slices.Sorted(maps.Keys(info.State.Subjects)) {
+		name := strings.TrimPrefix(subject, b.subject(""))
+		k, err := b.key(name)
+		if err != nil {
+			damaged = append(damaged, &store.DamagedError{Key: k, Where: b.String(), Err: err})
+			continue
+		}
+		e, err := s.Get(ctx, k)
+		switch {
+		case err == nil:
+			entries = append(entries, e)
+		case !errors.Is(err, store.ErrNotFound):
+			return nil, nil, err
+		default:
+			if bad, err := b.damaged(ctx, name); err != nil {
+				return nil, nil, s.wrap(b, err)
+			} else if bad {
+				damaged = append(damaged, &store.DamagedError{Key: k, Where: "record " + k.String(), Err: errors.New("the engine cannot read it")})
 			}
-			if e == nil { // all that there was
-				slices.SortFunc(entries, func(a, b store.Entry) int { return strings.Compare(a.Key.Name, b.Key.Name) })
-				return entries, damaged, nil
-			}
-			k, err := b.key(e.Key())
-			if err != nil {
-				damaged = append(damaged, &store.DamagedError{Key: k, Where: b.String(), Err: err})
-				continue
-			}
-			entries = append(entries, store.Entry{Key: k, Value: e.Value(), Version: e.Revision()})
 		}
 	}
+	slices.SortFunc(entries, func(a, b store.Entry) int { return strings.Compare(a.Key.Name, b.Key.Name) })
+	return entries, damaged, nil
 }
+
+// damaged reports whether a record is there and cannot be read: the engine knows its name, and says that there is none when it is asked for
+// it. A mark that the record was deleted can be read; old ones are removed in passing.
+func (b *bucket) damaged(ctx context.Context, name string) (bool, error) {
+	info, err := b.stream.Info(ctx, jetstream.WithSubjectFilter(b.subject(name)))
+	if err != nil || len(info.State.Subjects) == 0 {
+		return false, err
+	}
+	m, err := b.stream.GetLastMsgForSubject(ctx, b.subject(name))
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return true, nil
+	case err == nil && m.Header.Get("KV-Operation") != "" && time.Since(m.Time) > markerAge:
+		return false, b.purge(ctx, name)
+	}
+	return false, err
+}
+
+// purge takes a record away without a mark.
+func (b *bucket) purge(ctx context.Context, name string) error {
+	return b.stream.Purge(ctx, jetstream.WithPurgeSubject(b.subject(name)))
+}
+
+func (b *bucket) subject(name string) string {
+	return "$KV." + bucketPrefix + string(b.kind) + "." + name
+}
+
+// errFiles is what to do about files of the engine that something else has changed.
+var errFiles = errors.New("its files are damaged: bring them back from a copy, or move them away and deploy everything again")
 
 // String names the bucket in messages.
 func (b *bucket) String() string { return "records of " + string(b.kind) }

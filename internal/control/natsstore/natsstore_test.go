@@ -3,8 +3,13 @@
 package natsstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -15,7 +20,7 @@ import (
 
 func open(t testing.TB, dir string) (*Store, *engine.Engine) {
 	t.Helper()
-	e, err := engine.Open(t.Context(), engine.Options{Dir: dir})
+	e, err := engine.Open(t.Context(), engine.Options{Dir: dir, Warn: func(s string) { t.Log(s) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,3 +231,48 @@ func BenchmarkPut(b *testing.B) {
 		}
 	}
 }
+
+// TestDamagedFile: bytes of the engine's files change while nobody looks. What is lost is named, what is not is served.
+func TestDamagedFile(t *testing.T) {
+	dir := t.TempDir()
+	s, e := open(t, dir)
+	for n := range 10 {
+		if _, err := s.Put(t.Context(), key(fmt.Sprint("f", n)), bytes.Repeat([]byte{'a' + byte(n)}, 1000), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Close()
+	e.Close()
+	var file string
+	filepath.WalkDir(dir, func(path string, _ fs.DirEntry, _ error) error {
+		if strings.Contains(path, "KV_unifaas-functions") && strings.HasSuffix(path, ".blk") {
+			file = path
+		}
+		return nil
+	})
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.Index(text, []byte("ffffff"))
+	text[at+100] ^= 1
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, _ = open(t, dir)
+	list, damaged, err := s.List(t.Context(), store.Functions)
+	var d *store.DamagedError
+	if err != nil || len(list) != 9 || len(damaged) != 1 || !errors.As(damaged[0], &d) || d.Key != key("f5") {
+		t.Fatalf("%d %v %v", len(list), damaged, err)
+	}
+	for what, err := range map[string]error{"put": errOf(s.Put(t.Context(), key("f5"), nil, 0)), "delete": s.Delete(t.Context(), key("f5"))} {
+		if !errors.As(err, &d) || !strings.Contains(err.Error(), "bring them back from a copy") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if _, err := s.Put(t.Context(), key("g"), []byte("another"), 0); err != nil {
+		t.Errorf("the others: %v", err)
+	}
+}
+
+func errOf[T any](_ T, err error) error { return err }

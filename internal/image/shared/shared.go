@@ -489,5 +489,5 @@ func (s *Store) sweep(ctx context.Context, age time.Duration) error {
 			used[layerObject(l.Digest)] = true
 		}
 	}
-	return s.objects.Sweep(ctx, age, func(name string) bool { return !strings.HasSuffix(name, layerSuffix) || used[name] })
+	return s.objects.Sweep(ctx, age, func(i objects.Info) bool { return !strings.HasSuffix(i.Name, layerSuffix) || used[i.Name] })
 }

@@ -78,7 +78,7 @@ type manifest struct {
 }
 
 func (m *manifest) encode() ([]byte, error) {
-	key, err := encodeKey(m.key)
+	key, err := EncodeKey(m.key)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +131,7 @@ func decodeManifest(b []byte) (*manifest, error) {
 	}
 	p := b[snapHeader:end]
 	var err error
-	if m.key, err = decodeKey(p[:k]); err != nil {
+	if m.key, err = DecodeKey(p[:k]); err != nil {
 		return nil, damaged("its key: %v", err)
 	}
 	p = p[k:]

@@ -33,7 +33,8 @@ func (h *hexHash) UnmarshalText(b []byte) error {
 	return err
 }
 
-func encodeKey(k snapshot.Key) ([]byte, error) {
+// EncodeKey writes a key as people can read it.
+func EncodeKey(k snapshot.Key) ([]byte, error) {
 	if !utf8.ValidString(k.Features) {
 		return nil, fmt.Errorf("features %q are no text", k.Features)
 	}
@@ -44,7 +45,8 @@ func encodeKey(k snapshot.Key) ([]byte, error) {
 	return json.Marshal(j)
 }
 
-func decodeKey(b []byte) (k snapshot.Key, err error) {
+// DecodeKey reads it again.
+func DecodeKey(b []byte) (k snapshot.Key, err error) {
 	var j keyJSON
 	if err := json.Unmarshal(b, &j); err != nil {
 		return k, err
