@@ -36,16 +36,20 @@ func newInvokeCmd() *cobra.Command {
 		Use:   "invoke NAME [flags]",
 		Short: "Call a function",
 		Long: `Call a function and print the body of its answer. An answer of 400 and above is a failure: exit code 1, with the reason on
-standard error.`,
+standard error.
+
+With --async the node stores the request and answers at once; it is executed at least once, even if the node crashes meanwhile. The answer is
+sent to the address in the header X-Callback-Url, if there is one ('unifaas async --help').`,
 		Example: `  unifaas invoke hello
   unifaas invoke hello --data 'some text' --timing
   unifaas invoke thumbnail -d @photo.jpg --path '/?w=120' > small.jpg
+  unifaas invoke report --async -H 'X-Callback-Url: https://example.com/done'
   tar c . | unifaas invoke archive -d -`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: o.complete(false),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if o.async {
-				return usagef("--async is not supported in this version: leave it out and wait for the answer")
+			if o.async && o.timing {
+				return usagef("--timing is of the answer, for which --async does not wait: leave one of them out")
 			}
 			v, err := o.invocation(args[0], cmd.Flags().Changed("data"))
 			if err != nil {
@@ -71,13 +75,16 @@ standard error.`,
 	f.StringVar(&o.contentType, "content-type", "", "type of the body (default by the name of a file, else text/plain)")
 	f.StringArrayVarP(&o.headers, "header", "H", nil, "header `NAME: VALUE` of the request; may be repeated")
 	f.BoolVar(&o.timing, "timing", false, "print on standard error where the time went")
-	f.BoolVar(&o.async, "async", false, "do not wait for the answer (not in this version)")
+	f.BoolVar(&o.async, "async", false, "have it stored and executed later; print its id")
 	return cmd
 }
 
 // invocation makes a request of the options.
 func (o *invokeFlags) invocation(function string, withData bool) (client.Invocation, error) {
-	v := client.Invocation{Function: function, Method: strings.ToUpper(o.method), Path: o.path, ContentType: o.contentType, Timing: o.timing, Header: http.Header{}}
+	if o.async {
+		o.method = cmp.Or(o.method, http.MethodPost)
+	}
+	v := client.Invocation{Async: o.async, Function: function, Method: strings.ToUpper(o.method), Path: o.path, ContentType: o.contentType, Timing: o.timing, Header: http.Header{}}
 	for _, h := range o.headers {
 		name, value, ok := strings.Cut(h, ":")
 		if !ok || strings.TrimSpace(name) == "" {
@@ -135,6 +142,10 @@ func (o *invokeFlags) print(cmd *cobra.Command, function string, r *client.Resul
 			text = []byte("no reason given")
 		}
 		return fmt.Errorf("%s (%d %s)", printable(string(text)), r.Status, http.StatusText(r.Status))
+	}
+	if o.async && r.Status == http.StatusAccepted {
+		fmt.Fprintln(cmd.OutOrStdout(), printable(r.Header.Get(api.HeaderCallID)))
+		return nil
 	}
 	_, err := io.Copy(cmd.OutOrStdout(), r.Body)
 	if o.timing && r.Timing != nil {

@@ -73,6 +73,7 @@ they exist. Calling functions takes none.`,
 	f.StringVar(&o.Data, "data", "", "data `FOLDER` (default /var/lib/unifaas for root, else ~/.local/share/unifaas)")
 	f.StringVar(&o.Auth, "basic-auth", "", "`FOLDER` with the files basic-auth-user and basic-auth-password (default auth in the data folder)")
 	f.StringVar(&o.Monitor, "monitor", "auto", "kind of sandbox: auto, kvm")
+	f.StringArrayVar(&o.CallbackAllow, "callback-allow", nil, "let answers of asynchronous invocations be sent to `RULE`, too, like 10.0.0.0/8:443 (default public; docs/egress.md); may be repeated")
 	f.StringVar(&o.NATS, "nats", "", "`URL` of a NATS server or cluster to keep state in (default: in the data folder)")
 	f.StringVar(&o.NATSCredentials, "nats-creds", "", "`FILE` with credentials for --nats")
 	f.IntVar(&o.NATSReplicas, "nats-replicas", 1, "`N` copies of everything in the NATS cluster")

@@ -274,6 +274,7 @@ type Invocation struct {
 	ContentType string
 	Header      http.Header
 	Timing      bool
+	Async       bool // only have it stored: the answer is 202 without a body
 }
 
 // Result is its answer. The caller closes Body.
@@ -290,7 +291,11 @@ type Result struct {
 func (c *Client) Invoke(ctx context.Context, v Invocation) (*Result, error) {
 	start := time.Now()
 	path := strings.ReplaceAll(strings.TrimPrefix(v.Path, "/"), " ", "%20") // net/url leaves spaces in queries, and they end a request line
-	req, err := http.NewRequestWithContext(ctx, v.Method, c.base+"/function/"+url.PathEscape(v.Function)+"/"+path, v.Body)
+	prefix := "/function/"
+	if v.Async {
+		prefix = "/async-function/"
+	}
+	req, err := http.NewRequestWithContext(ctx, v.Method, c.base+prefix+url.PathEscape(v.Function)+"/"+path, v.Body)
 	if err != nil {
 		return nil, err
 	}

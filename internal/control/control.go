@@ -278,6 +278,9 @@ func (c *Control) Deploy(ctx context.Context, d Deployment) (f *Function, create
 	if err := c.checkSecrets(ctx, d.Name, config.Secrets, &m); err != nil {
 		return nil, false, err
 	}
+	if err := checkAsync(d.Annotations); err != nil {
+		return nil, false, err
+	}
 	if err := checkNotes("function "+d.Name, d.Labels, d.Annotations); err != nil {
 		return nil, false, err
 	}

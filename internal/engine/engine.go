@@ -165,6 +165,9 @@ func (e *Engine) Reached() error {
 	return nil
 }
 
+// Alone reports whether nobody but this process uses the engine.
+func (e *Engine) Alone() bool { return e.server != nil }
+
 // String names the engine in messages.
 func (e *Engine) String() string { return e.where }
 

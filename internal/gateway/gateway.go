@@ -23,6 +23,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"unifaas.dev/internal/async"
 	"unifaas.dev/internal/basicauth"
 	"unifaas.dev/internal/control"
 	"unifaas.dev/internal/gateway/api"
@@ -63,6 +64,8 @@ type Options struct {
 	Closing <-chan struct{}
 	// Observe, if set, is told of each invocation of a function that is over. It does not block.
 	Observe func(recent.Call)
+	// Async, if set, keeps the invocations for whose answer nobody waits.
+	Async *async.Queue
 	// UI, if set, makes what is served below /ui. It is given the gateway, to invoke functions as any other caller does.
 	UI func(gateway http.Handler) http.Handler
 	// BodyTimeout is what a caller has for a small body, or a part of a large one; 0: bodyTimeout.
@@ -103,6 +106,7 @@ func New(c *control.Control, images Images, o Options) *Gateway {
 	g.system.Handle("GET /metrics", g.metrics)
 	g.routeOwn()
 	g.routeOpenFaaS()
+	g.routeAsync()
 	if o.UI != nil {
 		ui := o.UI(g)
 		g.system.Handle("/ui", ui)
@@ -132,8 +136,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case strings.HasPrefix(r.URL.Path, functionPrefix):
 		g.invoke(w, r)
-	case strings.HasPrefix(r.URL.Path, "/async-function/"):
-		fail(w, http.StatusNotImplemented, "asynchronous invocations are not supported in this version: use /function/NAME")
+	case strings.HasPrefix(r.URL.Path, asyncPrefix):
+		g.enqueue(w, r)
 	default:
 		if g.opts.Auth != nil && !open(r.URL.Path) && !g.opts.Auth.Valid(r) {
 			basicauth.Refuse(w)

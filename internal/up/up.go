@@ -22,6 +22,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"unifaas.dev/internal/async"
 	"unifaas.dev/internal/basicauth"
 	"unifaas.dev/internal/cgroup"
 	"unifaas.dev/internal/control"
@@ -29,6 +30,7 @@ import (
 	state "unifaas.dev/internal/control/store"
 	"unifaas.dev/internal/dashboard"
 	"unifaas.dev/internal/datadir"
+	"unifaas.dev/internal/egress"
 	"unifaas.dev/internal/engine"
 	"unifaas.dev/internal/gateway"
 	"unifaas.dev/internal/image"
@@ -62,9 +64,11 @@ const RuntimePlain = "process-plain"
 
 // Options are those of the verb.
 type Options struct {
-	Listen          string
-	Data            string // empty: the default
-	Monitor         string // auto, kvm, process
+	Listen        string
+	Data          string   // empty: the default
+	Monitor       string   // auto, kvm, process
+	CallbackAllow []string // rules: where answers of asynchronous invocations may be sent, beside the public internet
+
 	NATS            string // URL; empty: the engine in this process
 	NATSCredentials string // file
 	NATSReplicas    int
@@ -103,6 +107,9 @@ func (o *Options) Check() error {
 	case "auto", "kvm", "process":
 	default:
 		return fmt.Errorf("--monitor %q: use auto or kvm", o.Monitor)
+	}
+	if _, err := egress.Parse(o.CallbackAllow); err != nil {
+		return fmt.Errorf("--callback-allow: %w", err)
 	}
 	if o.Runtime != "" && o.Runtime != RuntimePlain {
 		return fmt.Errorf("--runtime %q: use %s", o.Runtime, RuntimePlain)
@@ -199,10 +206,11 @@ func Run(ctx context.Context, o Options) error {
 	closing := make(chan struct{})
 	var stopping atomic.Bool
 	calls := &recent.Book{}
-	server := gateway.NewServer(gateway.New(n.control, n.images, gateway.Options{
+	handler := gateway.New(n.control, n.images, gateway.Options{
 		Version: o.Version, TempDir: datadir.Temp(data), Closing: closing,
 		Auth:    auth,
 		Metrics: n.metrics,
+		Async:   n.async,
 		Observe: func(c recent.Call) {
 			calls.Add(c)
 			access.Add(c)
@@ -214,7 +222,9 @@ func Run(ctx context.Context, o Options) error {
 			return nil
 		},
 		UI: func(g http.Handler) http.Handler { return o.dashboard(n, calls, g, data, closing) },
-	}))
+	})
+	server := gateway.NewServer(handler)
+	n.async.Start(handler)
 	failed := make(chan error, 1)
 	door := gateway.NewDoor(listener, server, 0)
 	go func() { failed <- server.Serve(door) }()
@@ -247,6 +257,7 @@ func Run(ctx context.Context, o Options) error {
 	defer cancel()
 	close(closing)
 	n.images.Close() // or who waits for a pull would be waited for
+	n.async.Stop()
 	if server.Shutdown(drain) != nil {
 		server.Close()
 	}
@@ -316,6 +327,7 @@ type parts struct {
 	groups  *cgroup.Root // nil: there are none
 	control *control.Control
 	metrics *metrics.Metrics
+	async   *async.Queue
 }
 
 // lines writes a node's lines into the book.
@@ -425,11 +437,17 @@ func open(ctx context.Context, o *Options, run node.Runtime, data string) (p *pa
 	for _, d := range damaged {
 		warn(d.Error())
 	}
+	if p.async, err = p.openAsync(ctx, o.CallbackAllow, warn); err != nil {
+		return p, err
+	}
 	return p, nil
 }
 
 // close takes the parts down, the highest first.
 func (p *parts) close(ctx context.Context) {
+	if p.async != nil {
+		p.async.Close(ctx)
+	}
 	if p.control != nil {
 		p.control.Close()
 	}
