@@ -13,6 +13,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -28,6 +30,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"unifaas.dev/internal/client"
+	"unifaas.dev/internal/gateway/api"
 )
 
 // seenTenders is the key of the tenders that a script has seen, by revision.
@@ -45,6 +48,7 @@ func nodeEnv(e *testscript.Env) error {
 	e.Defer(reg.Close)
 	e.Setenv("REGISTRY", strings.TrimPrefix(reg.URL, "http://"))
 	e.Setenv("LISTEN", l.Addr().String())
+	e.Setenv("NODEPORT", strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
 	e.Setenv("UNIFAAS_GATEWAY", "http://"+l.Addr().String())
 	return nil
 }
@@ -59,6 +63,8 @@ func nodeCmds() map[string]func(*testscript.TestScript, bool, []string) {
 		"killpid":    killPID,
 		"waitparked": waitParked,
 		"push":       push,
+		"waitlog":    waitLog,
+		"waitdead":   waitDead,
 		"http":       sendHTTP,
 	}
 }
@@ -151,6 +157,51 @@ func waitParked(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Fatalf("instances of %s: %v", args[0], states)
+}
+
+// waitLog FUNCTION REGEXP: waits until a line of a function's log has it.
+func waitLog(ts *testscript.TestScript, neg bool, args []string) {
+	c, err := client.New("http://" + ts.Getenv("LISTEN"))
+	if err != nil || len(args) != 2 {
+		ts.Fatalf("usage: waitlog FUNCTION REGEXP; %v", err)
+	}
+	want, err := regexp.Compile(args[1])
+	if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	var seen []string
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		seen = nil
+		err := c.Logs(context.Background(), client.LogQuery{Function: args[0], Tail: -1}, func(l api.LogLine) error {
+			seen = append(seen, l.Text)
+			return nil
+		})
+		if err != nil {
+			ts.Fatalf("%v", err)
+		}
+		if slices.ContainsFunc(seen, want.MatchString) {
+			return
+		}
+	}
+	ts.Fatalf("log of %s: %q", args[0], seen)
+}
+
+// waitDead COUNT: waits until there are so many dead letters and nothing is queued.
+func waitDead(ts *testscript.TestScript, neg bool, args []string) {
+	c, err := client.New("http://" + ts.Getenv("LISTEN"))
+	if err != nil || len(args) != 1 {
+		ts.Fatalf("usage: waitdead COUNT; %v", err)
+	}
+	var a api.Async
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if a, err = c.Async(context.Background(), ""); err != nil {
+			ts.Fatalf("%v", err)
+		}
+		if len(a.Queues) == 0 && strconv.Itoa(a.DeadTotal) == args[0] {
+			return
+		}
+	}
+	ts.Fatalf("%+v", a)
 }
 
 // load FUNCTION COUNT CALLERS: invokes and fails if any answer is not 200.

@@ -59,7 +59,7 @@ func TestInvoke(t *testing.T) {
 	if resp, text = g.do("HEAD", "/function/hello", ""); resp.StatusCode != 207 || text != "" {
 		t.Errorf("HEAD: %d %q", resp.StatusCode, text)
 	}
-	for path, want := range map[string]int{"/function/none": 404, "/function/": 404, "/function/hello2/x": 404, "/nothing": 404, "/": 404, "/async-function/hello": 501, "/healthz": 200} {
+	for path, want := range map[string]int{"/function/none": 404, "/function/": 404, "/function/hello2/x": 404, "/nothing": 404, "/": 404, "/async-function/hello": 405, "/async-function/none": 405, "/healthz": 200} {
 		resp, text := g.do("GET", path, "")
 		if resp.StatusCode != want || want != 200 && resp.Header.Get("X-Openfaas-Internal") != "proxy" {
 			t.Errorf("%s: %d %v %q", path, resp.StatusCode, resp.Header, text)

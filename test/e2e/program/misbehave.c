@@ -2,6 +2,7 @@
 /* misbehave.c: an HTTP server on $PORT that does what its path says: /crash /exit /spin /oom /hang /half /env /connect/PORT, else "ok". */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +26,22 @@ static void answer(int fd, const char *body)
 		perror("write");
 }
 
+/* note appends the id of a request to a file of the host, where there is one, before the answer. */
+static void note(const char *req, const char *file)
+{
+	const char *id = strstr(req, "X-Call-Id: "), *end = id ? strchr(id, '\r') : NULL;
+	char line[200];
+	int fd, n;
+
+	if (!end)
+		return;
+	id += 11;
+	n = snprintf(line, sizeof(line), "%.*s\n", (int)(end - id), id);
+	fd = open(file, O_WRONLY | O_APPEND | O_CREAT, 0600);
+	if (fd < 0 || write(fd, line, n) != n || close(fd))
+		perror(file);
+}
+
 int main(void)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(atoi(getenv("PORT") ? getenv("PORT") : "8080")) };
@@ -41,6 +58,11 @@ int main(void)
 		long n = read(fd, req, sizeof(req) - 1);
 
 		req[n > 0 ? n : 0] = 0;
+		if (getenv("HOLD"))
+			for (;;)
+				pause();
+		if (getenv("NOTE"))
+			note(req, getenv("NOTE"));
 		if (is(req, "/crash")) {
 			fprintf(stderr, "about to crash\n");
 			*(volatile int *)0x1234 = 1;
