@@ -37,8 +37,7 @@ const (
 	maxInline = 256 << 10
 	maxHead   = 512 << 10 // of a record, as JSON
 
-	maxQueued   = 1_000_000 // in all
-	maxWaiting  = 100_000   // of a function
+	maxWaiting  = 100_000 // of a function; the sum is bounded by the disk
 	maxDead     = 100_000
 	maxDeadSize = 4 << 30
 	deadAge     = 30 * 24 * time.Hour
@@ -134,9 +133,10 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 	q.ctx, q.cancel = context.WithCancel(context.Background())
 	ctx, cancel := context.WithTimeout(ctx, apiLimit)
 	defer cancel()
+	// No bound of all messages: with one, nats-server 2.15 counts the messages of a batch against the limit of any subject in it.
 	config := jetstream.StreamConfig{
 		Name: streamQueue, Description: "Asynchronous invocations and answers to be delivered", Subjects: []string{subjectQueue + ".>"},
-		Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true, MaxMsgs: maxQueued, MaxMsgsPerSubject: maxWaiting,
+		Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true, MaxMsgsPerSubject: maxWaiting,
 		Storage: jetstream.FileStorage, Replicas: o.Engine.Replicas, AllowAtomicPublish: true,
 	}
 	var err error

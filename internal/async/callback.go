@@ -43,7 +43,7 @@ func (q *Queue) CheckCallback(text string) error {
 	case err != nil || u.Host == "" || u.Opaque != "":
 		return fmt.Errorf("callback URL %.80q is not like https://host/path", text)
 	case u.Scheme != "http" && u.Scheme != "https":
-		return fmt.Errorf("callback URL %.80q: use http or https", text)
+		return fmt.Errorf("callback URL %.80q: use http or https", shownURL(text))
 	}
 	port := uint64(80)
 	if u.Scheme == "https" {
@@ -51,7 +51,7 @@ func (q *Queue) CheckCallback(text string) error {
 	}
 	if p := u.Port(); p != "" {
 		if port, err = strconv.ParseUint(p, 10, 16); err != nil || port == 0 {
-			return fmt.Errorf("callback URL %.80q: port %.10q", text, p)
+			return fmt.Errorf("callback URL %.80q: port %.10q", shownURL(text), p)
 		}
 	}
 	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
@@ -60,7 +60,7 @@ func (q *Queue) CheckCallback(text string) error {
 		addr, err = netip.AddrFrom4([4]byte{127, 0, 0, 1}), nil
 	}
 	if err == nil && !q.o.Callbacks.Allows(netip.AddrPortFrom(addr, uint16(port))) {
-		return fmt.Errorf("callback URL %.80q: %w", text, &egress.RefusedError{Host: host})
+		return fmt.Errorf("callback URL %.80q: %w", shownURL(text), &egress.RefusedError{Host: host})
 	}
 	return nil
 }

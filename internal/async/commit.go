@@ -96,13 +96,19 @@ func (c *committer) run() {
 				break more
 			}
 		}
-		if c.atoms && len(list) >= leastBatch && c.batch(list) == nil {
-			for _, o := range list {
-				o.result <- nil
-			}
+		if !c.atoms || len(list) < leastBatch {
+			c.each(list)
 			continue
 		}
-		c.each(list) // also if only one of a batch is not possible: the others are
+		err := c.batch(list)
+		var refused *jetstream.APIError
+		if errors.As(err, &refused) {
+			c.each(list) // one of them may not be possible: the others are
+			continue
+		}
+		for _, o := range list {
+			o.result <- err // if there was no answer some may have been stored: whoever asks again has them done twice
+		}
 	}
 }
 
@@ -126,7 +132,7 @@ func (c *committer) batch(list []*commitment) error {
 		m.Header.Set("Nats-Batch-Commit", "1")
 		ack, err := conn.RequestMsg(m, apiLimit)
 		if err != nil {
-			return err
+			return fmt.Errorf("engine: %w", err)
 		}
 		var r struct {
 			Error *jetstream.APIError `json:"error"`

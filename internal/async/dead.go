@@ -186,7 +186,19 @@ func (q *Queue) Replay(ctx context.Context, id string) error {
 	if r.Kind == kindCall {
 		q.Stats(r.Function).Accepted.Add(1)
 	}
-	return q.dead.DeleteMsg(ctx, m.Sequence)
+	return q.exhume(ctx, id, m.Sequence)
+}
+
+// exhume removes a dead letter, which may have been replaced by a later one of the same request.
+func (q *Queue) exhume(ctx context.Context, id string, seq uint64) error {
+	err := q.dead.DeleteMsg(ctx, seq)
+	if err == nil {
+		return nil
+	}
+	if _, gone := q.dead.GetMsg(ctx, seq); errors.Is(gone, jetstream.ErrMsgNotFound) {
+		return nil
+	}
+	return fmt.Errorf("dead letter %s: %w", id, err)
 }
 
 // ReplayAll puts all dead letters back, of one function unless its name is empty, and says how many there were.
@@ -214,8 +226,8 @@ func (q *Queue) Drop(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if err := q.dead.DeleteMsg(ctx, m.Sequence); err != nil {
-		return fmt.Errorf("dead letter %s: %w", id, err)
+	if err := q.exhume(ctx, id, m.Sequence); err != nil {
+		return err
 	}
 	q.dropBody(r.Object)
 	return nil

@@ -5,6 +5,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -44,7 +45,7 @@ func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) {
 	h.Set(api.HeaderServedBy, g.served)
 	if r.Method != http.MethodPost {
 		h.Set("Allow", http.MethodPost)
-		fail(w, http.StatusMethodNotAllowed, "method %s: asynchronous invocations are made with POST", r.Method)
+		failText(w, http.StatusMethodNotAllowed, "method %s: asynchronous invocations are made with POST", r.Method)
 		return
 	}
 	name, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), asyncPrefix), "/")
@@ -60,19 +61,19 @@ func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) {
 	q := g.opts.Async
 	switch {
 	case err != nil:
-		fail(w, http.StatusNotFound, "function %.80q is not deployed", function)
+		failText(w, http.StatusNotFound, "function %.80q is not deployed", function)
 		return
 	case q == nil:
-		fail(w, http.StatusNotImplemented, "this node keeps no asynchronous invocations: use /function/%s", v.Function)
+		failText(w, http.StatusNotImplemented, "this node keeps no asynchronous invocations: use /function/%s", v.Function)
 		return
 	case r.ContentLength > async.MaxBody:
 		h.Set("Connection", "close")
-		fail(w, http.StatusRequestEntityTooLarge, "%v", async.ErrTooLarge)
+		failText(w, http.StatusRequestEntityTooLarge, "%v", async.ErrTooLarge)
 		return
 	}
 	if v.Callback != "" {
 		if err := q.CheckCallback(v.Callback); err != nil {
-			fail(w, http.StatusBadRequest, "%v", err)
+			failText(w, http.StatusBadRequest, "%v", err)
 			return
 		}
 	}
@@ -110,7 +111,16 @@ func failEnqueue(w http.ResponseWriter, function string, err error) {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		status = http.StatusBadRequest
 	}
-	fail(w, status, "function %s: %v", function, err)
+	failText(w, status, "function %s: %v", function, err)
+}
+
+// failText writes an error of the gateway's own as one line of text, as callers of functions get it.
+func failText(w http.ResponseWriter, status int, format string, args ...any) {
+	h := w.Header()
+	h.Set(api.HeaderInternal, "proxy")
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	io.WriteString(w, strings.Join(strings.Fields(fmt.Sprintf(format, args...)), " ")+"\n")
 }
 
 // routeAsync is the management of what is queued and what could not be done.
