@@ -458,7 +458,7 @@ func (p *pool) newTransport(g Guest) transport {
 	case p.spec.Fresh:
 		return newProtocols(newTransport(g.Dial, -1), g.Dial, -1, always)
 	}
-	return newProtocols(newTransport(g.Dial, p.spec.Concurrency), g.Dial, p.spec.Concurrency, always)
+	return newProtocols(newDirect(g.Dial, p.spec.Concurrency), g.Dial, p.spec.Concurrency, always)
 }
 
 // startGuest starts what the instance is made from, or boots it if that turns out to be of no use.
