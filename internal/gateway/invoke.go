@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,21 +36,25 @@ type call struct {
 	function string
 	path     string // escaped, as the function is to see it
 	id       string
-	start    string // unix ns
+	ours     [3]string // values of our headers: the id, the arrival in unix ns, who serves
 	inv      *node.Invocation
 	streamed *streamed // the body, if it comes while the function runs
 	answered bool      // the head of an answer came
 	late     atomic.Bool
 	status   int  // of the answer; 0: none yet
 	whole    bool // it was passed on to its end
+
+	informing sync.Mutex
+	over      bool // the answer is there, or there is none
 }
 
 func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request) {
 	arrived := time.Now()
-	c := &call{g: g, w: w, r: r, id: r.Header.Get(api.HeaderCallID), start: strconv.FormatInt(arrived.UnixNano(), 10)}
+	c := &call{g: g, w: w, r: r, id: r.Header.Get(api.HeaderCallID)}
 	if c.id == "" || len(c.id) > 128 {
 		c.id = newCallID()
 	}
+	c.ours = [3]string{c.id, strconv.FormatInt(arrived.UnixNano(), 10), g.served}
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
 	default:
@@ -85,16 +90,7 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request) {
 		}
 		c.observe(arrived)
 	}()
-	proxy := httputil.ReverseProxy{
-		Rewrite:        c.rewrite,
-		Transport:      c.inv,
-		ModifyResponse: c.answer,
-		ErrorHandler:   c.failed,
-		FlushInterval:  -1, // an answer is passed on as it comes
-		BufferPool:     buffers,
-		ErrorLog:       silent,
-	}
-	proxy.ServeHTTP(w, c.r)
+	c.forward()
 	done, c.whole = true, true
 }
 
@@ -207,8 +203,7 @@ func (c *call) rewrite(p *httputil.ProxyRequest) {
 		h["X-Forwarded-For"] = prior
 	}
 	p.SetXForwarded()
-	h.Set(api.HeaderCallID, c.id)
-	h.Set(api.HeaderStart, c.start)
+	h[api.HeaderCallID], h[api.HeaderStart] = c.ours[:1:1], c.ours[1:2:2]
 }
 
 // answer completes the head of the function's answer.
@@ -234,9 +229,7 @@ func (c *call) answer(resp *http.Response) error {
 }
 
 func (c *call) head(h http.Header) {
-	h.Set(api.HeaderCallID, c.id)
-	h.Set(api.HeaderStart, c.start)
-	h.Set(api.HeaderServedBy, c.g.served)
+	h[api.HeaderCallID], h[api.HeaderStart], h[api.HeaderServedBy] = c.ours[:1:1], c.ours[1:2:2], c.ours[2:3:3]
 }
 
 // failed turns what went wrong into a status.
@@ -319,13 +312,16 @@ func newCallID() string {
 	var b [16]byte
 	rand.Read(b[:])
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+	var text [36]byte
+	at := 0
+	for i, n := range []int{4, 2, 2, 2, 6} {
+		if i > 0 {
+			text[at] = '-'
+			at++
+		}
+		hex.Encode(text[at:], b[:n])
+		at += 2 * n
+		copy(b[:], b[n:])
+	}
+	return string(text[:])
 }
-
-// bufferPool lends the proxy its copy buffers.
-type bufferPool struct{ sync.Pool }
-
-var buffers = &bufferPool{sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}}
-
-func (p *bufferPool) Get() []byte  { return *p.Pool.Get().(*[]byte) }
-func (p *bufferPool) Put(b []byte) { p.Pool.Put(&b) }

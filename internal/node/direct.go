@@ -236,6 +236,16 @@ func (b *directAnswer) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Buffered is how much of it is here already, and what follows it.
+func (b *directAnswer) Buffered() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.s == nil {
+		return 0
+	}
+	return b.s.in.Buffered()
+}
+
 // Close gives up what was not read.
 func (b *directAnswer) Close() error {
 	b.over(false)

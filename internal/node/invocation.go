@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"net/textproto"
 	"sync/atomic"
 	"time"
 )
@@ -18,6 +19,8 @@ type Invocation struct {
 	// OnLimit, if set, is called when the time limit passes while the invocation still runs: what only the caller's
 	// side can interrupt is to end.
 	OnLimit func()
+	// OnInformed, if set, is called for each answer before the answer (1xx).
+	OnInformed func(code int, header textproto.MIMEHeader) error
 	// Instance, if set, is the id of the only instance that may have it.
 	Instance string
 	// Event, if set, says that the request's body is an event for a Lambda function, as it is. Functions of other contracts get it as a body.
@@ -80,7 +83,7 @@ func (v *Invocation) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		sent := time.Now()
 		var try attempt
-		out := req.WithContext(httptrace.WithClientTrace(v.limit, try.trace()))
+		out := req.WithContext(httptrace.WithClientTrace(v.limit, try.trace(v.OnInformed)))
 		body, err := guardBody(out)
 		if err != nil {
 			return nil, err
@@ -127,13 +130,19 @@ func (v *Invocation) acquire(ctx context.Context, held int64) error {
 		}
 		v.pool, v.inst, v.retire, v.over = p, i, false, false
 		v.deadline = time.Now().Add(p.spec.Timeout)
-		v.limit, v.cancel = context.WithDeadline(ctx, v.deadline)
-		if tell, limit := v.OnLimit, v.limit; tell != nil {
-			context.AfterFunc(limit, func() {
-				if errors.Is(limit.Err(), context.DeadlineExceeded) {
-					tell()
-				}
-			})
+		limit, cancel := context.WithCancelCause(ctx)
+		timer := time.AfterFunc(p.spec.Timeout, func() {
+			if limit.Err() != nil {
+				return // it is over
+			}
+			cancel(context.DeadlineExceeded)
+			if v.OnLimit != nil {
+				v.OnLimit()
+			}
+		})
+		v.limit, v.cancel = limit, func() {
+			timer.Stop()
+			cancel(nil)
 		}
 		return nil
 	}

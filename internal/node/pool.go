@@ -104,6 +104,8 @@ func newPool(n *Node, spec Spec) *pool {
 	return p
 }
 
+func newWaiter(since time.Time) *waiter { return &waiter{since: since, ready: make(chan grant, 1)} }
+
 // acquire gives an instance to an invocation with so many bytes of body in memory, any or the one that is named; release gives it back.
 func (p *pool) acquire(ctx context.Context, id string, bytes int64) (*instance, error) {
 	p.mu.Lock()
@@ -111,9 +113,10 @@ func (p *pool) acquire(ctx context.Context, id string, bytes int64) (*instance, 
 		p.mu.Unlock()
 		return nil, errReplaced
 	}
-	w := &waiter{since: time.Now(), ready: make(chan grant, 1)}
-	p.arrives(w.since)
+	now := time.Now()
+	p.arrives(now)
 	if id != "" {
+		w := newWaiter(now)
 		err := ErrNoInstance
 		if i := p.instances.all[id]; i != nil {
 			err = p.join(i, w)
@@ -136,6 +139,7 @@ func (p *pool) acquire(ctx context.Context, id string, bytes int64) (*instance, 
 		p.mu.Unlock()
 		return nil, err
 	}
+	w := newWaiter(now)
 	w.bytes = bytes
 	p.queue = append(p.queue, w)
 	p.grow()

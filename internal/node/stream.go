@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/http/httptrace"
+	"net/textproto"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -42,8 +43,8 @@ type attempt struct {
 }
 
 // trace learns which stream the transport chooses, the last one if it tries several by itself.
-func (a *attempt) trace() *httptrace.ClientTrace {
-	return &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) {
+func (a *attempt) trace(informed func(int, textproto.MIMEHeader) error) *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{Got1xxResponse: informed, GotConn: func(c httptrace.GotConnInfo) {
 		if s, ok := c.Conn.(*stream); ok {
 			a.stream, a.before = s, s.writes.Load()
 		}
