@@ -106,7 +106,7 @@ func (b *buildFlags) options() (build.Options, error) {
 	if err != nil || n <= 0 {
 		return build.Options{}, usagef("--max-size %q: give a size like 8G", b.size)
 	}
-	return build.Options{MaxSize: n, LibraryPath: filepath.SplitList(os.Getenv("LD_LIBRARY_PATH")), Contract: b.contract, Handler: b.handler, Runtime: b.runtime}, nil
+	return build.Options{MaxSize: n, Output: os.Stderr, LibraryPath: filepath.SplitList(os.Getenv("LD_LIBRARY_PATH")), Contract: b.contract, Handler: b.handler, Runtime: b.runtime}, nil
 }
 
 func layersText(m image.Manifest) string {

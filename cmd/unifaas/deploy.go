@@ -75,41 +75,54 @@ deploy waits for that and fails if the revision does.`,
 			if err := o.parse(cmd, args); err != nil {
 				return &usageError{err}
 			}
-			c, err := o.client()
-			if err != nil {
-				return err
-			}
-			if len(args) == 2 {
-				if err := o.upload(cmd.Context(), c, args[0], args[1]); err != nil {
-					return err
-				}
-			}
-			r, err := c.Deploy(cmd.Context(), args[0], o.request)
-			if err != nil {
-				return err
-			}
-			what := "unchanged"
-			switch {
-			case r.Created:
-				what = "deployed"
-			case r.Changed:
-				what = "changed"
-			}
-			if !o.noWait {
-				if r.Wanted, err = c.AwaitServed(cmd.Context(), r.Function.Name, r.Wanted.Number); err != nil {
-					return err
-				}
-			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, revision %s, at %s%s\n", r.Function.Name, what, r.Wanted.Name, r.Function.URL, stillPending(r.Wanted))
-			return err
+			return o.deploy(cmd.Context(), cmd.OutOrStdout(), args)
 		},
 	}
-	o.gatewayFlag.add(cmd)
+	o.add(cmd)
 	f := cmd.Flags()
-	o.build.add(f)
 	f.StringVarP(&o.stack, "file", "f", "", "OpenFaaS stack `FILE` with the functions to deploy")
 	f.StringVar(&o.image, "image", "", "`IMAGE` in the node's store, by name or digest, or in a registry")
 	f.StringVar(&o.request.Pull, "pull", "", "when a registry is asked for the image: always, missing, never (default for what is not here, and for tags that were pulled before)")
+	f.BoolVar(&o.noWait, "no-wait", false, "do not wait until the new revision answers")
+	return cmd
+}
+
+// deploy does what the options say, with a name and perhaps a source.
+func (o *deployFlags) deploy(ctx context.Context, out io.Writer, args []string) error {
+	c, err := o.client()
+	if err != nil {
+		return err
+	}
+	if len(args) == 2 {
+		if err := o.upload(ctx, c, args[0], args[1]); err != nil {
+			return err
+		}
+	}
+	r, err := c.Deploy(ctx, args[0], o.request)
+	if err != nil {
+		return err
+	}
+	what := "unchanged"
+	switch {
+	case r.Created:
+		what = "deployed"
+	case r.Changed:
+		what = "changed"
+	}
+	if !o.noWait {
+		if r.Wanted, err = c.AwaitServed(ctx, r.Function.Name, r.Wanted.Number); err != nil {
+			return err
+		}
+	}
+	_, err = fmt.Fprintf(out, "%s: %s, revision %s, at %s%s\n", r.Function.Name, what, r.Wanted.Name, r.Function.URL, stillPending(r.Wanted))
+	return err
+}
+
+// add has the options that say how a function runs, and where.
+func (o *deployFlags) add(cmd *cobra.Command) {
+	o.gatewayFlag.add(cmd)
+	f := cmd.Flags()
+	o.build.add(f)
 	f.StringVar(&o.request.Contract, "contract", "", "how the program is called: http, a program that serves HTTP on $PORT, stdio, one that is run for each request, or lambda, one for AWS (default: what the image says, or http)")
 	f.StringVar(&o.request.Isolation, "isolation", "", "between invocations: reuse, rewind for the state after initialisation each time, or fresh for a new instance each (default reuse)")
 	f.StringVar(&o.memory, "memory", "", "memory of an instance, 16M to 16G (default "+units.FormatBytes(control.DefaultMemory)+")")
@@ -123,9 +136,7 @@ deploy waits for that and fails if the revision does.`,
 	f.IntVar(&o.weight, "weight", node.DefaultWeight, "share of the CPUs and of a full node beside other functions")
 	f.StringVar(&o.cpu, "cpu", "", "part of a `CPU` that an instance may use, like 0.5 or 500m (default a whole one)")
 	f.IntVar(&o.concurrency, "concurrency", control.DefaultConcurrency, "invocations at once in one instance; 0: no limit")
-	f.BoolVar(&o.noWait, "no-wait", false, "do not wait until the new revision answers")
 	f.StringArrayVar(&o.secrets, "secret", nil, "secret `NAME` that the program finds as a file in /var/openfaas/secrets and /run/secrets; may be repeated")
-	return cmd
 }
 
 // stillPending is what is said of a revision that nobody waits for.

@@ -40,6 +40,8 @@ unikernel: the program and a small library OS, alone in a virtual machine.`,
 	root.AddCommand(
 		newUpCmd(),
 		newRunCmd(),
+		newNewCmd(),
+		newDevCmd(),
 		newBuildCmd(),
 		newDeployCmd(),
 		newInvokeCmd(),

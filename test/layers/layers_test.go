@@ -100,6 +100,8 @@ func rules() []rule {
 		{"internal/control", nil, []string{"internal/gateway", "internal/client", "internal/up", "internal/tender", "net/http"}, "the control plane knows instances only through the node"},
 		{"internal/recent", nil, []string{"internal/gateway", "internal/control", "internal/client", "internal/up"}, "it only remembers figures of invocations"},
 		{"internal/gateway", nil, []string{"internal/tender", "internal/monitor", "internal/client", "internal/up", "internal/dashboard"}, "the gateway knows instances only through control and node"},
+		{"internal/project", nil, []string{"internal/"}, "it only writes files"},
+		{"internal/dev", nil, []string{"internal/"}, "it only watches files"},
 		{"internal/dashboard", nil, []string{"internal/tender", "internal/monitor", "internal/client", "internal/up", "internal/doctor"}, "it shows what control knows, and calls functions through the gateway"},
 		{"internal/async", nil, append(upper, "internal/tender", "internal/image"), "it keeps requests and hands them to a handler; what functions are is not its business"},
 		{"internal/client", nil, []string{"internal/gateway/", "internal/control", "internal/node", "internal/tender", "internal/monitor"}, "clients talk to a node, they have none in them"},

@@ -3,7 +3,8 @@
 // Package build makes images of what users have: a program with its libraries, a script, a folder with unifaas.yaml, an
 // OCI image or archive. What it writes goes into an image store; how images run is not its affair.
 //
-// Nothing of a source is ever run, with one exception: Node.js of this machine is asked for its version.
+// Nothing of a source is ever run, with two exceptions: Node.js of this machine is asked for its version, and a folder's own build runs where
+// Options.Output allows it.
 package build
 
 import (
@@ -30,6 +31,8 @@ type Options struct {
 	Contract    string   // how the program is called; empty: what the source says
 	Handler     string   // of contract lambda: FILE.FUNCTION
 	Runtime     string   // of contract lambda: what runs the handler
+	// Output takes what a folder's own build prints; nil: folders that have one are refused.
+	Output io.Writer
 
 	root  string   // of this machine, for tests
 	nodes []string // where Node.js may be, for tests

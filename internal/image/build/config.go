@@ -23,6 +23,7 @@ const ConfigFile = "unifaas.yaml"
 
 // config is the contents of unifaas.yaml.
 type config struct {
+	Build    buildCommand      `yaml:"build"`
 	Base     string            `yaml:"base"`
 	Packages []string          `yaml:"packages"`
 	Files    []entry           `yaml:"files"`
@@ -122,7 +123,7 @@ func configError(name string, err error) error {
 	}
 	text, _, _ = strings.Cut(strings.TrimPrefix(text, "yaml: "), "\n")
 	if m := unknownKey.FindStringSubmatch(text); m != nil {
-		return fmt.Errorf("%s:%s: unknown key %q: there are base, packages, files, command, env, contract, port, user, workdir, handler, runtime", name, m[1], m[2])
+		return fmt.Errorf("%s:%s: unknown key %q: there are build, base, packages, files, command, env, contract, port, user, workdir, handler, runtime", name, m[1], m[2])
 	}
 	if m := atLine.FindStringSubmatch(text); m != nil {
 		return fmt.Errorf("%s:%s: %s", name, m[1], strings.ReplaceAll(m[2], "!!", ""))

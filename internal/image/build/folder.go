@@ -38,6 +38,9 @@ func (m *machine) folder(ctx context.Context, dir string) ([]*tree.Tree, image.M
 	if err != nil {
 		return nil, image.Manifest{}, err
 	}
+	if err := m.own(ctx, name, dir, c.Build); err != nil {
+		return nil, image.Manifest{}, err
+	}
 	if err := m.opts.onto(name, c); err != nil {
 		return nil, image.Manifest{}, err
 	}
