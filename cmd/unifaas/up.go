@@ -10,6 +10,7 @@ import (
 	"unifaas.dev/guest"
 	"unifaas.dev/internal/dashboard"
 	"unifaas.dev/internal/doctor"
+	"unifaas.dev/internal/gateway"
 	"unifaas.dev/internal/monitor/kvm"
 	"unifaas.dev/internal/node"
 	"unifaas.dev/internal/nodelog"
@@ -70,6 +71,7 @@ they exist. Calling functions takes none.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:8080", "`ADDRESS` of the gateway")
+	f.StringArrayVar(&o.Domains, "domain", nil, "functions are also at http://NAME.`DOMAIN`/, as at NAME."+gateway.LocalDomain+"; may be repeated")
 	f.StringVar(&o.Data, "data", "", "data `FOLDER` (default /var/lib/unifaas for root, else ~/.local/share/unifaas)")
 	f.StringVar(&o.Auth, "basic-auth", "", "`FOLDER` with the files basic-auth-user and basic-auth-password (default auth in the data folder)")
 	f.StringVar(&o.Monitor, "monitor", "auto", "kind of sandbox: auto, kvm")

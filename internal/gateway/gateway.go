@@ -60,6 +60,8 @@ type Options struct {
 	TempDir string // for uploads
 	// Auth is who may manage the node; nil: whoever reaches it.
 	Auth *basicauth.Credentials
+	// Domains are those below which functions have names of their own, beside LocalDomain.
+	Domains []string
 	// Closing ends streams that would never end by themselves.
 	Closing <-chan struct{}
 	// Observe, if set, is told of each invocation of a function that is over. It does not block.
@@ -86,12 +88,16 @@ type Gateway struct {
 	served  string // X-Served-By
 
 	hostname string // of this machine
+	domains  []string
 }
 
 // New makes the handler.
 func New(c *control.Control, images Images, o Options) *Gateway {
 	o.BodyTimeout = cmp.Or(o.BodyTimeout, bodyTimeout)
 	g := &Gateway{control: c, images: images, opts: o, system: http.NewServeMux(), served: "unifaas/" + o.Version}
+	for _, d := range append([]string{LocalDomain}, o.Domains...) {
+		g.domains = append(g.domains, strings.ToLower(strings.Trim(d, ".")))
+	}
 	if name, err := os.Hostname(); err == nil {
 		g.hostname = strings.ToLower(name)
 	}
@@ -120,7 +126,11 @@ func New(c *control.Control, images Images, o Options) *Gateway {
 
 // NewServer makes the server around it.
 func NewServer(h http.Handler) *http.Server {
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{
+		Protocols:         &protocols,
 		Handler:           h,
 		ReadHeaderTimeout: headTimeout,
 		IdleTimeout:       idleTimeout,
@@ -133,9 +143,14 @@ const functionPrefix = "/function/"
 
 // ServeHTTP serves everything. Invocations go around the mux, which would redirect paths that only the function may judge.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if name := g.functionOfHost(r.Host); name != "" {
+		g.invoke(w, r, name, "/"+strings.TrimPrefix(r.URL.EscapedPath(), "/"))
+		return
+	}
 	switch {
 	case strings.HasPrefix(r.URL.Path, functionPrefix):
-		g.invoke(w, r)
+		name, path, _ := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), functionPrefix), "/")
+		g.invoke(w, r, name, "/"+path)
 	case strings.HasPrefix(r.URL.Path, asyncPrefix):
 		g.enqueue(w, r)
 	default:

@@ -48,7 +48,8 @@ type call struct {
 	over      bool // the answer is there, or there is none
 }
 
-func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request) {
+// invoke passes a request to the function that a name means. path is what the function is to see, escaped.
+func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, name, path string) {
 	arrived := time.Now()
 	c := &call{g: g, w: w, r: r, id: r.Header.Get(api.HeaderCallID)}
 	if c.id == "" || len(c.id) > 128 {
@@ -61,8 +62,7 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request) {
 		c.fail(http.StatusMethodNotAllowed, "method "+r.Method+" is not supported")
 		return
 	}
-	name, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), functionPrefix), "/")
-	c.path = "/" + rest
+	c.path = path
 	var err error
 	if c.function, err = url.PathUnescape(name); err == nil {
 		var f *control.Function
@@ -131,7 +131,7 @@ var silent = log.New(io.Discard, "", 0)
 func (c *call) readBody() bool {
 	switch n := c.r.ContentLength; {
 	case n > maxBody:
-		c.w.Header().Set("Connection", "close")
+		c.hangUp(c.w.Header())
 		c.fail(http.StatusRequestEntityTooLarge, fmt.Sprintf("request body of %d bytes, at most %d", n, maxBody))
 		return false
 	case n == 0:
@@ -141,7 +141,7 @@ func (c *call) readBody() bool {
 		rc.SetReadDeadline(time.Now().Add(c.g.opts.BodyTimeout))
 		body := make([]byte, n)
 		if _, err := io.ReadFull(c.r.Body, body); err != nil {
-			c.w.Header().Set("Connection", "close")
+			c.hangUp(c.w.Header())
 			status := http.StatusBadRequest
 			var timeout net.Error
 			if errors.As(err, &timeout) && timeout.Timeout() {
@@ -204,6 +204,7 @@ func (c *call) rewrite(p *httputil.ProxyRequest) {
 	}
 	p.SetXForwarded()
 	h[api.HeaderCallID], h[api.HeaderStart] = c.ours[:1:1], c.ours[1:2:2]
+	h.Set("Forwarded", forwarded(p.In))
 }
 
 // answer completes the head of the function's answer.
@@ -214,7 +215,7 @@ func (c *call) answer(resp *http.Response) error {
 	}
 	c.head(resp.Header)
 	if c.streamed != nil && !c.streamed.whole.Load() && resp.StatusCode != http.StatusSwitchingProtocols {
-		resp.Header.Set("Connection", "close") // what is left may be too much to be read only to be forgotten: the caller should know
+		c.hangUp(resp.Header) // what is left may be too much to be read only to be forgotten: the caller should know
 	}
 	t := c.inv.Timing()
 	resp.Header.Set(api.HeaderInstance, t.Instance)
@@ -226,6 +227,13 @@ func (c *call) answer(resp *http.Response) error {
 		resp.Header.Set(api.HeaderTiming, string(text))
 	}
 	return nil
+}
+
+// hangUp has the connection closed after the answer. Streams of HTTP/2 end one by one.
+func (c *call) hangUp(h http.Header) {
+	if c.r.ProtoMajor == 1 {
+		h.Set("Connection", "close")
+	}
 }
 
 func (c *call) head(h http.Header) {
@@ -247,7 +255,7 @@ func (c *call) failed(w http.ResponseWriter, r *http.Request, err error) {
 	if c.streamed != nil {
 		// Nothing more is read from the caller. Closing the body waits for a read that is under way.
 		http.NewResponseController(w).SetReadDeadline(time.Now())
-		w.Header().Set("Connection", "close")
+		c.hangUp(w.Header())
 	}
 	status, retry := http.StatusInternalServerError, false
 	text := err.Error()

@@ -65,6 +65,7 @@ const RuntimePlain = "process-plain"
 // Options are those of the verb.
 type Options struct {
 	Listen        string
+	Domains       []string // functions are also at NAME.DOMAIN
 	Data          string   // empty: the default
 	Monitor       string   // auto, kvm, process
 	CallbackAllow []string // rules: where answers of asynchronous invocations may be sent, beside the public internet
@@ -209,6 +210,7 @@ func Run(ctx context.Context, o Options) error {
 	handler := gateway.New(n.control, n.images, gateway.Options{
 		Version: o.Version, TempDir: datadir.Temp(data), Closing: closing,
 		Auth:    auth,
+		Domains: o.Domains,
 		Metrics: n.metrics,
 		Async:   n.async,
 		Observe: func(c recent.Call) {
