@@ -150,7 +150,7 @@ func startWith(t testing.TB, handler http.HandlerFunc, o node.Options, adjust fu
 		t.Fatal(err)
 	}
 	closing := make(chan struct{})
-	opts := gateway.Options{Version: "test", TempDir: dir, Closing: closing, Metrics: numbers}
+	opts := gateway.Options{Version: "test", Domains: []string{"functions.example"}, TempDir: dir, Closing: closing, Metrics: numbers}
 	adjust(&opts)
 	srv := gateway.NewServer(gateway.New(g.control, store, opts))
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -23,6 +23,8 @@ import (
 type Runtime struct {
 	// Handler is the program. It gets its own instance through Self.
 	Handler http.Handler
+	// Protocols are those that it speaks; nil: HTTP/1.1.
+	Protocols *http.Protocols
 	// OnBoot, if set, can delay a boot, or fail it.
 	OnBoot func(ctx context.Context, g *Guest) error
 	// OnListen, if set, can delay the end of a boot when nothing can give it up any more.
@@ -217,7 +219,7 @@ func (g *Guest) WaitListen(ctx context.Context) (node.BootTiming, error) {
 	if g.serving.Swap(true) {
 		return timing, nil
 	}
-	srv := &http.Server{Handler: handler,
+	srv := &http.Server{Handler: handler, Protocols: g.t.r.Protocols,
 		ConnContext: func(ctx context.Context, _ net.Conn) context.Context { return context.WithValue(ctx, selfKey{}, g) }}
 	go srv.Serve(listener{g})
 	go func() { <-g.done; srv.Close() }()
