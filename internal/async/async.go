@@ -83,8 +83,8 @@ func DefaultSettings() Settings { return Settings{Retries: 5, Concurrency: 1} }
 // Options of a Queue. All but Retry are needed.
 type Options struct {
 	Engine *engine.Engine
-	// Settings of a function; those of one that is not deployed do not matter.
-	Settings func(function string) Settings
+	// Settings of a function. One that is not deployed has some, too: it may be deployed again.
+	Settings func(function string) (s Settings, deployed bool)
 	// Callbacks says what callback addresses may be reached.
 	Callbacks *egress.Guard
 	// Log writes a line of a function's log.
@@ -108,7 +108,9 @@ type Queue struct {
 
 	ctx    context.Context // of the work; ended when it is to be broken off
 	cancel context.CancelFunc
-	stop   chan struct{} // closed when no new work is to be begun
+	stop   chan struct{}   // closed when no new work is to be begun
+	begin  context.Context // ended then, too
+	ending context.CancelFunc
 
 	mu      sync.Mutex
 	closed  bool
@@ -131,6 +133,7 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 	}
 	q := &Queue{o: o, js: o.Engine.JS, stop: make(chan struct{}), lanes: map[laneKey]*lane{}}
 	q.ctx, q.cancel = context.WithCancel(context.Background())
+	q.begin, q.ending = context.WithCancel(q.ctx)
 	ctx, cancel := context.WithTimeout(ctx, apiLimit)
 	defer cancel()
 	// No bound of all messages: with one, nats-server 2.15 counts the messages of a batch against the limit of any subject in it.
@@ -205,6 +208,7 @@ func (q *Queue) Stop() {
 	if !q.closed {
 		q.closed = true
 		close(q.stop)
+		q.ending()
 	}
 }
 
@@ -223,7 +227,9 @@ func (q *Queue) Close(ctx context.Context) {
 	q.cancel()
 	<-done
 	q.commit.close()
-	q.js.Conn().FlushTimeout(flushLimit) // what is given back would else wait until the engine misses it
+	if q.o.Engine.Reached() == nil {
+		q.js.Conn().FlushTimeout(flushLimit) // what is given back would else wait until the engine misses it
+	}
 	q.client.CloseIdleConnections()
 }
 

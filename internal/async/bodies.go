@@ -112,7 +112,7 @@ func (q *Queue) collectBodies() { q.orphans(orphanAge) }
 
 // orphans removes bodies of an age that nothing needs.
 func (q *Queue) orphans(age time.Duration) {
-	list, err := q.bodies.List(q.ctx, jetstream.ListObjectsShowDeleted())
+	list, err := q.bodies.List(q.begin, jetstream.ListObjectsShowDeleted())
 	if err != nil {
 		return // there are none, or the engine will be asked again by the next start
 	}
@@ -137,9 +137,9 @@ func (q *Queue) needed(name string) (bool, error) {
 	if !validID(name) {
 		return false, nil
 	}
-	_, err := q.queue.GetLastMsgForSubject(q.ctx, subjectQueue+".*.*."+name)
+	_, err := q.queue.GetLastMsgForSubject(q.begin, subjectQueue+".*.*."+name)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		_, err = q.dead.GetLastMsgForSubject(q.ctx, subjectDead+".*."+name)
+		_, err = q.dead.GetLastMsgForSubject(q.begin, subjectDead+".*."+name)
 	}
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return false, nil

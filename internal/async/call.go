@@ -52,7 +52,8 @@ func (q *Queue) execute(l *lane, m jetstream.Msg) (finished bool) {
 	if meta, err := m.Metadata(); err == nil {
 		tries = int(meta.NumDelivered)
 	}
-	limit := q.o.Settings(r.Function).Retries + 1
+	s, _ := q.o.Settings(r.Function)
+	limit := s.Retries + 1
 	stats := q.Stats(r.Function)
 	var x result
 	if tries > limit+crashes {

@@ -34,6 +34,9 @@ func (q *Queue) Enqueue(ctx context.Context, v Request, body io.Reader) error {
 	if validID(v.CallID) && v.Header.Get("X-Call-Id") == "" {
 		r.ID = v.CallID // made by the gateway: one id is better than two
 	}
+	if err := q.o.Engine.Reached(); err != nil {
+		return err
+	}
 	if err := q.o.Engine.Room(maxInline); err != nil {
 		return err
 	}

@@ -36,7 +36,8 @@ func (q *Queue) limit(k laneKey) int {
 	if k.kind == kindCallback {
 		return callbackLimit
 	}
-	return max(1, q.o.Settings(k.function).Concurrency)
+	s, _ := q.o.Settings(k.function)
+	return max(1, s.Concurrency)
 }
 
 // lane gives the lane of a key. Preconditions: mu is held.
@@ -225,7 +226,7 @@ func (l *lane) consume() (jetstream.Consumer, error) {
 		}
 		l.making = make(chan struct{})
 		q.mu.Unlock()
-		ctx, cancel := context.WithTimeout(q.ctx, apiLimit)
+		ctx, cancel := context.WithTimeout(q.begin, apiLimit)
 		name := l.key.kind + "-" + token(l.key.function)
 		c, err := q.queue.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
 			Durable: name, FilterSubject: subjectQueue + "." + l.key.kind + "." + token(l.key.function) + ".>",
@@ -306,11 +307,11 @@ func (q *Queue) scan() {
 		before[k] = l.changes
 	}
 	q.mu.Unlock()
-	ctx, cancel := context.WithTimeout(q.ctx, apiLimit)
+	ctx, cancel := context.WithTimeout(q.begin, apiLimit)
 	defer cancel()
 	info, err := q.queue.Info(ctx, jetstream.WithSubjectFilter(subjectQueue+".>"))
 	if err != nil {
-		if q.ctx.Err() == nil {
+		if q.begin.Err() == nil && q.o.Engine.Reached() == nil { // which has said so itself
 			q.o.Warn(fmt.Sprintf("asynchronous invocations: %v", err))
 		}
 		return
@@ -342,4 +343,5 @@ func (q *Queue) scan() {
 		}
 		q.kick(k)
 	}
+	q.forgetStats()
 }

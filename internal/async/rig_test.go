@@ -19,7 +19,7 @@ import (
 type rig struct {
 	testing.TB
 	*Queue
-	dir      string
+	dir, url string // of the engine
 	allow    []string
 	settings Settings
 
@@ -38,7 +38,7 @@ func newRig(t testing.TB, allow ...string) *rig {
 func (g *rig) open() {
 	g.Helper()
 	var err error
-	if g.engine, err = engine.Open(context.Background(), engine.Options{Dir: g.dir}); err != nil {
+	if g.engine, err = engine.Open(context.Background(), engine.Options{Dir: g.dir, URL: g.url}); err != nil {
 		g.Fatal(err)
 	}
 	rules, err := egress.Parse(g.allow)
@@ -51,7 +51,7 @@ func (g *rig) open() {
 		g.lines = append(g.lines, function+": "+text)
 	}
 	g.Queue, err = Open(context.Background(), Options{
-		Engine: g.engine, Settings: func(string) Settings { return g.settings }, Callbacks: egress.NewGuard(rules), Retry: time.Millisecond,
+		Engine: g.engine, Settings: func(string) (Settings, bool) { return g.settings, true }, Callbacks: egress.NewGuard(rules), Retry: time.Millisecond,
 		Log: note, Warn: func(text string) { note("warning", text) },
 	})
 	if err != nil {

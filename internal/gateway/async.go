@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"unifaas.dev/internal/async"
+	"unifaas.dev/internal/engine"
 	"unifaas.dev/internal/gateway/api"
 )
 
@@ -97,7 +98,7 @@ func failEnqueue(w http.ResponseWriter, function string, err error) {
 	case errors.Is(err, async.ErrFull):
 		status = http.StatusTooManyRequests
 		w.Header().Set("Retry-After", "10")
-	case errors.Is(err, async.ErrClosing):
+	case errors.Is(err, async.ErrClosing), errors.Is(err, engine.ErrUnreachable):
 		status = http.StatusServiceUnavailable
 		w.Header().Set("Retry-After", "1")
 	case errors.Is(err, async.ErrTooLarge):

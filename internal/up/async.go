@@ -19,12 +19,12 @@ func (p *parts) openAsync(ctx context.Context, callbackAllow []string, warn func
 	}
 	return async.Open(ctx, async.Options{
 		Engine: p.engine,
-		Settings: func(function string) async.Settings {
+		Settings: func(function string) (async.Settings, bool) {
 			f, err := p.control.Get(function)
 			if err != nil {
-				return async.DefaultSettings() // it may be deployed again
+				return async.DefaultSettings(), false
 			}
-			return async.Settings{Retries: f.AsyncRetries(), Concurrency: f.AsyncConcurrency()}
+			return async.Settings{Retries: f.AsyncRetries(), Concurrency: f.AsyncConcurrency()}, true
 		},
 		Callbacks: egress.NewGuard(rules),
 		Log:       func(function, text string) { lines{p.book}.Line(function, "", logs.System, text, time.Now()) },

@@ -442,6 +442,10 @@ func open(ctx context.Context, o *Options, run node.Runtime, data string) (p *pa
 	if p.async, err = p.openAsync(ctx, o.CallbackAllow, warn); err != nil {
 		return p, err
 	}
+	p.node.SetDepth(p.async.Depth)
+	if err = p.metrics.Register(p.async.Collector()); err != nil {
+		return p, err
+	}
 	return p, nil
 }
 
