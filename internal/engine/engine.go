@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -51,11 +52,14 @@ type Engine struct {
 	conn   *nats.Conn
 	server *server.Server
 	closed atomic.Bool
+
+	mu   sync.Mutex
+	back chan struct{} // closed when the connection is back, and made anew
 }
 
 // Open starts the embedded server, or connects to the one at Options.URL.
 func Open(ctx context.Context, o Options) (e *Engine, err error) {
-	e = &Engine{Replicas: max(o.Replicas, 1), where: "the embedded NATS server", dir: o.Dir}
+	e = &Engine{Replicas: max(o.Replicas, 1), where: "the embedded NATS server", dir: o.Dir, back: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			e.Close()
@@ -72,7 +76,13 @@ func Open(ctx context.Context, o Options) (e *Engine, err error) {
 				warn("state: %s is not reached: %v: nothing can be deployed until it is back", e.where, err)
 			}
 		}),
-		nats.ReconnectHandler(func(*nats.Conn) { warn("state: %s is back", e.where) }),
+		nats.ReconnectHandler(func(*nats.Conn) {
+			warn("state: %s is back", e.where)
+			e.mu.Lock()
+			close(e.back)
+			e.back = make(chan struct{})
+			e.mu.Unlock()
+		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { warn("state: %s: %v", e.where, err) }),
 	}
 	url := o.URL
@@ -167,6 +177,13 @@ func (e *Engine) Reached() error {
 
 // Alone reports whether nobody but this process uses the engine.
 func (e *Engine) Alone() bool { return e.server != nil }
+
+// Back is closed when the engine is reached again after it was not: who follows something there has to look what was missed.
+func (e *Engine) Back() <-chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.back
+}
 
 // String names the engine in messages.
 func (e *Engine) String() string { return e.where }

@@ -26,6 +26,7 @@ import (
 	"unifaas.dev/internal/async"
 	"unifaas.dev/internal/basicauth"
 	"unifaas.dev/internal/control"
+	"unifaas.dev/internal/engine"
 	"unifaas.dev/internal/gateway/api"
 	"unifaas.dev/internal/image"
 	"unifaas.dev/internal/metrics"
@@ -247,6 +248,9 @@ func failWith(w http.ResponseWriter, name string, err error) {
 		fail(w, http.StatusConflict, "%v", err)
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
 		fail(w, http.StatusInsufficientStorage, "%v", err)
+	case errors.Is(err, engine.ErrUnreachable):
+		w.Header().Set("Retry-After", "5")
+		fail(w, http.StatusServiceUnavailable, "%v", err)
 	default:
 		fail(w, http.StatusInternalServerError, "%v", err)
 	}

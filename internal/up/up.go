@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -330,6 +331,9 @@ type parts struct {
 	control *control.Control
 	metrics *metrics.Metrics
 	async   *async.Queue
+
+	tidying     sync.WaitGroup
+	stopTidying context.CancelFunc
 }
 
 // lines writes a node's lines into the book.
@@ -435,7 +439,14 @@ func open(ctx context.Context, o *Options, run node.Runtime, data string) (p *pa
 	if p.control, damaged, err = control.New(ctx, control.Parts{Store: p.store, Key: key, Images: p.images, Node: p.node, Logs: p.book}); err != nil {
 		return p, err
 	}
-	go p.node.CollectSnapshots()
+	tidying, stop := context.WithCancel(context.Background())
+	p.stopTidying = stop
+	p.tidying.Go(func() {
+		p.node.CollectSnapshots()
+		if err := p.images.Sweep(tidying); err != nil && tidying.Err() == nil {
+			warn(fmt.Sprintf("images that nobody has are not removed: %v", err))
+		}
+	})
 	for _, d := range damaged {
 		warn(d.Error())
 	}
@@ -466,9 +477,13 @@ func (p *parts) close(ctx context.Context) {
 	if p.images != nil {
 		p.images.Close()
 	}
+	if p.stopTidying != nil {
+		p.stopTidying()
+	}
 	if p.snaps != nil {
 		p.snaps.Close()
 	}
+	p.tidying.Wait()
 	if p.book != nil {
 		p.book.Close()
 	}

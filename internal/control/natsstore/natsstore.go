@@ -102,6 +102,9 @@ func (s *Store) at(k store.Key) (*bucket, string, error) {
 		return nil, "", err
 	}
 	b, err := s.bucket(k.Kind)
+	if err == nil {
+		err = s.e.Reached()
+	}
 	return b, name, err
 }
 

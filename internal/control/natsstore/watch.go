@@ -25,6 +25,7 @@ func (s *Store) Watch(ctx context.Context, kind store.Kind) <-chan store.Event {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	unhook := context.AfterFunc(s.stopped, cancel)
+	back := s.e.Back()
 	w, _ := b.kv.WatchAll(ctx, jetstream.UpdatesOnly()) // before Watch returns: the caller reads the rest now
 	s.watchers.Go(func() {
 		defer close(out)
@@ -32,7 +33,7 @@ func (s *Store) Watch(ctx context.Context, kind store.Kind) <-chan store.Event {
 		defer cancel()
 		for {
 			if w != nil {
-				b.relay(ctx, w, out)
+				b.relay(ctx, back, w, out)
 				finish(w)
 			}
 			select {
@@ -40,17 +41,22 @@ func (s *Store) Watch(ctx context.Context, kind store.Kind) <-chan store.Event {
 				return
 			case <-time.After(again):
 			}
-			w, _ = b.kv.WatchAll(ctx)
+			back = s.e.Back()
+			if w = nil; s.e.Reached() == nil {
+				w, _ = b.kv.WatchAll(ctx)
+			}
 		}
 	})
 	return out
 }
 
-// relay passes changes on until ctx ends or the watcher does.
-func (b *bucket) relay(ctx context.Context, w jetstream.KeyWatcher, out chan<- store.Event) {
+// relay passes changes on until ctx ends, the watcher does, or the engine was away: it has forgotten the watcher then.
+func (b *bucket) relay(ctx context.Context, back <-chan struct{}, w jetstream.KeyWatcher, out chan<- store.Event) {
 	for {
 		select {
 		case <-ctx.Done():
+			return
+		case <-back:
 			return
 		case e, ok := <-w.Updates():
 			if !ok {
