@@ -87,6 +87,8 @@ type Options struct {
 	Settings func(function string) (s Settings, deployed bool)
 	// Callbacks says what callback addresses may be reached.
 	Callbacks *egress.Guard
+	// TempDir is where large bodies are while they are used.
+	TempDir string
 	// Log writes a line of a function's log.
 	Log func(function, text string)
 	// Retry is how long to wait after the first failure; it doubles each time. 0: a second.
@@ -197,7 +199,8 @@ func (q *Queue) Start(h http.Handler) {
 	q.mu.Lock()
 	q.handle = h
 	q.mu.Unlock()
-	q.work.Go(q.keepGoing)
+	q.work.Go(q.keepAlive)
+	q.work.Go(q.lookAround)
 	q.work.Go(q.collectBodies)
 }
 

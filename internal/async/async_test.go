@@ -9,12 +9,17 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sys/unix"
+
+	"unifaas.dev/internal/testkit"
 )
 
 // TestExecutes: a function sees the request as it came, whatever bytes it has and however large it is.
@@ -151,24 +156,21 @@ func TestDeadLetters(t *testing.T) {
 	if l, total, err := g.Dead(t.Context(), "", 2); err != nil || total != 3 || len(l) != 2 {
 		t.Errorf("two of three: %v %d %v", l, total, err)
 	}
-	d, body, err := g.Show(t.Context(), small)
+	d, text, err := g.Show(t.Context(), small, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, _ := io.ReadAll(body)
-	body.Close()
 	if string(text) != "body" || strings.Contains(fmt.Sprint(d.Header), "secret") {
 		t.Errorf("%q %v", text, d.Header)
 	}
-	if _, body, err = g.Show(t.Context(), large); err != nil {
-		t.Fatal(err)
-	}
-	if text, err := io.ReadAll(body); err != nil || len(text) != maxInline+5 {
+	if _, text, err = g.Show(t.Context(), large, 1<<20); err != nil || len(text) != maxInline+5 {
 		t.Errorf("%d bytes, %v", len(text), err)
 	}
-	body.Close()
+	if _, text, err = g.Show(t.Context(), large, 7); err != nil || len(text) != 7 {
+		t.Errorf("%d bytes, %v", len(text), err)
+	}
 	for _, id := range []string{"", "*", ">", "no", NewID(), strings.Repeat("a", 36)} {
-		if _, _, err := g.Show(t.Context(), id); !errors.Is(err, ErrNotFound) {
+		if _, _, err := g.Show(t.Context(), id, 1); !errors.Is(err, ErrNotFound) {
 			t.Errorf("show %q: %v", id, err)
 		}
 		if err := g.Replay(t.Context(), id); !errors.Is(err, ErrNotFound) {
@@ -386,4 +388,42 @@ func TestAnswerRecorder(t *testing.T) {
 	if w.status != 207 || len(w.start) != 300 {
 		t.Errorf("%d, %d bytes", w.status, len(w.start))
 	}
+}
+
+// TestDiskFull: nothing new is accepted, what was accepted is executed, and room that is made counts at once.
+func TestDiskFull(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64m"); err != nil {
+		testkit.Missing(t, "mount of a tmpfs: %v", err)
+	}
+	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	g := &rig{TB: t, dir: filepath.Join(dir, "state"), settings: Settings{Retries: 3, Concurrency: 4}}
+	g.open()
+	t.Cleanup(g.close)
+	for range 20 {
+		g.post("f", strings.Repeat("x", 1000))
+	}
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		t.Fatal(err)
+	}
+	fill := filepath.Join(dir, "fill")
+	if err := os.WriteFile(fill, make([]byte, int64(st.Bavail)*st.Bsize-1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	v := Request{Function: "f", Method: "POST", Path: "/", CallID: NewID()}
+	if err := g.Enqueue(t.Context(), v, bytes.NewReader(nil)); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("on a full disk: %v", err)
+	}
+	var done atomic.Int32
+	g.serve(func(http.ResponseWriter, *http.Request) { done.Add(1) })
+	g.until("all are executed", func() bool { return done.Load() == 20 })
+	g.empty()
+	if err := os.Remove(fill); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Enqueue(t.Context(), v, bytes.NewReader(nil)); err != nil {
+		t.Error(err)
+	}
+	g.until("the next one is executed", func() bool { return done.Load() == 21 })
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -70,19 +71,52 @@ func (b *bounded) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// openBody gives the body of a record. Its reader has the time that ctx has.
-func (q *Queue) openBody(ctx context.Context, r *record, inline []byte) (io.ReadCloser, error) {
-	if r.Object == "" {
-		return io.NopCloser(bytes.NewReader(inline)), nil
+// body is the body of a record, to be read as often as needed. Close gives back what it takes.
+type body struct {
+	io.ReaderAt
+	size int64
+	file *os.File // nil: in memory
+}
+
+func (b *body) reader() io.ReadCloser { return io.NopCloser(io.NewSectionReader(b, 0, b.size)) }
+
+func (b *body) Close() {
+	if b.file != nil {
+		b.file.Close()
 	}
+}
+
+// openBody gets the body of a record. A large one becomes a file without a name first: whoever is to read it may take his time.
+func (q *Queue) openBody(ctx context.Context, r *record, inline []byte) (*body, error) {
+	if r.Object == "" {
+		return &body{ReaderAt: bytes.NewReader(inline), size: int64(len(inline))}, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, bodyLimit)
+	defer cancel()
 	o, err := q.bodies.Get(ctx, r.Object)
 	if errors.Is(err, jetstream.ErrObjectNotFound) {
 		return nil, errLost
 	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("body: %w", err)
 	}
-	return o, nil
+	defer o.Close()
+	f, err := os.CreateTemp(q.o.TempDir, "async-")
+	if err != nil {
+		return nil, fmt.Errorf("body: %w", err)
+	}
+	b := &body{ReaderAt: f, file: f}
+	if err = os.Remove(f.Name()); err == nil {
+		b.size, err = io.Copy(f, o)
+	}
+	if err == nil && b.size != r.Size {
+		err = fmt.Errorf("%d bytes of %d", b.size, r.Size)
+	}
+	if err != nil {
+		b.Close()
+		return nil, fmt.Errorf("body: %w", err)
+	}
+	return b, nil
 }
 
 var errLost = errors.New("its body is lost")

@@ -149,38 +149,39 @@ func (q *Queue) call(r *record, inline []byte) result {
 	defer cancel()
 	// With a server in it the proxy tells an answer that breaks off from a whole one.
 	ctx = context.WithValue(ctx, http.ServerContextKey, &http.Server{})
-	req, err := q.request(ctx, r, inline)
-	if errors.Is(err, errLost) {
+	in, err := q.openBody(ctx, r, inline)
+	if err != nil {
+		return bodyFailed(err)
+	}
+	defer in.Close()
+	req, err := request(ctx, r, in)
+	if err != nil {
 		return result{verdict: never, reason: err.Error()}
 	}
-	if err != nil {
-		return result{verdict: again, reason: err.Error()}
-	}
-	defer req.Body.Close()
 	w := &answer{head: http.Header{}}
 	back := &record{ID: NewID(), Kind: kindCallback, Function: r.Function, CallID: r.CallID, Callback: r.Callback, Accepted: time.Now().UTC()}
-	var body *spool
+	var out *spool
 	if r.Callback != "" {
-		body = &spool{q: q, name: back.ID}
-		w.body = body
+		out = &spool{q: q, name: back.ID}
+		w.body = out
 	}
 	start := time.Now()
 	failed := serve(q.handle, w, req)
 	took := time.Since(start)
 	x := judge(w, failed)
-	if body == nil {
+	if out == nil {
 		return x
 	}
-	if body.size > MaxBody && q.ctx.Err() == nil { // the gateway could not pass it on
+	if out.size > MaxBody && q.ctx.Err() == nil { // the gateway could not pass it on
 		x = result{verdict: never, reason: fmt.Sprintf("the answer is longer than %d bytes: no callback takes it", MaxBody)}
 	}
 	if x.verdict != done {
-		body.finish(errors.New(x.reason))
+		out.finish(errors.New(x.reason))
 		return x
 	}
-	text, object, err := body.finish(nil)
+	text, object, err := out.finish(nil)
 	if err == nil {
-		back.Object, back.Size = object, body.size
+		back.Object, back.Size = object, out.size
 		back.Status, back.Took, back.Header = w.status, took, texts(endToEnd(w.head))
 		if err = q.put(q.ctx, back, text); err != nil {
 			q.dropBody(object)
@@ -192,14 +193,17 @@ func (q *Queue) call(r *record, inline []byte) result {
 	return x
 }
 
+func bodyFailed(err error) result {
+	if errors.Is(err, errLost) {
+		return result{verdict: never, reason: err.Error()}
+	}
+	return result{verdict: again, reason: err.Error()}
+}
+
 // request makes the request as it would have come over a connection.
-func (q *Queue) request(ctx context.Context, r *record, inline []byte) (*http.Request, error) {
+func request(ctx context.Context, r *record, in *body) (*http.Request, error) {
 	path := "/function/" + url.PathEscape(r.Function) + string(r.Path)
 	plain, err := url.PathUnescape(path)
-	if err != nil {
-		return nil, err
-	}
-	body, err := q.openBody(ctx, r, inline)
 	if err != nil {
 		return nil, err
 	}
@@ -209,9 +213,9 @@ func (q *Queue) request(ctx context.Context, r *record, inline []byte) (*http.Re
 	h.Del(api.HeaderTiming)
 	req := &http.Request{
 		Method: r.Method, URL: &url.URL{Path: plain, RawPath: path, RawQuery: string(r.Query)}, RequestURI: path, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: h, Body: body, ContentLength: r.Size, Host: string(r.Host), RemoteAddr: r.Remote,
+		Header: h, Body: in.reader(), ContentLength: in.size, Host: string(r.Host), RemoteAddr: r.Remote,
 	}
-	if r.Size == 0 {
+	if in.size == 0 {
 		req.Body = http.NoBody
 	}
 	return req.WithContext(ctx), nil

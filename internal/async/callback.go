@@ -89,23 +89,20 @@ func newCallbackClient(guard *egress.Guard) *http.Client {
 func (q *Queue) deliver(r *record, inline []byte) result {
 	ctx, cancel := context.WithTimeout(q.ctx, callbackTime)
 	defer cancel()
-	body, err := q.openBody(ctx, r, inline)
-	if errors.Is(err, errLost) {
-		return result{verdict: never, reason: err.Error()}
-	}
+	in, err := q.openBody(ctx, r, inline)
 	if err != nil {
-		return result{verdict: again, reason: err.Error()}
+		return bodyFailed(err)
 	}
-	defer body.Close()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, string(r.Callback), body)
+	defer in.Close()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, string(r.Callback), in.reader())
 	if err != nil {
 		return result{verdict: never, reason: err.Error()}
 	}
-	req.ContentLength = r.Size
-	if r.Size == 0 {
+	req.ContentLength = in.size
+	if in.size == 0 {
 		req.Body = http.NoBody
 	}
-	req.GetBody = func() (io.ReadCloser, error) { return q.openBody(ctx, r, inline) }
+	req.GetBody = func() (io.ReadCloser, error) { return in.reader(), nil }
 	req.Header = r.header()
 	req.Header.Set(api.HeaderCallID, string(r.CallID))
 	req.Header.Set(headerDuration, fmt.Sprintf("%.6f", r.Took.Seconds()))

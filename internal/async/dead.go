@@ -150,8 +150,8 @@ func (q *Queue) find(ctx context.Context, id string) (*record, *jetstream.RawStr
 	return r, m, nil
 }
 
-// Show gives a dead letter with its headers and its body. The caller closes the body.
-func (q *Queue) Show(ctx context.Context, id string) (d DeadLetter, body io.ReadCloser, err error) {
+// Show gives a dead letter with its headers and so many bytes of its body.
+func (q *Queue) Show(ctx context.Context, id string, most int64) (d DeadLetter, start []byte, err error) {
 	r, m, err := q.find(ctx, id)
 	if err != nil {
 		return d, nil, err
@@ -166,8 +166,13 @@ func (q *Queue) Show(ctx context.Context, id string) (d DeadLetter, body io.Read
 	if u := string(r.Callback); u != "" && len(d.Header[HeaderCallback]) > 0 {
 		d.Header.Set(HeaderCallback, shownURL(u))
 	}
-	body, err = q.openBody(ctx, r, m.Data)
-	return d, body, err
+	in, err := q.openBody(ctx, r, m.Data)
+	if err != nil {
+		return d, nil, fmt.Errorf("dead letter %s: %w", id, err)
+	}
+	defer in.Close()
+	start, err = io.ReadAll(io.LimitReader(in.reader(), most))
+	return d, start, err
 }
 
 // Replay puts a dead letter back into the queue: its attempts count from the start.

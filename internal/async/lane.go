@@ -247,34 +247,41 @@ func (l *lane) consume() (jetstream.Consumer, error) {
 	return c, nil
 }
 
-// keepGoing tells the engine what is still being worked on, and looks for work that nobody here knows of: of an earlier node on this
-// data, of another node, or what another one has not finished.
-func (q *Queue) keepGoing() {
-	beat, scan := time.NewTicker(heartbeat), time.NewTicker(scanPeriod)
+// keepAlive tells the engine what is still being worked on, until nothing is.
+func (q *Queue) keepAlive() {
+	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
-	defer scan.Stop()
-	q.scan()
-	stop := q.stop
+	stop, last := q.stop, time.Now()
 	for {
 		select {
 		case <-stop:
-			// What still runs needs its heartbeats until it is over.
-			if q.idle() {
-				return
-			}
 			stop = nil
 			beat.Reset(100 * time.Millisecond)
 		case <-q.ctx.Done():
 			return
+		case now := <-beat.C:
+			if stop != nil || now.Sub(last) >= heartbeat {
+				q.beat()
+				last = now
+			}
+		}
+		if stop == nil && q.idle() {
+			return
+		}
+	}
+}
+
+// lookAround looks for work that nobody here knows of: of an earlier node on this data, of another node, or what another one has not
+// finished.
+func (q *Queue) lookAround() {
+	scan := time.NewTicker(scanPeriod)
+	defer scan.Stop()
+	for {
+		q.scan()
+		select {
+		case <-q.stop:
+			return
 		case <-scan.C:
-			if stop != nil {
-				q.scan()
-			}
-		case <-beat.C:
-			q.beat()
-			if stop == nil && q.idle() {
-				return
-			}
 		}
 	}
 }

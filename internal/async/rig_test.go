@@ -51,7 +51,7 @@ func (g *rig) open() {
 		g.lines = append(g.lines, function+": "+text)
 	}
 	g.Queue, err = Open(context.Background(), Options{
-		Engine: g.engine, Settings: func(string) (Settings, bool) { return g.settings, true }, Callbacks: egress.NewGuard(rules), Retry: time.Millisecond,
+		Engine: g.engine, Settings: func(string) (Settings, bool) { return g.settings, true }, Callbacks: egress.NewGuard(rules), Retry: time.Millisecond, TempDir: g.TempDir(),
 		Log: note, Warn: func(text string) { note("warning", text) },
 	})
 	if err != nil {

@@ -192,17 +192,13 @@ func deadLetter(d async.DeadLetter) api.DeadLetter {
 }
 
 func showDead(q *async.Queue, w http.ResponseWriter, r *http.Request) {
-	d, body, err := q.Show(r.Context(), r.PathValue("id"))
+	d, start, err := q.Show(r.Context(), r.PathValue("id"), shownBody)
 	if err != nil {
 		answerDead(w, r, err)
 		return
 	}
-	defer body.Close()
 	l := deadLetter(d)
-	if l.Body, err = io.ReadAll(io.LimitReader(body, shownBody)); err != nil {
-		fail(w, http.StatusInternalServerError, "dead letter %s: body: %v", d.ID, err)
-		return
-	}
+	l.Body = start
 	l.Truncated = int64(len(l.Body)) < d.Size
 	reply(w, http.StatusOK, l)
 }

@@ -35,7 +35,7 @@ func startAsync(t *testing.T, handler http.HandlerFunc, callbackPort string) (*r
 		t.Fatal(err)
 	}
 	q, err := async.Open(t.Context(), async.Options{
-		Engine: e, Settings: func(string) (async.Settings, bool) { return async.Settings{Retries: 1, Concurrency: 4}, true }, Callbacks: egress.NewGuard(rules), Retry: time.Millisecond,
+		Engine: e, Settings: func(string) (async.Settings, bool) { return async.Settings{Retries: 1, Concurrency: 4}, true }, Callbacks: egress.NewGuard(rules), Retry: time.Millisecond, TempDir: t.TempDir(),
 		Log: func(string, string) {}, Warn: func(text string) { t.Log(text) },
 	})
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 )
 
 // openAsync makes the queue of asynchronous invocations. It is started when there is a gateway to call functions through.
-func (p *parts) openAsync(ctx context.Context, callbackAllow []string, warn func(string)) (*async.Queue, error) {
+func (p *parts) openAsync(ctx context.Context, callbackAllow []string, temp string, warn func(string)) (*async.Queue, error) {
 	rules, err := egress.Parse(callbackAllow)
 	if err != nil {
 		return nil, err
@@ -26,6 +26,7 @@ func (p *parts) openAsync(ctx context.Context, callbackAllow []string, warn func
 			}
 			return async.Settings{Retries: f.AsyncRetries(), Concurrency: f.AsyncConcurrency()}, true
 		},
+		TempDir:   temp,
 		Callbacks: egress.NewGuard(rules),
 		Log:       func(function, text string) { lines{p.book}.Line(function, "", logs.System, text, time.Now()) },
 		Warn:      warn,

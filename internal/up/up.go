@@ -450,7 +450,7 @@ func open(ctx context.Context, o *Options, run node.Runtime, data string) (p *pa
 	for _, d := range damaged {
 		warn(d.Error())
 	}
-	if p.async, err = p.openAsync(ctx, o.CallbackAllow, warn); err != nil {
+	if p.async, err = p.openAsync(ctx, o.CallbackAllow, datadir.Temp(data), warn); err != nil {
 		return p, err
 	}
 	p.node.SetDepth(p.async.Depth)
