@@ -77,7 +77,7 @@ func (d *Dashboard) loadPages() map[string]*template.Template {
 		"add":   func(a, b int) int { return a + b },
 	}
 	pages := map[string]*template.Template{}
-	for _, name := range []string{"overview", "function", "logs", "invoke", "configure", "deploy", "images", "node", "error"} {
+	for _, name := range []string{"overview", "function", "logs", "invoke", "configure", "deploy", "images", "node", "queue", "secrets", "error"} {
 		pages[name] = template.Must(template.New("layout").Funcs(funcs).ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/"+name+".html"))
 	}
 	return pages

@@ -377,7 +377,7 @@ func changing(t *testing.T, b context.Context) {
 
 // pages are all kinds of them, with a function hello.
 func pages() []string {
-	return []string{"/ui/", "/ui/functions/hello", "/ui/functions/hello/logs", "/ui/functions/hello/invoke", "/ui/functions/hello/configure", "/ui/deploy", "/ui/images", "/ui/node", "/ui/functions/nobody"}
+	return []string{"/ui/", "/ui/functions/hello", "/ui/functions/hello/logs", "/ui/functions/hello/invoke", "/ui/functions/hello/configure", "/ui/deploy", "/ui/images", "/ui/node", "/ui/queue", "/ui/secrets", "/ui/functions/nobody"}
 }
 
 // look: every page is readable in light and dark, on wide and narrow screens, and says what its parts are to who does not see them.

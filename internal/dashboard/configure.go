@@ -5,14 +5,14 @@ package dashboard
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+
+	"unifaas.dev/internal/control"
 )
 
 // configurePage is the form that changes a function.
-type configurePage struct {
-	fields
-	Images bool
-}
+type configurePage struct{ fields }
 
 func (d *Dashboard) configureForm(w http.ResponseWriter, r *http.Request) {
 	if f := d.get(w, r); f != nil {
@@ -40,10 +40,13 @@ func (d *Dashboard) configure(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		if typed.Image != "" { // with another image everything is as it is said here
 			q.Image = typed.Image
-			q.Labels, q.Annotations = f.Labels, f.Annotations
+			keep(&q, f)
 		}
 		if q.Egress == nil {
 			q.Egress = []string{"public"}
+		}
+		if len(f.Wanted().Egress) == 0 && slices.Equal(q.Egress, []string{"public"}) {
+			q.Egress = nil // as it is, in other words
 		}
 		if _, _, err = d.opts.Control.Deploy(r.Context(), q); err != nil {
 			typed.Image = before.Or(typed.Image, before.Image)
@@ -57,6 +60,13 @@ func (d *Dashboard) configure(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	redirect(w, r, functionPath(f.Name)+"?done=changed")
+}
+
+// keep is what the form does not show.
+func keep(q *control.Deployment, f *control.Function) {
+	s := f.Wanted().Serving
+	q.Labels, q.Annotations, q.Requests, q.Constraints, q.Idle = f.Labels, f.Annotations, f.Requests, f.Constraints, &f.Scale.Idle
+	q.Serving = control.ServingOptions{Protocol: &s.Protocol, Readiness: &s.Readiness, Liveness: &s.Liveness, Startup: &s.Startup, Grace: &s.Grace}
 }
 
 func functionPath(name string) string { return "/ui/functions/" + url.PathEscape(name) }

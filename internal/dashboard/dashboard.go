@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"time"
 
+	"unifaas.dev/internal/async"
 	"unifaas.dev/internal/control"
 	"unifaas.dev/internal/image"
 	"unifaas.dev/internal/recent"
@@ -34,6 +35,7 @@ type Options struct {
 	Control *control.Control
 	Images  Images
 	Recent  *recent.Book
+	Async   *async.Queue // nil: there is none
 	// Gateway takes invocations, as from any other caller.
 	Gateway http.Handler
 	// Upload makes an image of a file that somebody sent, and names it.
@@ -70,6 +72,10 @@ func New(o Options) *Dashboard {
 		"POST /ui/deploy":                         d.deploy,
 		"GET /ui/images":                          d.images,
 		"GET /ui/node":                            d.node,
+		"GET /ui/queue":                           d.queue,
+		"POST /ui/queue":                          d.judge,
+		"GET /ui/secrets":                         d.secrets,
+		"POST /ui/secrets":                        d.keepSecret,
 		"GET /ui/functions/{name}":                d.function,
 		"GET /ui/functions/{name}/logs":           d.logs,
 		"GET /ui/functions/{name}/logs/stream":    d.logStream,
@@ -183,6 +189,12 @@ func done(what string) string {
 		return "Removed."
 	case "rolledback":
 		return "The earlier revision takes over as soon as it answers."
+	case "replayed":
+		return "It is tried again."
+	case "dropped":
+		return "Dropped."
+	case "kept":
+		return "The secret is kept. Functions that have it find the new value in instances that start from now on."
 	case "parked":
 		return "Idle instances are parked."
 	case "unchanged":

@@ -10,11 +10,16 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
+
+	"unifaas.dev/internal/control"
 )
 
 // program answers for all functions.
 func program(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
+	case "/unavailable":
+		w.WriteHeader(http.StatusServiceUnavailable)
 	case "/json":
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprint(w, `{"a":[1,2]}`)
@@ -73,6 +78,8 @@ func TestPages(t *testing.T) {
 		"/ui/functions/hello/configure":      {"256M", "Remove hello"},
 		"/ui/deploy":                         {"Image by name"},
 		"/ui/images":                         {"111111111111", "/bin/img"},
+		"/ui/queue":                          {"Nothing waits"},
+		"/ui/secrets":                        {"None yet", "default"},
 		"/ui/node":                           {"Functions can run here", "buy &lt;b&gt;more"},
 		"/ui/functions/hello/logs?text=%00x": {"that fit"},
 	} {
@@ -342,4 +349,84 @@ func TestLogStream(t *testing.T) {
 	if err := sc.Err(); err != nil {
 		t.Errorf("the end of the node: %v", err)
 	}
+}
+
+// TestQueue: what could not be done is listed, tried again and dropped.
+func TestQueue(t *testing.T) {
+	g := start(t, program)
+	g.deploy("hello")
+	resp, body := g.post("/ui/functions/hello/invoke", "method", "POST", "path", "/unavailable?<b>", "async", "1", "headers", "X-Call-Id: call-one")
+	want(t, "an asynchronous call", resp, body, http.StatusOK, "202 Accepted", "No body")
+	dead := func() string {
+		t.Helper()
+		for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+			_, body := g.do("GET", "/ui/queue", "")
+			_, rest, ok := strings.Cut(body, `name="replay" value="`)
+			if key, _, _ := strings.Cut(rest, `"`); ok && strings.Contains(body, "call-one") {
+				if strings.Contains(body, "?<b>") {
+					t.Error("a path is not shown as text")
+				}
+				return key
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("it is no dead letter: %s", body)
+			}
+		}
+	}
+	resp, body = g.post("/ui/queue", "replay", dead())
+	want(t, "again", resp, body, http.StatusSeeOther)
+	key := dead()
+	resp, body = g.post("/ui/queue", "drop", key)
+	want(t, "drop", resp, body, http.StatusSeeOther)
+	_, body = g.do("GET", "/ui/queue", "")
+	if strings.Contains(body, "call-one") {
+		t.Error("what was dropped is there")
+	}
+	resp, body = g.post("/ui/queue", "drop", key)
+	want(t, "drop it again", resp, body, http.StatusNotFound)
+	resp, body = g.post("/ui/queue", "all", "1")
+	want(t, "all", resp, body, http.StatusSeeOther)
+	resp, body = g.post("/ui/queue", "what", "1")
+	want(t, "something else", resp, body, http.StatusBadRequest)
+}
+
+// TestSecrets: they are kept, used and removed, and their values are shown nowhere.
+func TestSecrets(t *testing.T) {
+	g := start(t, program)
+	const value = "extremely secret value"
+	resp, body := g.post("/ui/secrets", "name", "token", "namespace", "default", "value", value)
+	want(t, "keep", resp, body, http.StatusSeeOther)
+	resp, body = g.post("/ui/secrets", "name", "../x", "namespace", "default", "value", value)
+	want(t, "a bad name", resp, body, http.StatusBadRequest, "secret name")
+	if strings.Contains(body, value) {
+		t.Error("a value is shown after a mistake")
+	}
+	resp, body = g.post("/ui/secrets", "name", "token", "namespace", "nowhere", "value", value)
+	want(t, "no namespace", resp, body, http.StatusBadRequest, "nowhere")
+	form, kind := form("", "", "name", "hello", "image", "img", "secrets", "token", "cpu", "0.5", "queue", "7", "weight", "50", "concurrency", "0")
+	resp, body = g.do("POST", "/ui/deploy", form, "Content-Type", kind)
+	want(t, "deploy with it", resp, body, http.StatusSeeOther)
+	if r := g.await("hello", 1); r.State != control.Ready {
+		t.Fatalf("revision 1 is %s: %s", r.State, r.Reason)
+	}
+	f, _ := g.control.Get("hello")
+	if r := f.Current(); len(r.Secrets) != 1 || f.Scale.CPU != 500 || f.Scale.Queue != 7 || f.Scale.Weight != 50 || r.Concurrency != control.Unlimited {
+		t.Errorf("deployed was %+v %+v", r, f.Scale)
+	}
+	resp, body = g.do("GET", "/ui/functions/hello/configure", "")
+	want(t, "configure", resp, body, http.StatusOK, `value="token"`, `value="500m"`, `value="7"`, `value="50"`, `name="concurrency" value="0"`)
+	resp, body = g.post("/ui/functions/hello/configure", "image", "img", "contract", "http", "isolation", "reuse", "memory", "256M", "timeout", "30s", "concurrency", "0", "min", "0", "max", "4", "egress", "public", "secrets", "token", "cpu", "500m")
+	want(t, "the same again", resp, body, http.StatusSeeOther)
+	if f, _ := g.control.Get("hello"); len(f.Revisions) != 1 || f.Scale.Queue != 7 {
+		t.Errorf("the form as it was made %d revisions, queue %d", len(f.Revisions), f.Scale.Queue)
+	}
+	for _, path := range []string{"/ui/secrets", "/ui/functions/hello", "/ui/functions/hello/configure"} {
+		if _, body := g.do("GET", path, ""); strings.Contains(body, value) {
+			t.Errorf("%s shows a value", path)
+		}
+	}
+	resp, body = g.post("/ui/secrets", "do", "remove", "name", "token", "namespace", "default")
+	want(t, "remove", resp, body, http.StatusSeeOther)
+	resp, body = g.post("/ui/secrets", "do", "remove", "name", "token", "namespace", "default")
+	want(t, "remove again", resp, body, http.StatusNotFound)
 }

@@ -18,14 +18,15 @@ import (
 
 // fields is a deployment as it is typed. Empty ones have their default.
 type fields struct {
-	Name, Image, Contract, Isolation, Memory, Timeout, Concurrency, Min, Max, Env, Egress string
-	Upload                                                                                bool // the program is sent along
+	Name, Image, Contract, Isolation, Memory, Timeout, Concurrency, Min, Max, Env, Egress, CPU, Queue, Weight string
+	Secrets                                                                                                   []string
 }
 
 func fieldsOf(v url.Values) fields {
 	get := func(k string) string { return strings.TrimSpace(v.Get(k)) }
 	return fields{Name: get("name"), Image: get("image"), Contract: get("contract"), Isolation: get("isolation"), Memory: get("memory"), Timeout: get("timeout"),
-		Concurrency: get("concurrency"), Min: get("min"), Max: get("max"), Env: v.Get("env"), Egress: v.Get("egress")}
+		Concurrency: get("concurrency"), Min: get("min"), Max: get("max"), Env: v.Get("env"), Egress: v.Get("egress"),
+		CPU: get("cpu"), Queue: get("queue"), Weight: get("weight"), Secrets: strings.Fields(strings.ReplaceAll(v.Get("secrets"), ",", " "))}
 }
 
 // fieldsFrom shows what a function has.
@@ -36,6 +37,19 @@ func fieldsFrom(f *control.Function) fields {
 	if s.Egress == "" {
 		s.Egress = "public"
 	}
+	if r.Concurrency >= control.Unlimited {
+		s.Concurrency = "0"
+	}
+	if f.Scale.CPU != 0 {
+		s.CPU = strconv.FormatInt(f.Scale.CPU, 10) + "m"
+	}
+	if f.Scale.Queue != 0 {
+		s.Queue = strconv.Itoa(f.Scale.Queue)
+	}
+	if f.Scale.Weight != 0 {
+		s.Weight = strconv.Itoa(f.Scale.Weight)
+	}
+	s.Secrets = r.Secrets
 	for _, k := range slices.Sorted(maps.Keys(r.Env)) {
 		s.Env += k + "=" + r.Env[k] + "\n"
 	}
@@ -63,7 +77,7 @@ func (f *fields) deployment() (control.Deployment, error) {
 	for _, n := range []struct {
 		what, text string
 		to         **int
-	}{{"Concurrency", f.Concurrency, &d.Concurrency}, {"Fewest instances", f.Min, &d.Min}, {"Most instances", f.Max, &d.Max}} {
+	}{{"Concurrency", f.Concurrency, &d.Concurrency}, {"Fewest instances", f.Min, &d.Min}, {"Most instances", f.Max, &d.Max}, {"Queue", f.Queue, &d.Queue}, {"Weight", f.Weight, &d.Weight}} {
 		if n.text == "" {
 			continue
 		}
@@ -73,6 +87,14 @@ func (f *fields) deployment() (control.Deployment, error) {
 		}
 		*n.to = &v
 	}
+	if f.CPU != "" {
+		n, err := control.ParseCPU(f.CPU)
+		if err != nil {
+			return d, fmt.Errorf("CPU: %w", err)
+		}
+		d.CPU = &n
+	}
+	d.Secrets = append([]string{}, f.Secrets...)
 	d.Env = map[string]string{}
 	for line := range strings.Lines(f.Env) {
 		line = strings.TrimRight(line, "\r\n")
@@ -96,3 +118,6 @@ func (f *fields) deployment() (control.Deployment, error) {
 
 // Or is a field's value, or else a default; templates use it.
 func (f fields) Or(value, otherwise string) string { return cmp.Or(value, otherwise) }
+
+// SecretText is the secrets as they are typed.
+func (f fields) SecretText() string { return strings.Join(f.Secrets, " ") }

@@ -30,6 +30,7 @@ type function struct {
 	Starts    startsChart
 	Recent    []stat
 	Egress    []string
+	Queued    int       // asynchronous invocations
 	Next      *revision // is to take over
 	Failed    *revision // the newest one, if it gave no answer
 }
@@ -76,6 +77,9 @@ func (d *Dashboard) function(w http.ResponseWriter, r *http.Request) {
 	if len(b.Egress) == 0 {
 		b.Egress = []string{"public"}
 	}
+	if d.opts.Async != nil {
+		b.Queued = d.opts.Async.Depth(f.Name)
+	}
 	listed := 0
 	for _, i := range b.Instances {
 		if i.State == "parked" {
@@ -104,3 +108,6 @@ func (f function) PerRewind() time.Duration {
 	}
 	return f.Status.Stats.RewindTime / time.Duration(f.Status.Stats.Rewinds)
 }
+
+// Unlimited is what a concurrency without limit is stored as.
+func (f function) Unlimited() int { return control.Unlimited }

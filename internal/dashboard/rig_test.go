@@ -16,9 +16,11 @@ import (
 	"testing"
 	"time"
 
+	"unifaas.dev/internal/async"
 	"unifaas.dev/internal/control"
 	"unifaas.dev/internal/control/storetest"
 	"unifaas.dev/internal/dashboard"
+	"unifaas.dev/internal/egress"
 	"unifaas.dev/internal/gateway"
 	"unifaas.dev/internal/image"
 	"unifaas.dev/internal/logs"
@@ -95,21 +97,33 @@ func start(t testing.TB, program http.HandlerFunc) *rig {
 		t.Fatal(err)
 	}
 	s := storetest.Open(t, dir)
-	n := node.New(&nodetest.Runtime{Handler: program}, nodetest.Images{}, lines{book}, node.Options{})
+	n := node.New(&nodetest.Runtime{Handler: program}, nodetest.Images{}, lines{book}, node.Options{Secret: func(context.Context, node.Secret) ([]byte, error) { return []byte("value"), nil }})
 	store := &images{seen: map[string]string{"img": "sha256:" + strings.Repeat("1", 64)}}
 	c, _, err := control.New(context.Background(), control.Parts{Store: s, Key: storetest.Key(t), Images: store, Node: n, Logs: book})
 	if err != nil {
 		t.Fatal(err)
 	}
 	calls := &recent.Book{}
+	rules, err := egress.Parse(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	queue, err := async.Open(context.Background(), async.Options{Engine: s.Engine, Settings: func(string) async.Settings { return async.Settings{Concurrency: 1} },
+		Callbacks: egress.NewGuard(rules), Retry: time.Millisecond,
+		Log: func(function, text string) { lines{book}.Line(function, "", logs.System, text, time.Now()) }, Warn: func(text string) { t.Log(text) }})
+	if err != nil {
+		t.Fatal(err)
+	}
 	closing := make(chan struct{})
 	g := &rig{TB: t, control: c, book: book, closing: sync.OnceFunc(func() { close(closing) })}
-	srv := gateway.NewServer(gateway.New(c, nil, gateway.Options{Version: "test", TempDir: dir, Closing: closing, Observe: calls.Add, UI: func(gw http.Handler) http.Handler {
-		return dashboard.New(dashboard.Options{Version: "test", Control: c, Images: store, Recent: calls, Gateway: gw, Upload: store.upload, TempDir: dir, Closing: closing,
+	gw := gateway.New(c, nil, gateway.Options{Version: "test", TempDir: dir, Closing: closing, Observe: calls.Add, Async: queue, UI: func(gw http.Handler) http.Handler {
+		return dashboard.New(dashboard.Options{Version: "test", Control: c, Images: store, Recent: calls, Async: queue, Gateway: gw, Upload: store.upload, TempDir: dir, Closing: closing,
 			Doctor: func() []dashboard.Check {
 				return []dashboard.Check{{Name: "kernel", Status: "ok", Detail: "Linux"}, {Name: "memory", Status: "warn", Detail: "little", Fix: "buy <b>more</b>"}}
 			}})
-	}}))
+	}})
+	queue.Start(gw)
+	srv := gateway.NewServer(gw)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -124,8 +138,10 @@ func start(t testing.TB, program http.HandlerFunc) *rig {
 		if err := srv.Shutdown(ctx); err != nil {
 			t.Errorf("shutdown: %v", err)
 		}
+		queue.Stop()
 		c.Close()
 		n.Close(ctx)
+		queue.Close(ctx)
 		book.Close()
 		s.Close()
 	})

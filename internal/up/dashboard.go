@@ -21,7 +21,7 @@ import (
 
 // dashboard makes the pages of this node.
 func (o *Options) dashboard(n *parts, calls *recent.Book, gateway http.Handler, data string, closing <-chan struct{}) http.Handler {
-	d := dashboard.Options{Version: o.Version, Control: n.control, Images: n.images, Recent: calls, Gateway: gateway, TempDir: datadir.Temp(data), Closing: closing,
+	d := dashboard.Options{Version: o.Version, Control: n.control, Images: n.images, Recent: calls, Async: n.async, Gateway: gateway, TempDir: datadir.Temp(data), Closing: closing,
 		Upload: func(ctx context.Context, file, name string) (image.Manifest, error) {
 			return upload(ctx, n.images.Store.Store, file, name)
 		}}
