@@ -108,7 +108,7 @@ func start(t testing.TB, program http.HandlerFunc) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	queue, err := async.Open(context.Background(), async.Options{Engine: s.Engine, Settings: func(string) async.Settings { return async.Settings{Concurrency: 1} },
+	queue, err := async.Open(context.Background(), async.Options{Engine: s.Engine, Settings: func(string) (async.Settings, bool) { return async.Settings{Concurrency: 1}, true },
 		Callbacks: egress.NewGuard(rules), Retry: time.Millisecond,
 		Log: func(function, text string) { lines{book}.Line(function, "", logs.System, text, time.Now()) }, Warn: func(text string) { t.Log(text) }})
 	if err != nil {
