@@ -45,6 +45,11 @@ type SnapshotUse struct {
 	Sink *os.File
 	// OnTaken is called once, if Sink is not nil and the tender lives that long: the snapshot is complete, or why there will be none.
 	OnTaken func(snapshot.Info, error)
+	// OnLater is called before that, perhaps several times: why there is none yet. It is tried again.
+	OnLater func(error)
+	// Pristine: no snapshot is taken of an instance that has had a request. Without it, one that could not be taken before the first request
+	// may have in it what requests left.
+	Pristine bool
 	// OnRefused is called when Image does not fit after all; the tender's instances boot.
 	OnRefused func(error)
 	Manual    bool // the program says when it is initialised

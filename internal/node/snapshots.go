@@ -76,6 +76,7 @@ type lineage struct {
 	known chan struct{} // closed when it is settled whether there will be one
 	why   error         // there is none
 	sink  *os.File      // where it is to be; nil: nowhere, or it is there
+	late  bool          // it could not be taken before the first request
 	at    time.Time     // when the instance that it is taken of listened
 	taker chan struct{} // holds a token while an instance boots that it is taken of
 }
@@ -160,6 +161,8 @@ func (k *keeper) prepare(c *TenderConfig, l *lineage) {
 	k.gens++
 	l.gen = k.gens
 	c.Snapshot.OnTaken = func(info snapshot.Info, err error) { k.taken(l, info, err) }
+	c.Snapshot.Pristine = k.pool.spec.Rewind || k.pool.spec.Fresh
+	c.Snapshot.OnLater = func(err error) { k.later(l, err) }
 }
 
 // learn computes the key once. Preconditions: mu is held.
@@ -175,10 +178,22 @@ func (k *keeper) learn(c TenderConfig) bool {
 	return true
 }
 
+// later is told that the tender takes no snapshot for now: instances boot until it has. It does not block.
+func (k *keeper) later(l *lineage, err error) {
+	l.mu.Lock()
+	first := !l.late
+	l.late = true
+	l.mu.Unlock()
+	l.settle(false, err)
+	if first {
+		k.say("no snapshot is taken yet: %v; it is tried again", err)
+	}
+}
+
 // taken is told when the tender has taken the snapshot, or why it has not. It does not block.
 func (k *keeper) taken(l *lineage, info snapshot.Info, err error) {
 	l.mu.Lock()
-	sink, at := l.sink, l.at
+	sink, at, late := l.sink, l.at, l.late
 	l.sink = nil
 	l.mu.Unlock()
 	l.settle(err == nil, err)
@@ -200,12 +215,12 @@ func (k *keeper) taken(l *lineage, info snapshot.Info, err error) {
 	k.adopting = checked
 	go func() {
 		defer k.work.Done()
-		k.adopt(l, sink, info, at, checked)
+		k.adopt(l, sink, info, at, late, checked)
 	}()
 }
 
 // adopt checks what a tender wrote, keeps it for the next tenders, and stores it.
-func (k *keeper) adopt(l *lineage, f *os.File, info snapshot.Info, listened time.Time, checked chan struct{}) {
+func (k *keeper) adopt(l *lineage, f *os.File, info snapshot.Info, listened time.Time, late bool, checked chan struct{}) {
 	took := "before it listened"
 	if !listened.IsZero() {
 		took = fmt.Sprintf("in %v", time.Since(listened).Round(100*time.Microsecond))
@@ -239,10 +254,15 @@ func (k *keeper) adopt(l *lineage, f *os.File, info snapshot.Info, listened time
 	k.mu.Unlock()
 	close(checked)
 	k.say("snapshot taken %s, %s", took, units.HumanBytes(info.Bytes))
-	if k.private() {
+	switch {
+	case k.private():
 		k.say("the snapshot is kept in memory only: what it is of has read secrets")
-	} else if err := k.pool.n.opts.Snapshots.Save(k.key, f); err != nil {
-		k.say("the snapshot is kept in memory only: %v", err)
+	case late && !k.pool.spec.Rewind && !k.pool.spec.Fresh:
+		k.say("the snapshot is kept in memory only: requests came before it")
+	default:
+		if err := k.pool.n.opts.Snapshots.Save(k.key, f); err != nil {
+			k.say("the snapshot is kept in memory only: %v", err)
+		}
 	}
 	if !keep {
 		f.Close()

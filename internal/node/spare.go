@@ -44,7 +44,7 @@ func (c *heldConn) Close() error {
 	if let {
 		return c.Conn.Close()
 	}
-	return nil
+	return c.Conn.SetDeadline(time.Unix(1, 0)) // who reads or writes has to hear of it
 }
 
 func newSpareTransport(dial func(context.Context) (net.Conn, error)) *spareTransport {

@@ -22,6 +22,8 @@ type Snapshots struct {
 	// wanted. Later instances can start from it too.
 	Sink      *os.File
 	OnTaken   func(snapshot.Info, error) // called once if there is a Sink; it must not block
+	OnLater   func(error)                // and this before, perhaps several times: why there is none yet
+	Pristine  bool                       // the Sink is for a state that no request was in
 	OnRefused func(error)                // Image is of no use; called before Start returns
 	Rewind    bool                       // instances will be rewound
 	Port      uint16                     // a program that does not listen there is not initialised; 0: any port
@@ -95,15 +97,21 @@ func (t *Tender) uncloneable(why error) {
 // onSnapshotted: an error is a tender that breaks the protocol.
 func (t *Tender) onSnapshotted(m *wire.Snapshotted) error {
 	t.mu.Lock()
-	taken := t.o.Snapshots.OnTaken
+	taken, later := t.o.Snapshots.OnTaken, t.o.Snapshots.OnLater
 	again := t.snapshotted || t.o.Snapshots.Sink == nil
-	t.snapshotted = true
+	t.snapshotted = t.snapshotted || !m.Later
 	if !again && m.Error == "" {
 		t.image = nil
 	}
 	t.mu.Unlock()
 	if again {
 		return fmt.Errorf("%w: snapshot that nobody asked for", wire.ErrMalformed)
+	}
+	if m.Later {
+		if later != nil {
+			later(errors.New(m.Error))
+		}
+		return nil
 	}
 	if taken == nil {
 		return nil

@@ -230,32 +230,90 @@ func TestSnapshotHolds(t *testing.T) {
 	answers(t, clone(t, tn, "c"), "count", "1")
 }
 
-// TestSnapshotGivenUp: a program that is never at rest serves after a while.
-func TestSnapshotGivenUp(t *testing.T) {
-	t.Run("auto", func(t *testing.T) { givenUp(t, 0, "500ms") })
-	t.Run("manual", func(t *testing.T) { givenUp(t, abi.BootSnapManual, "5s") })
+// TestSnapshotLater: a program that is never at rest serves after a while, and a snapshot is taken when it rests; but none after requests if it is
+// to be as before the first one.
+func TestSnapshotLater(t *testing.T) {
+	t.Run("auto", func(t *testing.T) { takenLater(t, 0, "500ms") })
+	t.Run("manual", func(t *testing.T) { takenLater(t, abi.BootSnapManual, "5s") })
+	t.Run("pristine", notTakenLater)
 }
 
-func givenUp(t *testing.T, flags uint32, after string) {
-	t.Parallel()
-	done := make(chan taken, 1)
-	tn := startKVM(t, compile(t, "state"), func(o *tender.StartOptions) {
+// late starts a tender whose first instance is in haste until it has a stream, and opens that.
+func late(t *testing.T, flags uint32, change ...func(*tender.StartOptions)) (tn *tender.Tender, first *tender.Instance, c net.Conn, later chan error, done chan taken) {
+	later, done = make(chan error, 10), make(chan taken, 1)
+	tn = startKVM(t, compile(t, "state"), append(change, func(o *tender.StartOptions) {
 		o.Boot.Args = append(o.Boot.Args[:1:1], "busy")
 		o.Boot.Flags = flags
-		o.Snapshots = tender.Snapshots{Key: testKey(), Sink: memfile(t), OnTaken: func(i snapshot.Info, err error) { done <- taken{i, err} }}
-	})
-	first := boot(t, tn)
+		o.Snapshots.Key, o.Snapshots.Sink = testKey(), memfile(t)
+		o.Snapshots.OnTaken = func(i snapshot.Info, err error) { done <- taken{i, err} }
+		o.Snapshots.OnLater = func(err error) { later <- err }
+	})...)
+	first = boot(t, tn)
 	c, err := first.Dial(t.Context(), 8080) // ends its haste
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
-	if got := <-done; got.err == nil || !strings.Contains(got.err.Error(), "not initialised "+after) {
-		t.Errorf("%+v", got)
+	t.Cleanup(func() { c.Close() })
+	return tn, first, c, later, done
+}
+
+func takenLater(t *testing.T, flags uint32, after string) {
+	t.Parallel()
+	tn, first, c, later, done := late(t, flags)
+	if err := <-later; !strings.Contains(err.Error(), "not initialised "+after) {
+		t.Error(err)
 	}
-	answers(t, first, "count", "1")
 	if _, err := tn.BootWith(t.Context(), tender.BootOptions{ID: "c", From: tender.FromSnapshot}); !errors.Is(err, snapshot.ErrForeign) {
 		t.Errorf("got %v", err)
+	}
+	if flags != 0 {
+		return // it never says that it is initialised
+	}
+	c.Close()
+	select {
+	case got := <-done:
+		if got.err != nil || got.info.Pages == 0 {
+			t.Fatalf("%+v", got)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("it rests, and no snapshot is taken")
+	}
+	answers(t, first, "count", "1")
+	answers(t, clone(t, tn, "c"), "count", "1")
+	f, bytes := parked(t, first)
+	answers(t, woken(t, tn, "first again", f, bytes), "count", "2")
+}
+
+func notTakenLater(t *testing.T) {
+	t.Parallel()
+	tn, first, c, later, done := late(t, 0, func(o *tender.StartOptions) { o.Snapshots.Pristine = true })
+	<-later
+	c.Close()
+	answers(t, first, "count", "1")
+	// The next one does not hold its callers, the one after it tries again.
+	for n := range 2 {
+		i, err := tn.Boot(t.Context(), fmt.Sprint(n), "next", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hasty, err := i.Dial(t.Context(), 8080)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tell(hasty, "count") // it is only closed
+		hasty.Close()
+		answers(t, i, "count", "1")
+		if n == 0 && len(later)+len(done) > 0 {
+			t.Error("it was tried again at once")
+		}
+	}
+	if err := <-later; err == nil {
+		t.Error("no reason")
+	}
+	select {
+	case got := <-done:
+		t.Errorf("taken with requests in it: %+v", got)
+	default:
 	}
 }
 

@@ -153,7 +153,7 @@ func (t *Tender) load(ctx context.Context) error {
 		}
 	}
 	s := &t.o.Snapshots
-	m.Snapshot = wire.Snapshot{Key: s.Key, HasImage: s.Image != nil, HasSink: s.Sink != nil && s.Image == nil, Track: s.Rewind, Port: s.Port}
+	m.Snapshot = wire.Snapshot{Key: s.Key, HasImage: s.Image != nil, HasSink: s.Sink != nil && s.Image == nil, Track: s.Rewind, Pristine: s.Pristine, Port: s.Port}
 	if s.Image != nil {
 		fds = append(fds, int(s.Image.Fd()))
 	} else if s.Sink != nil {

@@ -75,7 +75,7 @@ func (r *Runtime) StartTender(ctx context.Context, c node.TenderConfig) (node.Te
 	}
 	key, ok := r.Key(c)
 	snapshots := tender.Snapshots{Key: key, Image: c.Snapshot.Image, Sink: c.Snapshot.Sink, Rewind: c.Snapshot.Rewind, Port: uint16(c.Port),
-		OnTaken: c.Snapshot.OnTaken, OnRefused: c.Snapshot.OnRefused}
+		Pristine: c.Snapshot.Pristine, OnTaken: c.Snapshot.OnTaken, OnLater: c.Snapshot.OnLater, OnRefused: c.Snapshot.OnRefused}
 	if !ok {
 		snapshots = tender.Snapshots{}
 	}

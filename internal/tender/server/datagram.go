@@ -116,6 +116,7 @@ func (t *table) readDgrams(s *stream) (moved, full bool, err error) {
 			return moved, false, err
 		}
 		s.credit -= uint32(n)
+		t.uses(s, 0)
 	}
 	return moved, false, nil
 }

@@ -22,6 +22,7 @@ const (
 // idle waits, with the mutex released while in epoll, until there is a reason to enter the guest again.
 // Preconditions: in.mu is held, the guest is not running.
 func (in *instance) idle() {
+	in.takeSnapshot()
 	for !in.ended && in.rewinds == 0 {
 		if in.table.tx.GuestWaits() {
 			return // the ring was emptied just now
@@ -57,6 +58,9 @@ func (in *instance) idle() {
 		if rest >= 0 && (wait < 0 || wait > rest) {
 			wait = rest
 		}
+		if due := in.captureIn(); due >= 0 && (wait < 0 || wait > due) {
+			wait = due
+		}
 		if in.console.retrySoon() && (wait < 0 || wait > retryOutput) {
 			wait = retryOutput
 		}
@@ -68,6 +72,7 @@ func (in *instance) idle() {
 			in.fail(err)
 			return
 		}
+		in.takeSnapshot()
 	}
 }
 

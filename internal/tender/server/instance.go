@@ -47,6 +47,7 @@ type instance struct {
 	parking     *parking          // nil: nobody wants it parked
 	ahead       int64             // ns that the guest's CLOCK_MONOTONIC is ahead of the host's
 	used        *used             // not nil: the sandbox is another's, at the snapshot
+	ready       bool              // the guest is in IDLE and says that it is initialised
 	restful     bool              // the last exit left a guest that can go on
 	early       []func(*instance) // commands that came before there was a sandbox
 	buried      bool              // and that there will be none
@@ -100,6 +101,7 @@ func (in *instance) adopt(sh *shell) {
 	in.used, in.cpu = sh.used, threadCPU(sh.tid)
 	in.stamps.Create = in.host.clock.now()
 	in.table = newTable(in.link, in.epfd)
+	in.table.clock = in.host.clock
 	in.table.held, in.table.forget = in.capture != nil, in.host.states.track
 	if in.boot.Flags&abi.BootNet != 0 {
 		in.table.net = &dialer{id: in.id, asked: map[uint32]*stream{}, tell: in.host.out.send,
@@ -237,10 +239,9 @@ func (in *instance) leave(exit monitor.Exit, err error) {
 	switch exit.Kind {
 	case monitor.ExitQueue, monitor.ExitKick:
 	case monitor.ExitIdle:
-		if exit.Value&abi.IdleReady != 0 {
-			in.takeSnapshot()
-		}
+		in.ready = exit.Value&abi.IdleReady != 0
 		in.idle()
+		in.ready = false
 	default:
 		in.conclude(endingOf(exit, in.host.memory))
 	}

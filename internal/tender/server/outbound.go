@@ -24,6 +24,7 @@ type outbound struct {
 	errno unix.Errno // why it cannot be had, or why it ended
 	fault unix.Errno // of a datagram, for the guest
 	ended bool       // udp: the other side of the socket is gone
+	until int64      // when it is no longer in use, see awaited.go
 }
 
 // dialer asks the node for the connections of one instance. The instance's mutex guards it.

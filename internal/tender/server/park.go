@@ -75,8 +75,6 @@ func (in *instance) business() string {
 		return "it is not initialised"
 	case in.running.Load():
 		return "it runs"
-	case len(in.table.streams) > 0:
-		return "streams are open"
 	case !in.console.idle():
 		return "its output is on the way"
 	}

@@ -49,6 +49,9 @@ func (t *table) wantFlush(s *stream) {
 
 // data takes bytes of the guest for a stream; flushAll writes them, many messages in one call.
 func (t *table) data(s *stream, p []byte) error {
+	if s.out != nil {
+		t.sends(s)
+	}
 	if s.out != nil && s.out.udp {
 		return t.sendDgram(s, p)
 	}
@@ -249,7 +252,13 @@ func (t *table) read(s *stream, limit int) (again bool, err error) {
 		return false, t.reset(s, e)
 	case n == 0:
 		s.readable, s.ended, s.oweEOF = false, true, true
+		if s.out != nil {
+			t.uses(s, 0)
+		}
 		return false, t.settle(s)
+	}
+	if s.out != nil {
+		t.uses(s, dripWait)
 	}
 	ok, err := t.put(abi.MsgData, s.id, 0, t.scratch[:n])
 	if err != nil {

@@ -274,6 +274,7 @@ func (s *Server) load(m *wire.Load, fds []int) error {
 	s.memory = m.Memory
 	s.shells.configure(s.config)
 	loaded := &wire.Loaded{Monitor: s.mon.Name()}
+	s.states.pristine = m.Snapshot.Pristine || m.Snapshot.Track
 	s.states.layers, s.states.track, s.states.key, s.states.port = s.config.Layers, m.Snapshot.Track, m.Snapshot.Key, m.Snapshot.Port
 	switch {
 	case m.Snapshot.HasImage:

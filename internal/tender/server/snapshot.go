@@ -25,6 +25,7 @@ const (
 type capture struct {
 	listens bool
 	late    bool // who is held from now on goes on
+	served  bool // nobody is held any more: requests may have left their traces
 	wait    time.Duration
 	timer   *time.Timer
 }
@@ -51,14 +52,35 @@ func (in *instance) captureListens() {
 	})
 }
 
-// captureDue gives up if somebody has waited for long enough. Preconditions: in.mu is held.
+// captureDue lets who has waited for long enough go on, without a snapshot so far. Preconditions: in.mu is held.
 func (in *instance) captureDue() error {
 	c := in.capture
-	if c == nil || !c.late || in.table.nwaiting+len(in.table.jobs) == 0 {
+	if c == nil || !c.late || c.served || in.table.nwaiting+len(in.table.jobs) == 0 {
 		return nil
 	}
-	return in.captureOver(fmt.Errorf("the program was not initialised %v after it began to listen", c.wait))
+	why := fmt.Errorf("the program was not initialised %v after it began to listen", c.wait)
+	if what := in.quiescent(); in.ready && what != "" {
+		why = fmt.Errorf("%s %v after the program began to listen", what, c.wait)
+	}
+	in.host.out.send(&wire.Snapshotted{Error: oneLine(why), Later: true})
+	if in.host.states.pristine {
+		in.captureGone()
+		in.host.states.postpone(in)
+	} else {
+		c.served = true // what it is when it rests again will do: the instance itself goes on with that, too
+	}
+	return in.table.unhold()
 }
+
+// captureIn is when a state may be taken that cannot be taken now; below 0: something will happen before. Preconditions: in.mu is held.
+func (in *instance) captureIn() time.Duration {
+	if in.capture == nil || !in.capture.listens || !in.ready || in.quiescent() != awaits {
+		return forever
+	}
+	return in.table.awaited()
+}
+
+const awaits = "answers from outside are awaited"
 
 // captureOver ends the search for a snapshot, without one if err is not nil, and lets the streams go on. Preconditions: in.mu is held.
 func (in *instance) captureOver(err error) error {
@@ -88,6 +110,8 @@ func (in *instance) quiescent() string {
 		return "streams are open"
 	case in.table.connecting():
 		return "connections are being made"
+	case in.table.awaited() > 0:
+		return awaits
 	case in.frees.waiting():
 		return "memory is being given back"
 	case in.files != nil || in.console.in.fd >= 0 || in.console.in.oweEOF || in.console.out[0].fd >= 0 || in.console.out[1].fd >= 0:
@@ -99,7 +123,8 @@ func (in *instance) quiescent() string {
 // takeSnapshot takes the state of a guest that says in IDLE that it is initialised, if nothing is under way. Preconditions: in.mu is held; this
 // is the vCPU thread.
 func (in *instance) takeSnapshot() {
-	if in.capture == nil || !in.capture.listens || in.quiescent() != "" {
+	if !in.ready || in.capture == nil || !in.capture.listens || in.ended || in.rewinds > 0 || in.quiescent() != "" ||
+		in.table.nwaiting+len(in.table.jobs) > 0 && in.capture.served {
 		return
 	}
 	st := in.host.states

@@ -18,14 +18,21 @@ import (
 type states struct {
 	key    snapshot.Key
 	layers []monitor.Layer
-	track  bool   // instances will be rewound
-	port   uint16 // where requests come; 0: anywhere
+	track  bool // instances will be rewound
+	// pristine: what is taken is the state before the first request, and no other.
+	pristine bool
+	port     uint16 // where requests come; 0: anywhere
 
 	mu    sync.Mutex
 	image *state.Image // nil: there is none
 	sink  *os.File     // where one is wanted; nil: nowhere
 	owner *instance    // whose state it will be
+	tries int          // instances of which none could be taken so far
+	skip  int          // so many boot before the next attempt: each holds requests for a while
 }
+
+// maxSkip bounds states.skip.
+const maxSkip = 63
 
 // errNoSnapshot is why an instance is not made of one, parked or rewound.
 var errNoSnapshot = fmt.Errorf("%w: this tender has none", snapshot.ErrForeign)
@@ -56,6 +63,10 @@ func (st *states) claim(in *instance) bool {
 	if st.sink == nil || st.owner != nil {
 		return false
 	}
+	if st.skip > 0 {
+		st.skip--
+		return false
+	}
 	st.owner = in
 	return true
 }
@@ -67,6 +78,17 @@ func (st *states) release(in *instance) {
 		st.owner = nil
 	}
 	st.mu.Unlock()
+}
+
+// postpone says that an instance could not be taken: another one may be, later.
+func (st *states) postpone(in *instance) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.owner == in {
+		st.owner = nil
+		st.tries++
+		st.skip = min(1<<min(st.tries, 10)-1, maxSkip)
+	}
 }
 
 // taken ends the search. The sink is closed.

@@ -55,6 +55,7 @@ type stream struct {
 // table holds the streams of one instance. The instance's mutex guards it.
 type table struct {
 	*link
+	clock    clock
 	epfd     int
 	streams  map[uint32]*stream
 	next     uint32 // id of the next stream
@@ -290,6 +291,9 @@ func (t *table) settle(s *stream) error {
 				return nil
 			}
 			s.out.open = true
+			if !s.out.udp {
+				t.uses(s, freshWait)
+			}
 		case typ == abi.MsgError:
 			s.out.fault = 0
 		case flag != nil:

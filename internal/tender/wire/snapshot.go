@@ -52,6 +52,7 @@ type Snapshot struct {
 	HasImage bool         // instances can start from it
 	HasSink  bool         // an empty file for the state of the first instance that is initialised
 	Track    bool         // instances will be rewound
+	Pristine bool         // no state is taken of an instance that has had a request
 	Port     uint16       // where requests come: a program that does not listen there is not initialised; 0: any port
 }
 
@@ -63,9 +64,10 @@ const (
 	originEnd
 )
 
-// Snapshotted ends what Load.HasSink began: the file is complete, or says why there will be none.
+// Snapshotted ends what Load.HasSink began: the file is complete, or says why there will be none; if Later, why there is none yet.
 type Snapshotted struct {
 	Error string
+	Later bool
 	Pages uint32
 	// Shared and Bytes as in snapshot.Info.
 	Shared uint32
@@ -191,6 +193,7 @@ func (m *Snapshot) put(e *encoder) {
 	e.bool(m.HasImage)
 	e.bool(m.HasSink)
 	e.bool(m.Track)
+	e.bool(m.Pristine)
 	e.u16(m.Port)
 }
 
@@ -213,6 +216,7 @@ func (m *Snapshot) get(d *decoder) {
 	m.HasImage = d.bool()
 	m.HasSink = d.bool()
 	m.Track = d.bool()
+	m.Pristine = d.bool()
 	m.Port = d.u16()
 	if m.HasImage && m.HasSink && d.err == nil {
 		d.err = malformed("snapshot that is both there and wanted")
@@ -221,6 +225,7 @@ func (m *Snapshot) get(d *decoder) {
 
 func (m *Snapshotted) put(e *encoder) {
 	e.text(m.Error, MaxText)
+	e.bool(m.Later)
 	e.u32(m.Pages)
 	e.u32(m.Shared)
 	e.i64(m.Bytes)
@@ -229,6 +234,9 @@ func (m *Snapshotted) put(e *encoder) {
 
 func (m *Snapshotted) get(d *decoder) {
 	m.Error = d.text(MaxText)
+	if m.Later = d.bool(); m.Later && m.Error == "" && d.err == nil {
+		d.err = malformed("a snapshot that is there, later")
+	}
 	m.Pages = d.u32()
 	m.Shared = d.u32()
 	m.Bytes = d.size()
