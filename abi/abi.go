@@ -196,6 +196,7 @@ const (
 	BootLoopback  = 0x100
 
 	BootSnapManual = 0x200
+	BootReadOnly   = 0x400
 )
 
 // BootTables is the number of page-table pages at LibosHeader.BootTables.

@@ -75,7 +75,7 @@ func constants() map[string]uint64 {
 		"MSG_FILE": MsgFile, "MSG_FILE_REPLY": MsgFileReply, "MSG_SPAWN": MsgSpawn, "MSG_ENDED": MsgEnded,
 		"FILE_STAT": FileStat, "FILE_LIST": FileList, "FILE_LINK": FileLink, "FILE_MAP": FileMap, "FILE_UNMAP": FileUnmap,
 		"FILE_READ": FileRead, "FILE_READ_MAX": FileReadMax, "FILE_TAGS": FileTags, "FILE_PATH": FilePath,
-		"BOOT_TABLES": BootTables, "IDLE_READY": IdleReady, "BOOT_SNAP_MANUAL": BootSnapManual,
+		"BOOT_TABLES": BootTables, "IDLE_READY": IdleReady, "BOOT_SNAP_MANUAL": BootSnapManual, "BOOT_READONLY": BootReadOnly,
 		"MSG_TABLES": MsgTables, "MSG_RESTORE": MsgRestore, "MSG_FREE": MsgFree, "MSG_FREED": MsgFreed, "FREE_MAX": FreeMax,
 		"RESTORE_CLONE": RestoreClone, "RESTORE_WAKE": RestoreWake, "RESTORE_REWIND": RestoreRewind,
 	}

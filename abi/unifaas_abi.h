@@ -204,6 +204,7 @@
 #define UFS_BOOT_NET        0x80 /* CONNECT is answered */
 #define UFS_BOOT_LOOPBACK   0x100 /* with NET: a loopback address where nobody in the guest listens is the host's: CONNECT to it */
 #define UFS_BOOT_SNAP_MANUAL 0x200 /* UFS_IDLE_READY only after the program has said so (/dev/snapshot) */
+#define UFS_BOOT_READONLY   0x400 /* nobody writes to the root file system; /tmp is another one then */
 
 /* Page tables have 2 MiB of RAM to themselves: a KVM with shadow page tables maps whatever shares a 2 MiB block with a page table
  * in 4 KiB pages. The monitor may leave the host's huge pages off there. */

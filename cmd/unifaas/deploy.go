@@ -32,7 +32,7 @@ type deployFlags struct {
 	queue, weight          int
 	cpu                    string
 	build                  buildFlags
-	noWait                 bool
+	noWait, readOnly       bool
 	serving                servingFlags
 	stack                  string
 	request                api.DeployRequest
@@ -136,6 +136,7 @@ func (o *deployFlags) add(cmd *cobra.Command) {
 	f.IntVar(&o.weight, "weight", node.DefaultWeight, "share of the CPUs and of a full node beside other functions")
 	f.StringVar(&o.cpu, "cpu", "", "part of a `CPU` that an instance may use, like 0.5 or 500m (default a whole one)")
 	f.IntVar(&o.concurrency, "concurrency", control.DefaultConcurrency, "invocations at once in one instance; 0: no limit")
+	f.BoolVar(&o.readOnly, "read-only", false, "the program writes below /tmp only")
 	f.StringArrayVar(&o.secrets, "secret", nil, "secret `NAME` that the program finds as a file in /var/openfaas/secrets and /run/secrets; may be repeated")
 }
 
@@ -162,6 +163,9 @@ func (o *deployFlags) parse(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	q.Secrets = o.secrets
+	if given("read-only") {
+		q.ReadOnly = &o.readOnly
+	}
 	if len(args) == 2 && o.image != "" {
 		return fmt.Errorf("give SOURCE or --image, not both")
 	}

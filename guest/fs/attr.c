@@ -24,7 +24,7 @@ static struct inode *target(int dfd, u64 upath, int flags)
 
 static int how(u32 at) { return (at & AT_SYMLINK_NOFOLLOW ? 0 : W_FOLLOW) | (at & AT_EMPTY_PATH ? W_EMPTY : 0); }
 
-static int read_only(const struct inode *ino) { return ino->dev == DEV_SYSFS ? -EROFS : ino->dev == DEV_PROC ? -EPERM : 0; }
+static int read_only(const struct inode *ino) { return ino->dev == DEV_SYSFS || read_only_root(ino) ? -EROFS : ino->dev == DEV_PROC ? -EPERM : 0; }
 
 /* Consumes the reference. what: for those who watch. */
 static long changed(struct inode *ino, int r, u32 what)

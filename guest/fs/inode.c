@@ -107,6 +107,8 @@ int inode_may(struct inode *ino, int mask)
 	struct thread *t = current();
 	if (!t || !t->proc) /* boot */
 		return 0;
+	if (mask & MAY_WRITE && read_only_root(ino))
+		return -EROFS;
 	if (t->flags & TF_AS_REAL)
 		return may(ino, mask, t->proc->uid, t->proc->uid ? 0 : t->proc->cap_perm);
 	return may(ino, mask, t->proc->fsuid, t->proc->cap_eff);

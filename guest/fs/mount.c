@@ -4,7 +4,7 @@
 #include "procfs.h"
 
 struct inode *root_inode;
-struct mount mounts[6];
+struct mount mounts[7];
 int nmounts;
 
 struct inode *mount_cross_down(struct inode *ino)
@@ -60,7 +60,7 @@ void fs_init(void)
 	struct inode *tmp, *dev;
 
 	root_inode = root_create();
-	mount(NULL, "", "/", root_inode, has_lower_root() ? "overlay" : "tmpfs", "rw,relatime");
+	mount(NULL, "", "/", root_inode, has_lower_root() ? "overlay" : "tmpfs", BOOT->flags & UFS_BOOT_READONLY ? "ro,relatime" : "rw,relatime");
 	mount(root_inode, "proc", "/proc", procfs_create(), "proc", "rw,nosuid,nodev,noexec,relatime");
 	mount(root_inode, "sys", "/sys", sysfs_create(), "sysfs", "ro,nosuid,nodev,noexec,relatime");
 	dev = dev_create();
@@ -70,9 +70,18 @@ void fs_init(void)
 		mount(dev, "pts", "/dev/pts", pts_create(memory_create(1 << 20, DEV_PTS, "devpts", 0755)), "devpts",
 		      "rw,nosuid,noexec,relatime,gid=5,mode=620,ptmxmode=666");
 	}
+	if (BOOT->flags & UFS_BOOT_READONLY) {
+		mount(root_inode, "tmp", "/tmp", memory_create(BOOT->overlay_max, DEV_TMP, "tmpfs", S_ISVTX | 0777), "tmpfs", "rw,nosuid,nodev,relatime");
+		return;
+	}
 	tmp = make_dir(root_inode, "tmp", S_ISVTX | 0777);
 	if (!IS_ERR(tmp))
 		inode_put(tmp);
+}
+
+bool read_only_root(const struct inode *ino)
+{
+	return ino->dev == DEV_ROOT && BOOT->flags & UFS_BOOT_READONLY && (S_ISREG(ino->mode) || S_ISDIR(ino->mode) || S_ISLNK(ino->mode));
 }
 
 SYSCALL(mount) { return -EPERM; }

@@ -169,7 +169,7 @@ static long statfs_out(const struct inode *ino, const struct file *f, u64 ubuf)
 	memset(&s, 0, sizeof(s));
 	s.f_bsize = s.f_frsize = PAGE_SIZE;
 	s.f_namelen = NAME_MAX;
-	s.f_flags = 0x20; /* ST_VALID */
+	s.f_flags = 0x20 | (ino && read_only_root(ino)); /* ST_VALID, ST_RDONLY */
 	if (!ino) {
 		s.f_type = f->ops->name && !strcmp(f->ops->name, "socket") ? SOCKFS_MAGIC : ANON_MAGIC;
 	} else if (tmpfs_usage(ino, &limit, &used)) {

@@ -54,6 +54,7 @@ static inline bool capable(int cap)
 #define DEV_SYSFS 0x18
 #define DEV_SHM 0x19
 #define DEV_PTS 0x1a
+#define DEV_TMP 0x1b /* where the root is read-only */
 #define DEV_ANON 0xd
 #define DEV_PIPE 0xc
 static inline u64 mkdev(u32 major, u32 minor)
@@ -137,6 +138,7 @@ struct inode *mount_cross_up(struct inode *ino);   /* root of a mount -> what it
 struct inode *root_create(void);
 static inline bool has_lower_root(void) { return BOOT->layers || (BOOT->flags & UFS_BOOT_FILES); }
 struct inode *dev_create(void);
+bool read_only_root(const struct inode *ino); /* it is in the root file system, and nobody may change that */
 struct inode *memory_create(u64 limit, u32 dev, const char *type, u32 mode);
 
 /* ---- open.c ---- */

@@ -42,6 +42,7 @@ type Deployment struct {
 	Env         map[string]string // nil: not given
 	Egress      []string          // nil: not given
 	Secrets     []string          // names; nil: not given
+	ReadOnly    *bool             // root file system
 	Labels      map[string]string
 	Annotations map[string]string
 	Requests    map[string]string // told again by listings
@@ -77,6 +78,7 @@ func (d *Deployment) onto(old *Function) (Config, node.Scale, error) {
 	if d.Egress != nil {
 		c.Egress = slices.Clone(d.Egress)
 	}
+	set(&c.ReadOnly, d.ReadOnly)
 	if d.Secrets != nil {
 		c.Secrets = slices.Compact(slices.Sorted(slices.Values(d.Secrets)))
 	}

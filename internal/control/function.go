@@ -92,12 +92,13 @@ type Config struct {
 	Egress      []string          `json:"egress,omitempty"`  // rules: where the program may connect to
 	Secrets     []string          `json:"secrets,omitempty"` // names, sorted
 	Serving     node.Serving      `json:"serving,omitzero"`
-	Port        int               `json:"port,omitempty"` // where the image's program listens; 0: the default
+	ReadOnly    bool              `json:"readOnly,omitempty"` // programs write below /tmp only
+	Port        int               `json:"port,omitempty"`     // where the image's program listens; 0: the default
 }
 
 func (c Config) equal(o Config) bool {
 	return c.Image == o.Image && c.ImageName == o.ImageName && c.Contract == o.Contract && c.Isolation == o.Isolation &&
-		c.Memory == o.Memory && c.Timeout == o.Timeout && c.Concurrency == o.Concurrency && c.Port == o.Port && c.Serving == o.Serving && maps.Equal(c.Env, o.Env) &&
+		c.Memory == o.Memory && c.Timeout == o.Timeout && c.Concurrency == o.Concurrency && c.Port == o.Port && c.ReadOnly == o.ReadOnly && c.Serving == o.Serving && maps.Equal(c.Env, o.Env) &&
 		slices.Equal(c.Egress, o.Egress) && slices.Equal(c.Secrets, o.Secrets)
 }
 
@@ -120,7 +121,7 @@ func (f *Function) spec(r *Revision) node.Spec {
 	}
 	return node.Spec{
 		Function: f.Name, Revision: RevisionName(f.Name, r.Number), Image: r.Image, Memory: r.Memory, Timeout: r.Timeout,
-		Concurrency: r.Concurrency, Env: r.Env, Port: port, Stdio: r.Contract == ContractStdio, Lambda: r.Contract == ContractLambda,
+		Concurrency: r.Concurrency, Env: r.Env, Port: port, Stdio: r.Contract == ContractStdio, ReadOnly: r.ReadOnly, Lambda: r.Contract == ContractLambda,
 		Fresh:  r.Isolation == IsolationFresh,
 		Rewind: r.Isolation == IsolationRewind, Serving: r.Config.Serving, Egress: r.Egress, Scale: f.Scale,
 	}

@@ -147,7 +147,7 @@ func TestOpenFaaS(t *testing.T) {
 		t.Errorf("%+v %v", f, err)
 	}
 	for _, bad := range []string{`{"service":"f"}`, `{"service":"a/b","image":"img"}`, `{"service":"f","image":"none"}`, `{"service":"f","image":"img","secrets":["s"]}`,
-		`{"service":"f","image":"img","readOnlyRootFilesystem":true}`, `{"service":"f","image":"img","limits":{"memory":"lots"}}`,
+		`{"service":"f","image":"img","limits":{"memory":"lots"}}`,
 		`{"service":"f","image":"img","namespace":"other"}`, `{"service":"f","image":"img","labels":{"com.openfaas.scale.min":"x"}}`, `nothing`} {
 		want(400, "POST", "/system/functions", bad)
 	}

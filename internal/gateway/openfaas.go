@@ -110,7 +110,7 @@ func (g *Gateway) status(f *control.Function) api.FunctionStatus {
 	s := api.FunctionStatus{
 		FunctionDeployment: api.FunctionDeployment{
 			Name: name, Image: c.ImageName, Namespace: ns, EnvVars: c.Env, EnvProcess: c.Env[envProcess], Labels: f.Labels, Annotations: f.Annotations,
-			Limits: &api.FunctionResources{Memory: units.FormatBytes(c.Memory)}, Constraints: f.Constraints, Secrets: c.Secrets,
+			Limits: &api.FunctionResources{Memory: units.FormatBytes(c.Memory)}, Constraints: f.Constraints, Secrets: c.Secrets, ReadOnlyRoot: c.ReadOnly,
 		},
 		InvocationCount: float64(n.Stats.Invocations), CreatedAt: f.Created,
 		// A function without instances is available all the same: the first invocation makes one.

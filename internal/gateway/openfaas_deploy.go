@@ -16,12 +16,10 @@ import (
 
 // toControl refuses what a function would wrongly believe to have.
 func toControl(q *api.FunctionDeployment) (control.Deployment, error) {
-	d := control.Deployment{Name: control.JoinName(q.Service, q.Namespace), Image: q.Image, Env: q.EnvVars, Labels: q.Labels, Annotations: q.Annotations, Secrets: q.Secrets}
+	d := control.Deployment{Name: control.JoinName(q.Service, q.Namespace), Image: q.Image, Env: q.EnvVars, Labels: q.Labels, Annotations: q.Annotations, Secrets: q.Secrets, ReadOnly: &q.ReadOnlyRoot}
 	switch {
 	case q.Image == "":
 		return d, fmt.Errorf("image is missing")
-	case q.ReadOnlyRoot:
-		return d, fmt.Errorf("readOnlyRootFilesystem is not supported in this version")
 	case q.Limits != nil && q.Limits.GPU != "", q.Requests != nil && q.Requests.GPU != "":
 		return d, fmt.Errorf("GPUs are not supported in this version")
 	}

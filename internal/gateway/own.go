@@ -103,7 +103,7 @@ func revision(f *control.Function, r control.Revision) api.Revision {
 	return api.Revision{
 		Name: control.RevisionName(f.Name, r.Number), Number: r.Number, State: r.State, Reason: r.Reason, Served: r.Number == f.Current().Number, Created: r.Created, Image: r.ImageName, Digest: r.Image,
 		Contract: r.Contract, Isolation: r.Isolation, Memory: r.Memory, TimeoutMS: r.Timeout.Milliseconds(), Concurrency: r.Concurrency % control.Unlimited, Env: r.Env,
-		Egress: egressOf(r.Egress), Secrets: r.Secrets,
+		Egress: egressOf(r.Egress), Secrets: r.Secrets, ReadOnly: r.ReadOnly,
 		Protocol: r.Serving.Protocol, Readiness: r.Serving.Readiness, Liveness: r.Serving.Liveness,
 		StartupMS: cmp.Or(r.Serving.Startup, node.DefaultStartLimit).Milliseconds(), GraceMS: cmp.Or(r.Serving.Grace, node.DefaultGrace).Milliseconds(),
 	}
@@ -133,7 +133,7 @@ func (g *Gateway) deploy(w http.ResponseWriter, r *http.Request) {
 	}
 	d := control.Deployment{
 		Name: g.key(r), Image: q.Image, Pull: q.Pull, ImageName: q.ImageName, Contract: q.Contract, Isolation: q.Isolation, Memory: q.Memory,
-		Concurrency: q.Concurrency, Min: q.Min, Max: q.Max, Queue: q.Queue, Weight: q.Weight, CPU: q.CPU, Env: q.Env, Egress: q.Egress, Secrets: q.Secrets, Labels: q.Labels, Annotations: q.Annotations,
+		Concurrency: q.Concurrency, Min: q.Min, Max: q.Max, Queue: q.Queue, Weight: q.Weight, CPU: q.CPU, Env: q.Env, Egress: q.Egress, Secrets: q.Secrets, ReadOnly: q.ReadOnly, Labels: q.Labels, Annotations: q.Annotations,
 	}
 	d.Timeout = milliseconds(q.TimeoutMS)
 	d.Serving = control.ServingOptions{Protocol: q.Protocol, Readiness: q.Readiness, Liveness: q.Liveness, Startup: milliseconds(q.StartupMS), Grace: milliseconds(q.GraceMS)}

@@ -30,7 +30,9 @@ type TenderConfig struct {
 	Env      []string // K=V, whole
 	Port     int
 	Egress   []string // rules: where programs may connect to
-	Spawn    bool     // the program is run once for each request: Guest.Spawn, not Dial
+	// ReadOnlyRoot: programs write below /tmp only.
+	ReadOnlyRoot bool
+	Spawn        bool // the program is run once for each request: Guest.Spawn, not Dial
 	// OnLine is called for each line that an instance prints; it never blocks.
 	OnLine func(instance, stream, text string, at time.Time)
 

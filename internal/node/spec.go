@@ -27,6 +27,7 @@ type Spec struct {
 	Port        int      // where the program listens
 	Stdio       bool     // the program is run once a request, see stdio.go; Port is 0
 	Lambda      bool     // the program is the bridge to a Lambda runtime, see lambda.go
+	ReadOnly    bool     // programs write below /tmp only
 	Fresh       bool     // a new instance for every invocation
 	Rewind      bool     // every invocation meets the snapshot
 	Serving     Serving
@@ -74,7 +75,7 @@ type Secret struct {
 // sameProgram reports whether o runs the same instances: only bounds may differ.
 func (s Spec) sameProgram(o Spec) bool {
 	return s.Function == o.Function && s.Revision == o.Revision && s.Image == o.Image && s.Memory == o.Memory &&
-		s.Timeout == o.Timeout && s.Concurrency == o.Concurrency && s.Port == o.Port && s.Stdio == o.Stdio && s.Lambda == o.Lambda && s.Fresh == o.Fresh && s.Rewind == o.Rewind &&
+		s.Timeout == o.Timeout && s.Concurrency == o.Concurrency && s.Port == o.Port && s.Stdio == o.Stdio && s.ReadOnly == o.ReadOnly && s.Lambda == o.Lambda && s.Fresh == o.Fresh && s.Rewind == o.Rewind &&
 		s.Serving == o.Serving &&
 		maps.Equal(s.Env, o.Env) && slices.Equal(s.Egress, o.Egress) && slices.Equal(s.Secrets, o.Secrets)
 }

@@ -54,7 +54,7 @@ func (h *tenderHolder) config(ctx context.Context) (TenderConfig, error) {
 	return TenderConfig{
 		Name:     spec.Revision,
 		Layers:   layers,
-		Manifest: manifest, Memory: spec.Memory, Port: spec.Port, Spawn: spec.Stdio, Egress: spec.Egress,
+		Manifest: manifest, Memory: spec.Memory, Port: spec.Port, Spawn: spec.Stdio, ReadOnlyRoot: spec.ReadOnly, Egress: spec.Egress,
 		Env:    environ(manifest, spec),
 		OnLine: h.pool.onLine(),
 	}, nil

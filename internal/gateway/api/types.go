@@ -71,6 +71,7 @@ type DeployRequest struct {
 	Env         map[string]string `json:"env,omitempty"`
 	Egress      []string          `json:"egress,omitempty"` // rules; ["public"] is the default
 	Secrets     []string          `json:"secrets,omitempty"`
+	ReadOnly    *bool             `json:"read_only,omitempty"` // root file system
 	Labels      map[string]string `json:"labels,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
@@ -158,6 +159,7 @@ type Revision struct {
 	Env         map[string]string `json:"env,omitempty"`
 	Egress      []string          `json:"egress"` // rules: where the program may connect to
 	Secrets     []string          `json:"secrets,omitempty"`
+	ReadOnly    bool              `json:"read_only,omitempty"`
 }
 
 // Instance is an instance in listings.

@@ -20,6 +20,9 @@ func boot(c *node.TenderConfig) monitor.Boot {
 	if c.Spawn {
 		flags |= abi.BootSpawn
 	}
+	if c.ReadOnlyRoot {
+		flags |= abi.BootReadOnly
+	}
 	if c.Snapshot.Manual {
 		flags |= abi.BootSnapManual
 	}
