@@ -39,6 +39,9 @@ func TestOwnManagement(t *testing.T) {
 	if err != nil || !r.Created || !r.Changed || r.Function.Revision.Memory != 64<<20 || r.Function.URL != "/function/f" {
 		t.Fatalf("%+v %v", r, err)
 	}
+	if _, err := g.AwaitServed(ctx, "f", 1); err != nil {
+		t.Fatal(err)
+	}
 	if r, err = g.Deploy(ctx, "f", api.DeployRequest{TimeoutMS: ptr(int64(1500))}); err != nil || r.Created || !r.Changed || r.Wanted.TimeoutMS != 1500 || r.Function.Revision.TimeoutMS != 30000 || r.Function.Next == nil {
 		t.Fatalf("%+v %v", r, err)
 	}
