@@ -7,9 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -28,6 +28,7 @@ const (
 	shownBody   = 64 << 10 // of a dead letter
 	deadDefault = 1000     // in a listing
 	deadMost    = 10000
+	leastRate   = 16 << 10 // bytes a second of a body, on the whole
 )
 
 // enqueue takes an invocation for whose answer nobody waits: 202 says that it is stored, and will be executed.
@@ -78,7 +79,7 @@ func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	in := &patient{r: r.Body, c: http.NewResponseController(w)}
+	in := &steady{r: r.Body, c: http.NewResponseController(w), until: time.Now().Add(g.opts.BodyTimeout)}
 	if err := q.Enqueue(r.Context(), v, in); err != nil {
 		h.Set("Connection", "close") // some of the body may be left
 		failEnqueue(w, v.Function, err)
@@ -88,10 +89,23 @@ func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusAccepted)
 }
 
+// steady is a body that has to come at leastRate, after the time that any body has.
+type steady struct {
+	r     io.Reader
+	c     *http.ResponseController
+	until time.Time
+}
+
+func (s *steady) Read(b []byte) (int, error) {
+	s.c.SetReadDeadline(s.until)
+	n, err := s.r.Read(b)
+	s.until = s.until.Add(time.Duration(n) * time.Second / leastRate)
+	return n, err
+}
+
 // failEnqueue says why a request was not taken.
 func failEnqueue(w http.ResponseWriter, function string, err error) {
 	status := http.StatusInternalServerError
-	var timeout net.Error
 	switch {
 	case errors.Is(err, context.Canceled):
 		panic(http.ErrAbortHandler) // nobody is there to be told
@@ -107,7 +121,7 @@ func failEnqueue(w http.ResponseWriter, function string, err error) {
 		status = http.StatusRequestHeaderFieldsTooLarge
 	case errors.Is(err, unix.ENOSPC):
 		status = http.StatusInsufficientStorage
-	case errors.As(err, &timeout) && timeout.Timeout():
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
 		status = http.StatusRequestTimeout
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		status = http.StatusBadRequest

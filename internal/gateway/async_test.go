@@ -41,7 +41,7 @@ func startAsync(t *testing.T, handler http.HandlerFunc, callbackPort string) (*r
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := startWith(t, handler, node.Options{}, func(o *gateway.Options) { o.Async = q })
+	g := startWith(t, handler, node.Options{}, func(o *gateway.Options) { o.Async, o.BodyTimeout = q, 2*time.Second })
 	q.Start(g.srv.Handler)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -149,6 +149,32 @@ func TestAsyncBodies(t *testing.T) {
 		if strings.Contains(string(text), " 202 ") {
 			t.Errorf("%s, half of it: %s", head, text)
 		}
+	}
+	// One that drips: it is told, and holds no connection for long.
+	c, err := net.Dial("tcp", strings.TrimPrefix(g.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprintf(c, "POST /async-function/hello HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n")
+	stop := make(chan struct{})
+	var drip sync.WaitGroup
+	drip.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(50 * time.Millisecond):
+				c.Write([]byte("x"))
+			}
+		}
+	})
+	line := make([]byte, 12)
+	_, err = io.ReadFull(c, line)
+	close(stop)
+	drip.Wait()
+	if string(line) != "HTTP/1.1 408" {
+		t.Errorf("a body that drips: %q %v", line, err)
 	}
 	if resp, _ := g.do("POST", "/async-function/hello", strings.Repeat("x", 2<<20)); resp.StatusCode != 202 {
 		t.Errorf("2 MiB: %d", resp.StatusCode)
