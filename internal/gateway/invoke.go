@@ -80,7 +80,7 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, name, path stri
 		return
 	}
 	c.inv = g.control.Invoke(c.function, arrived)
-	c.inv.OnLimit = c.limit
+	c.inv.ID, c.inv.OnLimit = c.id, c.limit
 	c.inv.Instance = r.Header.Get(api.HeaderInstance)
 	done := false
 	defer func() {

@@ -58,7 +58,7 @@ func (g *Gateway) logs(w http.ResponseWriter, r *http.Request) {
 	emit := func(lines []logs.Line) error {
 		rc.SetWriteDeadline(time.Now().Add(30 * time.Second)) // a reader that stopped reading
 		for _, l := range lines {
-			if err := enc.Encode(api.LogLine{Name: short, Namespace: namespace, Instance: l.Instance, Timestamp: l.Time, Text: l.Text, Stream: l.Stream}); err != nil {
+			if err := enc.Encode(api.LogLine{Name: short, Namespace: namespace, Instance: l.Instance, Request: l.Request, Timestamp: l.Time, Text: l.Text, Stream: l.Stream}); err != nil {
 				return err
 			}
 		}

@@ -112,6 +112,11 @@ func (l lines) Line(function, instance, stream, text string, at time.Time) {
 	l.Append(function, logs.Line{Time: at, Instance: instance, Stream: stream, Text: text})
 }
 
+// RequestLine is node.RequestLog's.
+func (l lines) RequestLine(function, instance, request, stream, text string, at time.Time) {
+	l.Append(function, logs.Line{Time: at, Instance: instance, Request: request, Stream: stream, Text: text})
+}
+
 // rig is a whole node but for the unikernels.
 type rig struct {
 	testing.TB

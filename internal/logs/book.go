@@ -35,6 +35,7 @@ const flushEvery = 200 * time.Millisecond
 type Line struct {
 	Time     time.Time `json:"timestamp"`
 	Instance string    `json:"instance"`
+	Request  string    `json:"request,omitempty"` // that it is of, where that is certain
 	Stream   string    `json:"stream"`
 	Text     string    `json:"text"`
 }

@@ -49,6 +49,7 @@ type instance struct {
 	turn      func()   // ends its turn at starting; nil: it has none; as well
 
 	state       state
+	calls       *calls        // nil while it is parked
 	seq         uint64        // of instances made
 	at          int           // in members.free
 	idle        *list.Element // in members.idle, rest or line

@@ -21,6 +21,8 @@ type Invocation struct {
 	OnLimit func()
 	// OnInformed, if set, is called for each answer before the answer (1xx).
 	OnInformed func(code int, header textproto.MIMEHeader) error
+	// ID, if set, names it in logs.
+	ID string
 	// Instance, if set, is the id of the only instance that may have it.
 	Instance string
 	// Event, if set, says that the request's body is an event for a Lambda function, as it is. Functions of other contracts get it as a body.
@@ -129,6 +131,7 @@ func (v *Invocation) acquire(ctx context.Context, held int64) error {
 			return err
 		}
 		v.pool, v.inst, v.retire, v.over = p, i, false, false
+		i.calls.begin(v.ID)
 		v.deadline = time.Now().Add(p.spec.Timeout)
 		limit, cancel := context.WithCancelCause(ctx)
 		timer := time.AfterFunc(p.spec.Timeout, func() {
@@ -277,6 +280,7 @@ func (v *Invocation) letGo(counts bool) {
 		v.pool.watch(v.inst, v.deadline)
 	}
 	v.cancel()
+	v.inst.calls.end(v.ID)
 	v.pool.release(v.inst, outcome{counts: counts, answered: !v.failed, retire: v.retire, tried: true})
 	v.inst = nil
 }

@@ -240,7 +240,7 @@ func lambdaEnv(vars map[string]string, spec Spec) {
 
 // onLine takes what instances print. The last words of one that starts may be the reason why it cannot.
 func (p *pool) onLine() func(instance, stream, text string, at time.Time) {
-	out := p.n.output(p.spec.Function)
+	out := p.output
 	if !p.spec.Lambda {
 		return out
 	}

@@ -211,11 +211,6 @@ func (n *Node) newID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// output gives a function that takes the lines of a function's instances.
-func (n *Node) output(function string) func(instance, stream, text string, at time.Time) {
-	return func(instance, stream, text string, at time.Time) { n.log.Line(function, instance, stream, text, at) }
-}
-
 // Say writes a line of the platform's own to a function's log.
 func (n *Node) Say(function, text string) { n.line(function, "", text) }
 

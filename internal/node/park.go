@@ -173,7 +173,7 @@ func (p *pool) parkDone(i *instance, slot *parked.Slot, err error) bool {
 		p.n.memory.Add(slot.Len)
 	}
 	i.gen = i.lineage.gen
-	i.slot, i.guest, i.transport, i.lineage, i.boot = slot, nil, nil, nil, Parts{}
+	i.slot, i.guest, i.transport, i.calls, i.lineage, i.boot = slot, nil, nil, nil, nil, Parts{}
 	i.parkTries, i.park = 0, nil
 	close(i.left)
 	i.left = nil
@@ -204,7 +204,7 @@ func (i *instance) settle() {
 
 // wake starts to make a parked instance run again. Preconditions: mu is held, not draining; there is room.
 func (p *pool) wake(i *instance) {
-	i.begun, i.claimed = time.Now(), false
+	i.begun, i.claimed, i.calls = time.Now(), false, p.newCalls()
 	i.left, i.park = make(chan struct{}), make(chan struct{}, 1)
 	p.instances.set(i, waking)
 	p.demand.note(i.begun, p.count(booting)+p.count(waking))

@@ -364,7 +364,7 @@ func (p *pool) boot() {
 	for p.instances.all[id] != nil { // of tens of thousands two may get the same
 		id = p.n.newID()
 	}
-	i := &instance{id: id, created: now, begun: now, left: make(chan struct{}), park: make(chan struct{}, 1)}
+	i := &instance{id: id, created: now, begun: now, left: make(chan struct{}), park: make(chan struct{}, 1), calls: p.newCalls()}
 	p.instances.add(i)
 	p.demand.note(now, p.count(booting)+p.count(waking))
 	p.busy.Add(1)

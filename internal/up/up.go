@@ -343,6 +343,11 @@ func (l lines) Line(function, instance, stream, text string, at time.Time) {
 	l.book.Append(function, logs.Line{Time: at, Instance: instance, Stream: stream, Text: text})
 }
 
+// RequestLine is node.RequestLog's.
+func (l lines) RequestLine(function, instance, request, stream, text string, at time.Time) {
+	l.book.Append(function, logs.Line{Time: at, Instance: instance, Request: request, Stream: stream, Text: text})
+}
+
 // snapshots has the node use the store.
 type snapshots struct{ *snapshared.Store }
 

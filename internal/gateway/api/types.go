@@ -224,6 +224,7 @@ type LogLine struct {
 	Name      string    `json:"name"`
 	Namespace string    `json:"namespace"`
 	Instance  string    `json:"instance"`
+	Request   string    `json:"request,omitempty"` // X-Call-Id, where it is certain
 	Timestamp time.Time `json:"timestamp"`
 	Text      string    `json:"text"`
 	Stream    string    `json:"stream"`
