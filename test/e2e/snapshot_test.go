@@ -138,9 +138,7 @@ func TestTornSnapshot(t *testing.T) {
 			torn++
 		}
 		n = startIn(t, data)
-		if left := snapshotFiles(t, data, ".new-*"); len(left) > 0 {
-			t.Errorf("round %d: left: %q", round, left)
-		}
+		files(t, data, ".new-*", 0) // what was left is gone; the revision may be starting, and write anew
 		for line := range strings.Lines(n.Stderr()) {
 			if !strings.Contains(line, "attempting to recover") { // the state, which was open, too
 				t.Errorf("round %d: %s", round, line)
