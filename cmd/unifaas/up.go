@@ -47,6 +47,9 @@ func newUpCmd() *cobra.Command {
 instances. It runs until SIGTERM or SIGINT; then it finishes what runs (--drain-limit) and leaves no process behind.
 What was deployed is kept in the data folder and served again by the next 'unifaas up'.
 
+With --nats it is kept in a NATS server or cluster with JetStream, and nodes that share one have the same functions. They need the
+same key for secrets then: set UNIFAAS_MASTER_KEY, 32 random bytes as base64 (head -c 32 /dev/urandom | base64).
+
 Managing a node takes a user name and a password if the data folder has them in auth/basic-auth-user and
 auth/basic-auth-password. They are made there when other machines reach the address; on loopback nobody is asked for them unless
 they exist. Calling functions takes none.`,

@@ -28,6 +28,9 @@ const (
 // maxPayload is the largest message of the embedded server: a function's record with the environments of its revisions fits.
 const maxPayload = 8 << 20
 
+// apiLevel is that of nats-server 2.12: atomic batches.
+const apiLevel = 2
+
 // MaxReplicas is the largest number of copies that JetStream makes.
 const MaxReplicas = 5
 
@@ -108,8 +111,12 @@ func Open(ctx context.Context, o Options) (e *Engine, err error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, connectLimit)
 	defer cancel()
-	if _, err = e.JS.AccountInfo(ctx); err != nil {
+	info, err := e.JS.AccountInfo(ctx)
+	if err != nil {
 		return e, fmt.Errorf("%s: JetStream: %w: it has to be enabled there", e.where, err)
+	}
+	if info.API.Level < apiLevel {
+		return e, fmt.Errorf("%s: too old: use nats-server 2.12 or newer", e.where)
 	}
 	return e, nil
 }

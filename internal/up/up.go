@@ -189,13 +189,17 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	key, err := seal.Load(datadir.MasterKey(data)) // before there are any children: the environment may have it
+	if err != nil {
+		return err
+	}
 	if r, ok := run.(interface{ Ready() }); ok {
 		r.Ready()
 	}
 	if r, ok := run.(io.Closer); ok {
 		defer r.Close()
 	}
-	n, err := open(ctx, &o, run, data)
+	n, err := open(ctx, &o, run, data, key)
 	if err != nil {
 		return err
 	}
@@ -360,7 +364,7 @@ func (s snapshots) Get(k snapshot.Key) (*node.Snapshot, error) {
 }
 
 // open makes the parts, the lowest first.
-func open(ctx context.Context, o *Options, run node.Runtime, data string) (p *parts, err error) {
+func open(ctx context.Context, o *Options, run node.Runtime, data string, key *seal.Key) (p *parts, err error) {
 	p = &parts{metrics: metrics.New(o.Version, run.Name())}
 	defer func() {
 		if err != nil {
@@ -368,10 +372,6 @@ func open(ctx context.Context, o *Options, run node.Runtime, data string) (p *pa
 		}
 	}()
 	warn := func(text string) { o.log.Warn(text) }
-	key, err := seal.Load(datadir.MasterKey(data))
-	if err != nil {
-		return p, err
-	}
 	if p.engine, err = engine.Open(ctx, engine.Options{
 		Dir: datadir.State(data), URL: o.NATS, Credentials: o.NATSCredentials, Replicas: o.NATSReplicas, Warn: warn,
 	}); err != nil {

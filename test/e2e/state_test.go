@@ -140,6 +140,30 @@ func TestTwoNodes(t *testing.T) {
 		t.Errorf("%+v %v", l, err)
 	}
 
+	// The key of secrets stays in the nodes.
+	children := 0
+	for _, n := range []*childnode.Node{a, b} {
+		lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", n.PID()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range lists {
+			pids, _ := os.ReadFile(l) // the thread may have ended
+			for _, pid := range strings.Fields(string(pids)) {
+				env, err := os.ReadFile("/proc/" + pid + "/environ")
+				if err == nil {
+					children++
+				}
+				if strings.Contains(string(env), seal.EnvKey) {
+					t.Errorf("process %s has the master key", pid)
+				}
+			}
+		}
+	}
+	if children == 0 {
+		t.Error("the nodes have no tenders")
+	}
+
 	// Without the server.
 	nats.stop()
 	for _, n := range []*childnode.Node{a, b} {
