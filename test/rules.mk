@@ -37,7 +37,11 @@ $(BENCH_PROGRAMS): $(B)/bench/%: test/bench/%.c $(wildcard test/bench/*.h)
 
 # ---- the function of the end-to-end tests ----
 
-e2e-programs: $(B)/e2e/misbehave $(B)/e2e/client $(B)/e2e/unique $(B)/e2e/state
+e2e-programs: $(B)/e2e/lambda $(B)/e2e/misbehave $(B)/e2e/client $(B)/e2e/unique $(B)/e2e/state
+
+$(B)/e2e/lambda: FORCE
+	@mkdir -p $(@D)
+	@CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w' -o $@ ./test/lambda/program
 
 $(B)/e2e/misbehave: test/e2e/program/misbehave.c
 	@mkdir -p $(@D)

@@ -163,6 +163,11 @@ func (n *Node) clean() {
 // Deploy makes a function of a source, anything that images are made of, and waits until it is known whether it answers. What q does not say gets its
 // default.
 func (n *Node) Deploy(ctx context.Context, name, source string, q api.DeployRequest) error {
+	return n.DeployWith(ctx, name, source, build.Options{}, q)
+}
+
+// DeployWith is Deploy of an image that is made in a certain way.
+func (n *Node) DeployWith(ctx context.Context, name, source string, o build.Options, q api.DeployRequest) error {
 	dir, err := os.MkdirTemp("", "unifaas-image-")
 	if err != nil {
 		return err
@@ -172,7 +177,7 @@ func (n *Node) Deploy(ctx context.Context, name, source string, q api.DeployRequ
 	if err != nil {
 		return err
 	}
-	m, err := build.Image(ctx, store, source, "", build.Options{})
+	m, err := build.Image(ctx, store, source, "", o)
 	if err != nil {
 		return err
 	}

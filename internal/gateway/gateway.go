@@ -114,6 +114,7 @@ func New(c *control.Control, images Images, o Options) *Gateway {
 	g.routeOwn()
 	g.routeOpenFaaS()
 	g.routeAsync()
+	g.routeLambda()
 	if o.UI != nil {
 		ui := o.UI(g)
 		g.system.Handle("/ui", ui)
@@ -155,7 +156,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case strings.HasPrefix(r.URL.Path, asyncPrefix):
 		g.enqueue(w, r)
 	default:
-		if g.opts.Auth != nil && !open(r.URL.Path) && !g.opts.Auth.Valid(r) {
+		if g.opts.Auth != nil && !open(r.URL.Path) && !isLambda(r.URL.Path) && !g.opts.Auth.Valid(r) {
 			basicauth.Refuse(w)
 			return
 		}

@@ -30,6 +30,7 @@ const (
 	HeaderErrorBody     = "Lambda-Runtime-Function-Error-Body"
 	HeaderMode          = "Lambda-Runtime-Function-Response-Mode"
 	HeaderFunctionError = "X-Amz-Function-Error"
+	HeaderUnseen        = "Unifaas-Unseen"   // of the bridge's 503: its runtime has ended without the event
 	HeaderTail          = "Unifaas-Log-Tail" // the end of the invocation is to be seen in the log
 )
 

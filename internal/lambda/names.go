@@ -3,6 +3,7 @@
 package lambda
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -82,4 +83,17 @@ func InitFailure(requestID, last, reason string) []byte {
 		return []byte(last)
 	}
 	return Exited(requestID, reason).JSON()
+}
+
+// TooLarge is the error of a function whose answer is.
+func TooLarge() Error {
+	return Error{fmt.Sprintf("Response payload size exceeded maximum allowed payload size (%d bytes).", MaxPayload), "Function.ResponseSizeTooLarge"}
+}
+
+// TrailerError is the payload of a failure amid an answer: the runtime's own words, in base64, if they are JSON.
+func TrailerError(kind, body string) []byte {
+	if text, err := base64.StdEncoding.DecodeString(body); err == nil && json.Valid(text) {
+		return text
+	}
+	return Error{"the function failed amid its answer", kind}.JSON()
 }

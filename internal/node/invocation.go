@@ -40,6 +40,9 @@ type Invocation struct {
 	retire   bool
 	admitted bool // it counts among those in flight
 	over     bool // its limit has passed, and that was noted
+	caller   context.Context
+	orphan   chan struct{} // closed when the program is done with it, though nobody waits; nil: it ends with its caller
+	untell   func()        // OnLimit is not called from then on
 	failed   bool
 	timing   Timing
 }
@@ -69,6 +72,7 @@ func (n *Node) Invoke(function string, arrived time.Time) *Invocation {
 // End. A request that cannot have reached any program is given to another instance.
 func (v *Invocation) RoundTrip(req *http.Request) (*http.Response, error) {
 	caller := req.Context()
+	v.caller = caller
 	if !v.admitted {
 		if err := v.n.admit(); err != nil {
 			return nil, err
@@ -98,6 +102,15 @@ func (v *Invocation) RoundTrip(req *http.Request) (*http.Response, error) {
 			}
 			v.measure(sent)
 			return resp, nil
+		}
+		if v.orphan != nil { // before try is looked at: it is not ours any more
+			v.failed = true
+			return nil, caller.Err()
+		}
+		if errors.Is(err, errUnseen) && n < maxAttempts && v.limit.Err() == nil {
+			v.retire = true
+			v.letGo(false)
+			continue
 		}
 		if try.stream == nil && scarce(err) { // another instance has no better chance, and this one is well
 			v.failed = true
@@ -133,13 +146,19 @@ func (v *Invocation) acquire(ctx context.Context, held int64) error {
 		v.pool, v.inst, v.retire, v.over = p, i, false, false
 		i.calls.begin(v.ID)
 		v.deadline = time.Now().Add(p.spec.Timeout)
-		limit, cancel := context.WithCancelCause(ctx)
+		base := ctx
+		if p.spec.staysBusy() {
+			base = context.WithoutCancel(ctx)
+		}
+		limit, cancel := context.WithCancelCause(base)
+		var deaf atomic.Bool
+		v.untell = func() { deaf.Store(true) }
 		timer := time.AfterFunc(p.spec.Timeout, func() {
 			if limit.Err() != nil {
 				return // it is over
 			}
 			cancel(context.DeadlineExceeded)
-			if v.OnLimit != nil {
+			if v.OnLimit != nil && !deaf.Load() {
 				v.OnLimit()
 			}
 		})
@@ -276,6 +295,10 @@ func (v *Invocation) End(failed bool) {
 func (v *Invocation) late() bool { return v.limit.Err() != nil && !time.Now().Before(v.deadline) }
 
 func (v *Invocation) letGo(counts bool) {
+	if v.orphan != nil {
+		v.letGoLater(counts)
+		return
+	}
 	if v.failed && !v.retire && v.limit.Err() != nil && !v.pool.spec.Rewind {
 		v.pool.watch(v.inst, v.deadline)
 	}

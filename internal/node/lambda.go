@@ -111,16 +111,109 @@ func (v *Invocation) event(t transport, req *http.Request, id string, body []byt
 			h.Set(lambda.HeaderTail, "1")
 		}
 	}
-	resp, err := t.RoundTrip(out)
+	resp, err := v.await(t, out)
 	if err != nil {
 		return nil, err
 	}
 	if resp.StatusCode != http.StatusOK {
-		resp.Body.Close()
+		drain(resp.Body) // it is short: the event is over
+		if resp.Header.Get(lambda.HeaderUnseen) != "" {
+			return nil, errUnseen
+		}
 		return nil, fmt.Errorf("the bridge to its Lambda runtime answered %s", resp.Status)
 	}
 	resp.Request = req
 	return resp, nil
+}
+
+// errUnseen is why an event was not executed: its runtime had ended before.
+var errUnseen = errors.New("the Lambda runtime has ended")
+
+// staysBusy reports whether an instance is not free when the caller leaves: its runtime goes on with the event, and takes no other one meanwhile.
+// A rewind ends whatever it does.
+func (s *Spec) staysBusy() bool { return s.Lambda && !s.Rewind && !s.Fresh }
+
+// await is RoundTrip, but for a caller that leaves: then the invocation is an orphan, until the runtime is done with it.
+func (v *Invocation) await(t transport, req *http.Request) (*http.Response, error) {
+	if !v.pool.spec.staysBusy() {
+		return t.RoundTrip(req)
+	}
+	type answer struct {
+		resp *http.Response
+		err  error
+	}
+	came := make(chan answer, 1)
+	go func() {
+		resp, err := t.RoundTrip(req)
+		came <- answer{resp, err}
+	}()
+	select {
+	case a := <-came:
+		if a.err == nil {
+			a.resp.Body = &eventBody{ReadCloser: a.resp.Body, v: v}
+		}
+		return a.resp, a.err
+	case <-v.caller.Done():
+		over := make(chan struct{})
+		v.orphan = over
+		go func() {
+			defer close(over)
+			if a := <-came; a.err == nil {
+				drain(a.resp.Body)
+			}
+		}()
+		return nil, v.caller.Err()
+	}
+}
+
+func drain(body io.ReadCloser) {
+	io.Copy(io.Discard, body)
+	body.Close()
+}
+
+// eventBody is an answer. If nobody wants the rest of it, the invocation is an orphan until that has come.
+type eventBody struct {
+	io.ReadCloser
+	v     *Invocation
+	ended bool
+}
+
+func (b *eventBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.ended = b.ended || err != nil
+	return n, err
+}
+
+func (b *eventBody) Close() error {
+	if b.ended {
+		return b.ReadCloser.Close()
+	}
+	b.ended = true
+	over := make(chan struct{})
+	b.v.orphan = over
+	go func() {
+		defer close(over)
+		drain(b.ReadCloser)
+	}()
+	return nil
+}
+
+// letGoLater is letGo for an orphan.
+func (v *Invocation) letGoLater(counts bool) {
+	v.untell()
+	p, i, over, deadline, cancel, retire := v.pool, v.inst, v.orphan, v.deadline, v.cancel, v.retire
+	v.inst, v.orphan = nil, nil
+	p.busy.Add(1)
+	go func() {
+		defer p.busy.Done()
+		<-over
+		late := !time.Now().Before(deadline)
+		if late && !retire {
+			p.timedOut(i)
+		}
+		cancel()
+		p.release(i, outcome{counts: counts, answered: !late, retire: retire || late, tried: true})
+	}()
 }
 
 // httpAnswer makes an HTTP answer of what a function returned.

@@ -263,11 +263,70 @@ static void how(char *to, size_t n, int status)
 		snprintf(to, n, "Runtime exited without providing a reason");
 }
 
+/* A request that the runtime will never see: the node gives it to another instance. */
+static void unseen(struct conn *c)
+{
+	if (!c->closing && !BUF_LEFT(&c->out))
+		buf_puts(&c->out, "HTTP/1.1 503 Service Unavailable\r\nUnifaas-Unseen: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+	c->closing = true;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Stays until the node has closed all streams: only then has it taken what was sent, and what it still sends is refused. Who takes a long answer
+ * slowly has the time that the node gives him. */
+static void linger(void)
+{
+	int64_t until = now_ms() + LAST_READERS;
+	bool sending = false;
+
+	while (conns && (sending || now_ms() < until)) {
+		struct pollfd p[64];
+		int n = 0;
+
+		for (struct conn *c = conns; c && n < 64; c = c->next)
+			p[n++] = (struct pollfd){c->fd, POLLIN | (BUF_LEFT(&c->out) ? POLLOUT : 0), 0};
+		poll(p, n, 100);
+		sending = false;
+		n = 0;
+		for (struct conn *c = conns; c && n < 64; c = c->next, n++) {
+			char rest[4096];
+
+			if (p[n].revents & (POLLIN | POLLERR | POLLHUP)) {
+				ssize_t r = recv(c->fd, rest, sizeof(rest), 0);
+				if (r > 0)
+					unseen(c);
+				else if (!r || (errno != EAGAIN && errno != EINTR))
+					end(c);
+			}
+			while (!c->dead && BUF_LEFT(&c->out)) {
+				ssize_t w = send(c->fd, c->out.p + c->out.off, BUF_LEFT(&c->out), MSG_NOSIGNAL);
+				if (w > 0) {
+					buf_take(&c->out, w);
+				} else {
+					if (errno != EAGAIN && errno != EINTR)
+						end(c);
+					break;
+				}
+			}
+			if (!c->dead && c->closing && !BUF_LEFT(&c->out))
+				shutdown(c->fd, SHUT_WR);
+			sending = sending || (!c->dead && BUF_LEFT(&c->out));
+		}
+		bury();
+	}
+}
+
 /* The runtime has ended: what it still said is passed on, then the reason, then the node has to notice that all is over. */
 static void finish(int status)
 {
 	char why[160], text[sizeof(why) + ID_MAX + 32];
-	struct timespec now, until, tick = {0, 50000000};
 
 	how(why, sizeof(why), status);
 	for (struct conn *c = conns; c; c = c->next)
@@ -279,6 +338,7 @@ static void finish(int status)
 		return;
 	}
 	say("%s", why);
+	take(node_fd, true);
 	close(node_fd);
 	node_fd = -1;
 	while (invocations) {
@@ -287,42 +347,14 @@ static void finish(int status)
 			invocations->node->req.keep = false;
 		answer_error(invocations, "Runtime.ExitError", text);
 	}
-	for (struct conn *c = conns; c; c = c->next) /* a request that nobody has read is not for us any more */
-		if (!c->node || (!c->inv && !BUF_LEFT(&c->out)))
+	for (struct conn *c = conns; c; c = c->next) {
+		if (!c->node)
 			end(c);
-	bury();
-	for (struct conn *c = conns; c; c = c->next)
-		while (!c->dead && BUF_LEFT(&c->out)) {
-			struct pollfd p = {c->fd, POLLOUT, 0};
-			poll(&p, 1, -1); /* the node ends the instance if nobody takes the answer */
-			bool closing = c->closing;
-			c->closing = false;
-			flush(c);
-			c->closing = closing;
-		}
-	for (struct conn *c = conns; c; c = c->next)
-		if (!c->dead)
-			shutdown(c->fd, SHUT_WR);
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += LAST_READERS / 1000;
-	for (;;) {
-		bool left = false;
-
-		for (struct conn *c = conns; c; c = c->next) {
-			struct pollfd p = {c->fd, POLLIN | POLLRDHUP, 0};
-			char rest[4096];
-
-			if (c->dead)
-				continue;
-			if (poll(&p, 1, tick.tv_nsec / 1000000) > 0 && recv(c->fd, rest, sizeof(rest), 0) <= 0)
-				end(c);
-			else
-				left = true;
-		}
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		if (!left || now.tv_sec > until.tv_sec)
-			return;
+		else if (c->stage != HEAD || BUF_LEFT(&c->in))
+			unseen(c);
 	}
+	bury();
+	linger();
 }
 
 static void defaults(void)
