@@ -156,7 +156,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case strings.HasPrefix(r.URL.Path, asyncPrefix):
 		g.enqueue(w, r)
 	default:
-		if g.opts.Auth != nil && !open(r.URL.Path) && !isLambda(r.URL.Path) && !g.opts.Auth.Valid(r) {
+		if g.opts.Auth != nil && !open(r.URL.Path) && !isSigned(r) && !g.opts.Auth.Valid(r) {
 			basicauth.Refuse(w)
 			return
 		}

@@ -32,9 +32,9 @@ const (
 	maxClientContext = 3583 // bytes of base64, as in AWS
 )
 
-// isLambda are the paths for which SDKs of AWS sign rather than send a password.
-func isLambda(path string) bool {
-	return strings.HasPrefix(path, lambdaPrefix) || strings.HasPrefix(path, lambdaStreamPrefix)
+// isSigned are calls that SDKs of AWS sign rather than send a password: newLambdaCall looks at that, when it has the body.
+func isSigned(r *http.Request) bool {
+	return r.Method == http.MethodPost && sigv4.Claimed(r) && (strings.HasPrefix(r.URL.Path, lambdaPrefix) || strings.HasPrefix(r.URL.Path, lambdaStreamPrefix))
 }
 
 func (g *Gateway) routeLambda() {
@@ -82,8 +82,7 @@ func (g *Gateway) newLambdaCall(w http.ResponseWriter, r *http.Request) *lambdaC
 	if g.opts.Auth != nil && !g.opts.Auth.Valid(r) {
 		var ok bool
 		if signature, ok = sigv4.Parse(r, c.arrived); !ok {
-			w.Header().Set("WWW-Authenticate", `Basic realm="Restricted"`)
-			c.fail(http.StatusForbidden, "UnrecognizedClientException", "sign with the node's user name as access key and its password as secret key, or send both as basic auth")
+			c.fail(http.StatusForbidden, "UnrecognizedClientException", "sign with the node's user name as access key and its password as secret key, and look at the clock")
 			return nil
 		}
 	}

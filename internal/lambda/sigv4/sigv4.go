@@ -35,6 +35,9 @@ type Signature struct {
 	at                               time.Time
 }
 
+// Claimed reports whether a request says that it is signed.
+func Claimed(r *http.Request) bool { return strings.HasPrefix(r.Header.Get("Authorization"), scheme) }
+
 // Parse reads the signature of a request; false: it has none that could be valid now.
 func Parse(r *http.Request, now time.Time) (*Signature, bool) {
 	text, ok := strings.CutPrefix(r.Header.Get("Authorization"), scheme)
