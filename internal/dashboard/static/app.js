@@ -4,6 +4,12 @@
 
 const byId = (id) => document.getElementById(id);
 
+// here is an address of this node without the password that the page's own may have in it, which fetch would refuse.
+function here(url) {
+  const u = new URL(url, location.href);
+  return location.origin + u.pathname + u.search;
+}
+
 // ---- colours ----
 
 function theme() {
@@ -25,7 +31,7 @@ function theme() {
 
 async function fragment(part, url, options = {}) {
   const headers = { ...options.headers, "X-Unifaas-Fragment": part };
-  return fetch(url, { credentials: "same-origin", redirect: "manual", ...options, headers });
+  return fetch(here(url), { credentials: "same-origin", redirect: "manual", ...options, headers });
 }
 
 // replace puts new content in the place of an element. What had the focus has it again, what was open or scrolled stays so.
@@ -107,7 +113,7 @@ function follow() {
   }
   function open() {
     if (source || !wanted || document.hidden) return;
-    source = new EventSource(log.dataset.stream);
+    source = new EventSource(here(log.dataset.stream));
     source.addEventListener("all", (e) => show(JSON.parse(e.data), true));
     source.addEventListener("more", (e) => show(JSON.parse(e.data), false));
     source.onopen = () => { log.dataset.connected = "yes"; byId("freshness").textContent = ""; };
@@ -184,7 +190,7 @@ function uploads() {
     };
     request.onload = () => {
       const page = new DOMParser().parseFromString(request.responseText, "text/html");
-      if (request.status === 200 && request.responseURL !== form.action) { location.href = request.responseURL; return; }
+      if (request.status === 200 && request.responseURL !== here(form.action)) { location.href = request.responseURL; return; }
       const problem = page.querySelector("[role=alert]");
       let note = byId("problem");
       if (!note) {
@@ -200,7 +206,7 @@ function uploads() {
       note.scrollIntoView({ block: "center" });
     };
     request.onerror = () => end("The upload broke off.");
-    request.open("POST", form.action);
+    request.open("POST", here(form.action));
     bar.hidden = false;
     button.disabled = true;
     text.textContent = "0 %";
