@@ -106,6 +106,12 @@ func (n *Node) balance(now time.Time) {
 	for _, p := range pools {
 		used += p.measure()
 	}
+	reserve, _ := n.runtime.(Reserve)
+	if reserve != nil {
+		for _, pid := range reserve.Reserved() {
+			used += n.opts.TenderMemory(pid)
+		}
+	}
 	n.memory.Store(used)
 	var sample pressure.Sample
 	if n.opts.Pressure != nil {
@@ -126,6 +132,9 @@ func (n *Node) balance(now time.Time) {
 		}
 	}
 	n.tight.Store(now.Before(n.tightUntil))
+	if reserve != nil {
+		reserve.Hold(!n.tight.Load())
+	}
 	for _, p := range pools {
 		if before, _ := p.keepShells(now); need > 0 && before > 0 {
 			p.mu.Lock()

@@ -21,6 +21,12 @@ type Runtime interface {
 	Key(c TenderConfig) (snapshot.Key, bool)
 }
 
+// Reserve is a Runtime that holds processes ready for functions that have none yet.
+type Reserve interface {
+	Reserved() (pids []int)
+	Hold(hold bool) // false: none, and what there is ends
+}
+
 // TenderConfig is what all instances of one revision share.
 type TenderConfig struct {
 	Name     string        // for listings of processes

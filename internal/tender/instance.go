@@ -41,8 +41,8 @@ type Instance struct {
 	files atomic.Int32 // requests for files under way
 	dials dials
 
-	cloned  bool        // made of the snapshot
-	startBy *time.Timer // watches that it is started, if cloned
+	cloned  bool   // made of the snapshot
+	startBy *watch // watches that it is started, if cloned
 
 	mu        sync.Mutex
 	restored  bool
@@ -51,7 +51,7 @@ type Instance struct {
 	vm, state time.Duration
 	ended     bool
 	rewinds   []func(Rewound, error) // one for each that is under way
-	rewindBy  *time.Timer            // watches the first of these
+	rewindBy  *watch                 // watches the first of these
 	parking   chan *wire.Parked      // buffered; one answer
 	listening map[int]Timing
 	changed   chan struct{} // closed and replaced when listening changes

@@ -708,3 +708,33 @@ func TestThinRewind(t *testing.T) {
 		answers(t, i, "keep y", "y")
 	}
 }
+
+// TestOutboundRests: no state is taken while an answer from outside is awaited; a connection that rests keeps no instance from being parked, and
+// whoever is made or woken finds it reset.
+func TestOutboundRests(t *testing.T) {
+	let := make(chan struct{})
+	to := serveTCP(t, "tcp", "127.0.0.1:0", func(c *net.TCPConn) {
+		r := bufio.NewReader(c)
+		for {
+			if _, err := r.ReadString('\n'); err != nil {
+				return
+			}
+			<-let
+			fmt.Fprintln(c, "answer")
+		}
+	})
+	time.AfterFunc(300*time.Millisecond, func() { close(let) }) // long after it listens
+	tn, first, _ := captured(t, compile(t, "caller"), func(o *tender.StartOptions) {
+		o.Egress = broker(t, "all")
+		o.Boot.Env = append(o.Boot.Env, "TO="+to)
+	})
+	answers(t, first, "what", "answer, 0 resets")
+	i := clone(t, tn, "c")
+	answers(t, i, "what", "answer, 1 resets") // the answer is in the snapshot, the connection is not
+	answers(t, i, "ask", "answer, 1 resets")
+	for n := range 3 {
+		f, bytes := parked(t, i)
+		i = woken(t, tn, "c", f, bytes)
+		answers(t, i, "ask", fmt.Sprintf("answer, %d resets", n+2))
+	}
+}

@@ -19,6 +19,7 @@ import (
 
 	"unifaas.dev/abi"
 	"unifaas.dev/internal/monitor"
+	"unifaas.dev/internal/pressure"
 	"unifaas.dev/internal/tender/wire"
 )
 
@@ -259,16 +260,68 @@ func (t *Tender) send(m wire.Message, fds ...int) error {
 	return nil
 }
 
+// A tender that is late because the machine has too much to do is given more time, as long as its threads wait for a CPU for a good part of it.
+const (
+	starvedShare = 4 // a quarter of the time
+	starvedMost  = 6 // times Patience
+)
+
 // expect kills the tender unless it does what it was told in time: one that hangs, or that its guest has taken over, must
-// not hold its function for ever. The timer is to be stopped, or done closed, once it has.
-func (t *Tender) expect(what string, done <-chan struct{}) *time.Timer {
-	return time.AfterFunc(t.o.Patience, func() {
-		select {
-		case <-done:
-		default:
-			t.fail(fmt.Errorf("tender did not %s within %v", what, t.o.Patience))
-		}
-	})
+// not hold its function for ever. The watch is to be stopped, or done closed, once it has.
+func (t *Tender) expect(what string, done <-chan struct{}) *watch {
+	w := &watch{t: t, what: what, done: done, start: time.Now()}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.timer = time.AfterFunc(t.o.Patience, w.due)
+	return w
+}
+
+// watch is one expectation.
+type watch struct {
+	t     *Tender
+	what  string
+	done  <-chan struct{}
+	start time.Time
+
+	mu      sync.Mutex
+	timer   *time.Timer
+	stopped bool
+	looked  bool
+	delay   time.Duration // that its threads had waited, at the last look
+}
+
+// Stop ends it.
+func (w *watch) Stop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stopped = true
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+}
+
+// due looks whether a tender that is late could have done what it was told.
+func (w *watch) due() {
+	select {
+	case <-w.done:
+		return
+	default:
+	}
+	t := w.t
+	again := t.o.Patience / 5
+	delay := pressure.Delay(t.PID())
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stopped {
+		return
+	}
+	starved := t.PID() != 0 && (!w.looked || delay-w.delay >= again/starvedShare) && time.Since(w.start) < starvedMost*t.o.Patience
+	w.looked, w.delay = true, delay
+	if starved {
+		w.timer = time.AfterFunc(again, w.due)
+		return
+	}
+	t.fail(fmt.Errorf("tender did not %s within %v", w.what, t.o.Patience))
 }
 
 // fail kills a tender that does not behave. That a connection broke says less than how the process ended.

@@ -26,6 +26,7 @@ type blanks struct {
 	ready  []*tender.Blank
 	due    bool  // more will be made soon
 	memory int64 // of the function that took the last one
+	off    bool  // memory is short
 	closed bool
 	wg     sync.WaitGroup
 }
@@ -73,7 +74,7 @@ func (b *blanks) fill(delay time.Duration) {
 
 // fillLocked: Preconditions: mu is held.
 func (b *blanks) fillLocked(delay time.Duration) {
-	if b.closed || b.due || b.want == 0 {
+	if b.closed || b.off || b.due || b.want == 0 {
 		return
 	}
 	b.due = true
@@ -87,7 +88,7 @@ func (b *blanks) refill() {
 		b.mu.Lock()
 		memory := b.memory
 		b.purge()
-		enough := b.closed || len(b.ready) >= b.want
+		enough := b.closed || b.off || len(b.ready) >= b.want
 		if enough {
 			b.due = false
 		}
@@ -111,13 +112,40 @@ func (b *blanks) refill() {
 			b.due = false
 			b.mu.Unlock()
 			return
-		case b.closed:
+		case b.closed, b.off:
 			b.discard(t)
 		default:
 			b.ready = append(b.ready, t)
 		}
 		b.mu.Unlock()
 	}
+}
+
+// pids are the processes that stand ready.
+func (b *blanks) pids() (pids []int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, t := range b.ready {
+		pids = append(pids, t.PID())
+	}
+	return pids
+}
+
+// hold has them made, or ended.
+func (b *blanks) hold(hold bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.off == !hold {
+		return
+	}
+	if b.off = !hold; !b.off {
+		b.fillLocked(refillDelay)
+		return
+	}
+	for _, t := range b.ready {
+		b.discard(t)
+	}
+	b.ready = nil
 }
 
 // discard ends one. Preconditions: mu is held.

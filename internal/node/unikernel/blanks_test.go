@@ -93,6 +93,19 @@ func TestBlankTenders(t *testing.T) {
 		}
 		return n == 2
 	})
+	// When memory is short there are none, and afterwards some again.
+	was := r.Reserved()
+	r.Hold(false)
+	until(t, "they are there while memory is short", func() bool {
+		for _, pid := range was {
+			if !gone(pid) {
+				return false
+			}
+		}
+		return len(r.standing()) == 0
+	})
+	r.Hold(true)
+	until(t, "they are not made again", func() bool { return len(r.standing()) == 2 })
 	last := r.standing()
 	r.Close()
 	for _, pid := range last {

@@ -53,6 +53,18 @@ func (r *Runtime) Ready() {
 	r.blanks.fill(0)
 }
 
+// Reserved are the processes that stand ready.
+func (r *Runtime) Reserved() []int {
+	r.setup()
+	return r.blanks.pids()
+}
+
+// Hold has processes stand ready, or none while memory is short.
+func (r *Runtime) Hold(hold bool) {
+	r.setup()
+	r.blanks.hold(hold)
+}
+
 // Close ends what stands ready; it returns when no process of that is left. Tenders that were started are their owners' to close.
 func (r *Runtime) Close() error {
 	r.setup()
