@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -21,8 +22,9 @@ import (
 	"unifaas.dev/internal/up"
 )
 
-// queue posts so many asynchronous requests and gives the ids of those that were accepted, which have to be all.
-func queue(t *testing.T, n *childnode.Node, function string, count int, callback string) map[string]bool {
+// queue posts so many asynchronous requests and gives the ids of those that were accepted, which have to be all unless the node is killed when
+// so many are.
+func queue(t *testing.T, n *childnode.Node, function string, count, kill int, callback string) map[string]bool {
 	t.Helper()
 	const callers = 64
 	c := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: callers}}
@@ -53,6 +55,9 @@ func queue(t *testing.T, n *childnode.Node, function string, count int, callback
 				mu.Lock()
 				if err == nil && text == "202 Accepted" {
 					ids[resp.Header.Get("X-Call-Id")] = true
+					if len(ids) == kill {
+						go n.Kill()
+					}
 				} else {
 					bad = text
 				}
@@ -65,7 +70,7 @@ func queue(t *testing.T, n *childnode.Node, function string, count int, callback
 	}
 	close(todo)
 	all.Wait()
-	if bad != "" || len(ids) != count {
+	if kill == 0 && (bad != "" || len(ids) != count) || len(ids) < kill || len(ids) == count && kill > 0 {
 		t.Fatalf("%d of %d were accepted; %s", len(ids), count, bad)
 	}
 	return ids
@@ -81,7 +86,7 @@ func waitFor(t *testing.T, limit time.Duration, what func() string, f func() boo
 	}
 }
 
-// TestAsyncKill kills the node in the middle of 10,000 queued requests: every one that was accepted is executed.
+// TestAsyncKill kills the node while requests are accepted, and again in the middle of 10,000 that are queued: every one that was accepted is executed.
 func TestAsyncKill(t *testing.T) {
 	data, exe := t.TempDir(), testkit.Unifaas(t)
 	program := testkit.Built(t, "build/e2e/misbehave", "e2e-programs")
@@ -95,13 +100,17 @@ func TestAsyncKill(t *testing.T) {
 		return n
 	}
 	n := start()
-	q := api.DeployRequest{TimeoutMS: new(int64), Env: map[string]string{"HOLD": "1"}}
+	q := api.DeployRequest{TimeoutMS: new(int64), Env: map[string]string{"HOLD": "1"}, Annotations: map[string]string{"unifaas.dev/async-retries": "100"}}
 	*q.TimeoutMS = 2000
 	deploy(t, n, "counted", program, q)
 	const count = 10000
 	began := time.Now()
-	ids := queue(t, n, "counted", count, "")
-	t.Logf("%d accepted in %v", count, time.Since(began))
+	ids := queue(t, n, "counted", count, count/4, "")
+	first := len(ids)
+	n.Kill() // it has been; wait for it
+	n = start()
+	maps.Copy(ids, queue(t, n, "counted", count-first, 0, ""))
+	t.Logf("%d accepted in %v, %d of them before the node was killed", len(ids), time.Since(began), first)
 
 	q.Env = map[string]string{"NOTE": file}
 	*q.TimeoutMS = 30000
@@ -164,7 +173,7 @@ func TestAsyncUnikernels(t *testing.T) {
 	misbehave(t, n, api.DeployRequest{Annotations: retries})
 	hello(t, n, api.DeployRequest{Annotations: retries})
 	const count = 300
-	ids := queue(t, n, "hello", count, receiver.URL)
+	ids := queue(t, n, "hello", count, 0, receiver.URL)
 	waitFor(t, time.Minute, func() string { return fmt.Sprintf("%d callbacks", got()) }, func() bool { return got() > 5 })
 	n.Kill()
 	n = start()
