@@ -7,7 +7,7 @@ package abi
 
 const (
 	Magic   = 0x53465355
-	Version = 3
+	Version = 4
 )
 
 // Guest physical memory.
@@ -421,7 +421,7 @@ type Entry struct {
 type Restore struct {
 	Generation uint64
 	Hostname   uint32
-	Pad        uint32
+	Stream     uint32
 }
 
 // Range is struct ufs_range.

@@ -34,7 +34,7 @@
 #define UNIFAAS_ABI_H
 
 #define UFS_ABI_MAGIC   0x53465355 /* "USFS" little-endian */
-#define UFS_ABI_VERSION 3
+#define UFS_ABI_VERSION 4
 
 #define UFS_RAM_GPA      0x0
 #define UFS_DOORBELL_GPA 0x0800000000
@@ -367,7 +367,7 @@ struct ufs_entry {
 struct ufs_restore {
 	ufs_u64 generation; /* what /dev/snapshot tells programs: differs from that of every other restore and of the boot, which is 0 */
 	ufs_u32 hostname;   /* bytes of the name that follows; 0: it stays */
-	ufs_u32 pad;
+	ufs_u32 stream;     /* id of the inbound stream that lives on, all others are reset; 0: none does */
 };
 
 /* UFS_MSG_FREE. */

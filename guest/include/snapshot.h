@@ -15,11 +15,12 @@ void snapshot_restored(u64 generation);     /* tells who waits to hear of it */
 /* Who is woken when this happens is, or leads to, a thread that sleeps for it (fs/epoll.c). */
 bool waitq_awaited(struct waitq *q);
 bool tcp_awaited(void);                     /* net/tcp.c: somebody waits for a connection */
+bool tcp_read_awaited(void);                /* or for bytes on one */
 bool job_awaited(void);                     /* proc/spawn.c: SPAWN is waited for */
 
 /* What a new instance may not have of the old one. */
 void stack_renew(void);                     /* proc/stack.c: AT_RANDOM's bytes */
 void host_rename(const char *name, u32 n);  /* net/names.c */
-void tcp_reset_all(void);                   /* net/tcp.c, flow.c: streams that led outside */
+void tcp_reset_all(u32 but);                /* net/tcp.c, flow.c: streams that led outside */
 void flow_reset_all(void);
 #endif

@@ -52,7 +52,7 @@ void restore_done(u32 kind, const struct spans *s)
 	}
 	if (m.r.hostname)
 		host_rename(m.name, m.r.hostname);
-	tcp_reset_all();
+	tcp_reset_all(m.r.stream);
 	flow_reset_all();
 	snapshot_restored(m.r.generation);
 }
@@ -60,7 +60,7 @@ void restore_done(u32 kind, const struct spans *s)
 bool snapshot_ready(void)
 {
 	static bool warm;
-	if (!snapshot_wanted() || page_any_out() || !(tcp_awaited() || job_awaited()))
+	if (!snapshot_wanted() || page_any_out() || !(tcp_awaited() || tcp_read_awaited() || job_awaited()))
 		return false;
 	if (!warm)
 		mm_warm();

@@ -97,6 +97,17 @@ bool tcp_awaited(void)
 	return false;
 }
 
+bool tcp_read_awaited(void)
+{
+	for (u32 i = 0; i < BUCKETS; i++)
+		list_for_each(l, conn_bucket(i)) {
+			struct sock *sk = list_entry(l, struct sock, in_conns);
+			if (!(sk->x.conn & UFS_CONN_GUEST) && waitq_awaited(&sk->wq))
+				return true;
+		}
+	return false;
+}
+
 static void tcp_unlisten(struct sock *sk)
 {
 	list_del(&sk->in_conns);
@@ -240,12 +251,13 @@ void tcp_message(const struct ufs_msg *m, const struct spans *s)
 	}
 }
 
-void tcp_reset_all(void)
+void tcp_reset_all(u32 but)
 {
 	for (u32 i = 0; i < BUCKETS; i++)
 		list_for_each_safe(l, n, conn_bucket(i)) {
 			struct ufs_msg m = { .type = UFS_MSG_RESET, .conn = list_entry(l, struct sock, in_conns)->x.conn, .arg = ECONNRESET };
-			tcp_message(&m, NULL);
+			if (m.conn != but)
+				tcp_message(&m, NULL);
 		}
 }
 

@@ -5,6 +5,7 @@ package snapshot
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"unifaas.dev/abi"
 )
@@ -32,6 +33,8 @@ func EncodeMeta(m *Meta) []byte {
 	for _, p := range m.Link.Ports {
 		b = le.AppendUint16(b, p)
 	}
+	b = le.AppendUint32(b, m.Link.Ahead)
+	b = le.AppendUint16(b, m.Link.AheadPort)
 	b = le.AppendUint32(b, m.Link.Stdin)
 	b = le.AppendUint32(b, m.Link.Window[0])
 	b = le.AppendUint32(b, m.Link.Window[1])
@@ -77,6 +80,7 @@ func DecodeMeta(b []byte) (*Meta, error) {
 	for range d.count("ports", portsMax, 2) {
 		m.Link.Ports = append(m.Link.Ports, d.u16())
 	}
+	m.Link.Ahead, m.Link.AheadPort = d.u32(), d.u16()
 	m.Link.Stdin = d.u32()
 	m.Link.Window = [2]uint32{d.u32(), d.u32()}
 	m.Link.Closed = d.u8()
@@ -184,6 +188,9 @@ func (m *Meta) check() error {
 		if p == 0 {
 			return damaged("port 0")
 		}
+	}
+	if l.Ahead != 0 && (l.Ahead < abi.ConnFirst || l.Ahead >= l.Next || !slices.Contains(l.Ports, l.AheadPort)) || l.Ahead == 0 && l.AheadPort != 0 {
+		return damaged("stream 0x%x of port %d", l.Ahead, l.AheadPort)
 	}
 	if l.Closed&^7 != 0 {
 		return damaged("console streams 0x%x", l.Closed)

@@ -24,7 +24,7 @@ import (
 )
 
 // Format is the version of images and deltas.
-const Format = 1
+const Format = 2
 
 // Errors that say why a snapshot is of no use here; the function boots instead. They are wrapped with what is wrong.
 var (
@@ -42,15 +42,19 @@ type Key struct {
 	Program  [32]byte   // of what the boot block says: program, arguments, environment and so on, but for the host name
 }
 
-// Link is the host's side of the queues at the moment of the snapshot: both rings are empty, no stream is open.
+// Link is the host's side of the queues at the moment of the snapshot: both rings are empty, no stream is open but Ahead.
 type Link struct {
 	RxHead uint64 // = the guest's tail
 	TxTail uint64 // = the guest's head
 	Next   uint32 // id of the next stream
 	Ports  []uint16
-	Stdin  uint32    // credit that the guest has given for standard input
-	Window [2]uint32 // credit that the guest has left for standard output and error
-	Closed uint8     // bit n: console stream n is closed by the guest
+	// Ahead is the id of a stream that the program has accepted and on which no byte has gone either way: the first one that is asked for
+	// on AheadPort is that. 0: there is none.
+	Ahead     uint32
+	AheadPort uint16
+	Stdin     uint32    // credit that the guest has given for standard input
+	Window    [2]uint32 // credit that the guest has left for standard output and error
+	Closed    uint8     // bit n: console stream n is closed by the guest
 }
 
 // Meta is all of a state that is not memory.

@@ -30,7 +30,7 @@ func memfd(t testing.TB) *os.File {
 func sample() *Meta {
 	return &Meta{
 		Key: Key{Libos: [32]byte{1}, ABI: 3, Features: "kvm", Memory: abi.RAMMin, Layers: [][32]byte{{2}, {3}}, Program: [32]byte{4}},
-		CPU: []byte("registers"), Link: Link{RxHead: 0x120, TxTail: 0x10, Next: 17, Ports: []uint16{8080, 9000}, Stdin: 1, Window: [2]uint32{2, 3}, Closed: 4}, Mono: 5,
+		CPU: []byte("registers"), Link: Link{RxHead: 0x120, TxTail: 0x10, Next: 17, Ports: []uint16{8080, 9000}, Ahead: 16, AheadPort: 9000, Stdin: 1, Window: [2]uint32{2, 3}, Closed: 4}, Mono: 5,
 		Shared: []Extent{{RAM: 8, Image: 100, Pages: 2}, {RAM: 20, Image: 5, Pages: 1}},
 		Data:   []Run{{Page: 0, Pages: 8}, {Page: 10, Pages: 3}, {Page: 4000, Pages: 96}},
 	}
@@ -78,32 +78,36 @@ func TestMeta(t *testing.T) {
 
 func TestBadMeta(t *testing.T) {
 	for name, change := range map[string]func(m *Meta){
-		"too little memory":   func(m *Meta) { m.Key.Memory = abi.RAMMin - 2<<20 },
-		"too much memory":     func(m *Meta) { m.Key.Memory = abi.RAMMax + 2<<20 },
-		"odd memory":          func(m *Meta) { m.Key.Memory++ },
-		"negative memory":     func(m *Meta) { m.Key.Memory = -m.Key.Memory },
-		"layers":              func(m *Meta) { m.Key.Layers = make([][32]byte, abi.LayersMax+1) },
-		"features":            func(m *Meta) { m.Key.Features = strings.Repeat("x", featuresMax+1) },
-		"CPU":                 func(m *Meta) { m.CPU = make([]byte, cpuMax+1) },
-		"index":               func(m *Meta) { m.Link.RxHead++ },
-		"other index":         func(m *Meta) { m.Link.TxTail = 8 },
-		"stream":              func(m *Meta) { m.Link.Next = abi.ConnGuest },
-		"port":                func(m *Meta) { m.Link.Ports[1] = 0 },
-		"ports":               func(m *Meta) { m.Link.Ports = make([]uint16, portsMax+1) },
-		"console":             func(m *Meta) { m.Link.Closed = 8 },
-		"empty extent":        func(m *Meta) { m.Shared[0].Pages = 0 },
-		"extents overlap":     func(m *Meta) { m.Shared[0].Pages = 13 },
-		"extents turn around": func(m *Meta) { m.Shared[0], m.Shared[1] = m.Shared[1], m.Shared[0] },
-		"extent outside":      func(m *Meta) { m.Shared[1] = Extent{RAM: 4095, Pages: 2} },
-		"extent wraps":        func(m *Meta) { m.Shared[1] = Extent{RAM: ^uint32(0), Pages: 2} },
-		"no image there":      func(m *Meta) { m.Shared[1].Image = abi.ImageMax / pageSize },
-		"image wraps":         func(m *Meta) { m.Shared[1].Image = ^uint32(0) },
-		"empty run":           func(m *Meta) { m.Data[0].Pages = 0 },
-		"runs overlap":        func(m *Meta) { m.Data[1].Page = 7 },
-		"run outside":         func(m *Meta) { m.Data[2].Pages = 97 },
-		"run wraps":           func(m *Meta) { m.Data[2] = Run{Page: ^uint32(0), Pages: ^uint32(0)} },
-		"twice there":         func(m *Meta) { m.Data[0].Pages = 9 },
-		"twice there, inside": func(m *Meta) { m.Data[1] = Run{Page: 15, Pages: 10} },
+		"too little memory":      func(m *Meta) { m.Key.Memory = abi.RAMMin - 2<<20 },
+		"too much memory":        func(m *Meta) { m.Key.Memory = abi.RAMMax + 2<<20 },
+		"odd memory":             func(m *Meta) { m.Key.Memory++ },
+		"negative memory":        func(m *Meta) { m.Key.Memory = -m.Key.Memory },
+		"layers":                 func(m *Meta) { m.Key.Layers = make([][32]byte, abi.LayersMax+1) },
+		"features":               func(m *Meta) { m.Key.Features = strings.Repeat("x", featuresMax+1) },
+		"CPU":                    func(m *Meta) { m.CPU = make([]byte, cpuMax+1) },
+		"index":                  func(m *Meta) { m.Link.RxHead++ },
+		"other index":            func(m *Meta) { m.Link.TxTail = 8 },
+		"stream":                 func(m *Meta) { m.Link.Next = abi.ConnGuest },
+		"stream of the console":  func(m *Meta) { m.Link.Ahead = abi.ConnFirst - 1 },
+		"stream that never was":  func(m *Meta) { m.Link.Ahead = m.Link.Next },
+		"stream of another port": func(m *Meta) { m.Link.AheadPort = 1 },
+		"port without a stream":  func(m *Meta) { m.Link.Ahead = 0 },
+		"port":                   func(m *Meta) { m.Link.Ports[1] = 0 },
+		"ports":                  func(m *Meta) { m.Link.Ports = make([]uint16, portsMax+1) },
+		"console":                func(m *Meta) { m.Link.Closed = 8 },
+		"empty extent":           func(m *Meta) { m.Shared[0].Pages = 0 },
+		"extents overlap":        func(m *Meta) { m.Shared[0].Pages = 13 },
+		"extents turn around":    func(m *Meta) { m.Shared[0], m.Shared[1] = m.Shared[1], m.Shared[0] },
+		"extent outside":         func(m *Meta) { m.Shared[1] = Extent{RAM: 4095, Pages: 2} },
+		"extent wraps":           func(m *Meta) { m.Shared[1] = Extent{RAM: ^uint32(0), Pages: 2} },
+		"no image there":         func(m *Meta) { m.Shared[1].Image = abi.ImageMax / pageSize },
+		"image wraps":            func(m *Meta) { m.Shared[1].Image = ^uint32(0) },
+		"empty run":              func(m *Meta) { m.Data[0].Pages = 0 },
+		"runs overlap":           func(m *Meta) { m.Data[1].Page = 7 },
+		"run outside":            func(m *Meta) { m.Data[2].Pages = 97 },
+		"run wraps":              func(m *Meta) { m.Data[2] = Run{Page: ^uint32(0), Pages: ^uint32(0)} },
+		"twice there":            func(m *Meta) { m.Data[0].Pages = 9 },
+		"twice there, inside":    func(m *Meta) { m.Data[1] = Run{Page: 15, Pages: 10} },
 	} {
 		m := sample()
 		change(m)
@@ -195,7 +199,7 @@ func TestFormat(t *testing.T) {
 	end[8]++
 	closeTrailer(end)
 	f.WriteAt(end, size-trailerSize)
-	if _, _, err := Check(f); !errors.Is(err, ErrForeign) || !strings.Contains(err.Error(), "format 2") {
+	if _, _, err := Check(f); !errors.Is(err, ErrForeign) || !strings.Contains(err.Error(), "format 3") {
 		t.Error(err)
 	}
 }

@@ -213,6 +213,9 @@ func TestSnapshotPort(t *testing.T) {
 	if !slices.Equal(m.Link.Ports, []uint16{8080, 9090}) {
 		t.Errorf("it listens on %v", m.Link.Ports)
 	}
+	if m.Link.Ahead == 0 || m.Link.AheadPort != 8080 {
+		t.Errorf("stream %d of port %d is in it", m.Link.Ahead, m.Link.AheadPort)
+	}
 }
 
 // TestSnapshotHolds: what was dialled before the snapshot is not in it.

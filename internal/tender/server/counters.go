@@ -25,7 +25,7 @@ func (in *instance) counters() wire.Counters {
 		Exits:    in.entries.Load(),
 		Ticks:    in.ticks,
 		Preempts: in.preempts,
-		Streams:  uint32(len(in.table.streams)),
+		Streams:  uint32(len(in.table.streams) - in.table.unbound()),
 		Accepted: in.table.opened,
 	}
 }

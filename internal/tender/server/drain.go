@@ -83,6 +83,9 @@ func (in *instance) streamMessage(typ uint16, conn, arg uint32, payload []byte) 
 	if err != nil || s == nil {
 		return err
 	}
+	if s == in.table.ahead {
+		return in.table.aheadMessage(typ)
+	}
 	if s.out != nil && (!s.out.open && typ != abi.MsgReset || s.out.udp && typ == abi.MsgEOF) {
 		return violated("message of type %d on outbound stream %d", typ, conn)
 	}

@@ -32,6 +32,9 @@ type origin struct {
 func (in *instance) announce(l *snapshot.Link) {
 	in.host.out.send(&wire.Started{Instance: in.id})
 	in.announced = true
+	if !in.table.away {
+		in.table.setAhead(l)
+	}
 	for _, port := range l.Ports {
 		in.table.listening[port] = true
 		in.host.out.send(&wire.Listening{Instance: in.id, Port: port, Stamps: wire.Stamps{Create: in.stamps.Create}})
@@ -69,6 +72,9 @@ func (in *instance) restore(o *origin) error {
 	} else if in.rewinder != nil {
 		in.rewindsOver(&wire.Rewound{Instance: in.id}) // it did not run yet
 	}
+	if err := in.back(&link); err != nil {
+		return err
+	}
 	return in.resume(&link, kind, entries)
 }
 
@@ -101,7 +107,7 @@ func (in *instance) resume(l *snapshot.Link, kind uint32, entries []abi.Entry) e
 	if err := in.putTables(entries); err != nil {
 		return err
 	}
-	if err := in.putRestore(kind); err != nil {
+	if err := in.putRestore(kind, l.Ahead); err != nil {
 		return err
 	}
 	_, err := in.push()
@@ -137,12 +143,12 @@ func (in *instance) putTables(entries []abi.Entry) error {
 	return nil
 }
 
-func (in *instance) putRestore(kind uint32) error {
+func (in *instance) putRestore(kind, stream uint32) error {
 	var generation [8]byte
 	rand.Read(generation[:])
 	p := append(make([]byte, 0, 128), generation[:]...)
 	p = binary.LittleEndian.AppendUint32(p, uint32(len(in.hostname)))
-	p = binary.LittleEndian.AppendUint32(p, 0)
+	p = binary.LittleEndian.AppendUint32(p, stream)
 	return in.mustPut(abi.MsgRestore, kind, append(p, in.hostname...))
 }
 
@@ -158,7 +164,7 @@ func (in *instance) mustPut(typ uint16, arg uint32, p []byte) error {
 // await waits a little for the first stream of a guest whose state was put in. Preconditions: in.mu is held.
 func (in *instance) await() {
 	deadline := in.host.clock.now() + int64(firstStream)
-	for !in.ended && in.rewinds == 0 && len(in.table.streams) == 0 && in.signals == 0 {
+	for !in.ended && in.rewinds == 0 && len(in.table.streams) == in.table.unbound() && in.signals == 0 {
 		wait := time.Duration(deadline - in.host.clock.now())
 		if wait <= 0 {
 			return

@@ -26,7 +26,7 @@ func (s *Server) rewind(m *wire.Rewind, fds []int) {
 			in.dropWaiting()
 			in.rewindsOver(&wire.Rewound{Instance: m.Instance})
 		} else {
-			in.link.shut = true
+			in.link.shut, in.table.away = true, true
 			in.signals = 0
 			in.dropStreams()
 			in.interrupt()
@@ -124,9 +124,20 @@ func (in *instance) rewound(l *snapshot.Link, entries []abi.Entry) error {
 		in.host.out.send(event)
 	})
 	in.stubbornness, in.lastTail = 0, 0
-	if err := in.resume(l, abi.RestoreRewind, entries); err != nil {
+	if err := in.back(l); err != nil {
 		return err
 	}
+	return in.resume(l, abi.RestoreRewind, entries)
+}
+
+// back lets streams go on that were dialled after a rewind was asked for: the state is back. The rings are shut, so that they follow the
+// restore. Preconditions: in.mu is held.
+func (in *instance) back(l *snapshot.Link) error {
+	if !in.table.away {
+		return nil
+	}
+	in.table.setAhead(l)
+	in.table.away = false
 	return in.table.unwait()
 }
 

@@ -28,6 +28,9 @@ type capture struct {
 	served  bool // nobody is held any more: requests may have left their traces
 	wait    time.Duration
 	timer   *time.Timer
+
+	ahead    bool // a stream was opened that the snapshot is to have, see ahead.go
+	outbound int  // streams of the guest at that time
 }
 
 // captureListens is the program's first listening socket, where requests come. Preconditions: in.mu is held.
@@ -45,6 +48,11 @@ func (in *instance) captureListens() {
 		in.mu.Lock()
 		defer in.mu.Unlock()
 		if in.capture != c || in.ended {
+			return
+		}
+		if in.table.ahead != nil { // the program does not take it: then without
+			in.command(in.table.dropAhead())
+			c.timer.Reset(c.wait)
 			return
 		}
 		c.late = true
@@ -106,7 +114,7 @@ func (in *instance) quiescent() string {
 	switch {
 	case err != nil || !empty || !in.link.tx.Empty() || in.table.tx.GuestWaits() || in.signals != 0:
 		return "messages are under way"
-	case in.table.inbound() > 0:
+	case in.table.inbound() > in.table.unbound():
 		return "streams are open"
 	case in.table.connecting():
 		return "connections are being made"
@@ -125,6 +133,10 @@ func (in *instance) quiescent() string {
 func (in *instance) takeSnapshot() {
 	if !in.ready || in.capture == nil || !in.capture.listens || in.ended || in.rewinds > 0 || in.quiescent() != "" ||
 		in.table.nwaiting+len(in.table.jobs) > 0 && in.capture.served {
+		return
+	}
+	if wait, err := in.openAhead(); wait || err != nil {
+		in.after(err)
 		return
 	}
 	st := in.host.states
@@ -194,6 +206,9 @@ func (in *instance) saveLink() snapshot.Link {
 		}
 	}
 	slices.Sort(l.Ports)
+	if s := in.table.ahead; s != nil {
+		l.Ahead, l.AheadPort = s.id, s.port
+	}
 	in.console.saveLink(&l)
 	return l
 }

@@ -64,6 +64,10 @@ type table struct {
 	outbound bool   // the guest has asked for one
 	forget   bool   // what streams brought is cleared one day, wherever it was
 	held     bool   // new streams wait until the snapshot was taken
+	away     bool   // or until the state is put back: they may be in it
+
+	ahead         *stream // accepted, and nobody's yet, see ahead.go; nil: there is none
+	aheadAccepted bool
 
 	net *dialer // nil: there is no network
 
@@ -92,7 +96,7 @@ func (t *table) dial(port uint16, fd int) error {
 		unix.Close(fd)
 		return nil
 	}
-	if !t.listening[port] || t.held {
+	if !t.listening[port] || t.held || t.away {
 		t.waiting[port] = append(t.waiting[port], fd)
 		t.nwaiting++
 		return nil
@@ -101,6 +105,9 @@ func (t *table) dial(port uint16, fd int) error {
 }
 
 func (t *table) open(port uint16, fd int, j *job) error {
+	if j == nil && t.ahead != nil && t.ahead.port == port {
+		return t.bindAhead(fd)
+	}
 	if err := unix.SetNonblock(fd, true); err != nil {
 		unix.Close(fd)
 		return nil
@@ -158,7 +165,7 @@ func (t *table) listen(port uint16) error {
 		return violated("listens on more than %d ports", maxPorts)
 	}
 	t.listening[port] = true
-	if t.held {
+	if t.held || t.away {
 		return nil
 	}
 	if port == spawnPort {
@@ -201,6 +208,9 @@ func (t *table) remove(s *stream) {
 		return
 	}
 	s.gone = true
+	if s == t.ahead {
+		t.ahead = nil
+	}
 	t.release(s)
 	closeFD(s.fd) // leaves the epoll set by itself
 	delete(t.streams, s.id)
