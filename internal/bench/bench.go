@@ -50,6 +50,7 @@ type suite struct {
 func suites() map[string]suite {
 	return map[string]suite{
 		"start":     {"from a request at the gateway to the first byte of its answer, with no instance there", runStart},
+		"gateway":   {"what a warm request costs gateway and node themselves: CPU, allocations", runGateway},
 		"rewind":    {"instances that are put back to their snapshot after every invocation", runRewind},
 		"warm":      {"latency and throughput of an instance that is there", runWarm},
 		"syscall":   {"single system calls", runPrograms("syscall")},
