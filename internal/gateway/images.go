@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"unifaas.dev/internal/engine"
 	"unifaas.dev/internal/gateway/api"
 	"unifaas.dev/internal/image"
 )
@@ -91,6 +92,9 @@ func failUpload(w http.ResponseWriter, err error) {
 		fail(w, http.StatusRequestEntityTooLarge, "upload is larger than %d bytes", large.Limit)
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
 		fail(w, http.StatusInsufficientStorage, "the disk of the node is full: make room below its data folder")
+	case errors.Is(err, engine.ErrUnreachable):
+		w.Header().Set("Retry-After", "5")
+		fail(w, http.StatusServiceUnavailable, "%v", err)
 	case errors.Is(err, image.ErrNoLayer):
 		fail(w, http.StatusConflict, "%v", err)
 	default:

@@ -288,6 +288,13 @@ func TestFullDisk(t *testing.T) {
 	if resp.StatusCode != http.StatusInsufficientStorage {
 		t.Errorf("image: %d, want 507", resp.StatusCode)
 	}
+	if resp, err = http.Post("http://"+n.Addr+"/async-function/"+name, "text/plain", strings.NewReader("x")); err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusInsufficientStorage {
+		t.Errorf("asynchronous invocation: %d, want 507", resp.StatusCode)
+	}
 	answers(t, n, name, "before")
 	if code, _ := get(t, n, name, "/exit"); code != http.StatusBadGateway {
 		t.Errorf("/exit: %d", code)
