@@ -34,7 +34,8 @@ func (c *Control) checkSecrets(ctx context.Context, key string, names []string, 
 // spec is what the node has to know to serve a revision of a function.
 func (c *Control) spec(f *Function, r *Revision) node.Spec {
 	s := f.spec(r)
-	_, ns := c.SplitName(f.Name)
+	var ns string
+	s.Service, ns = c.SplitName(f.Name)
 	for _, name := range r.Secrets {
 		v, err := c.secrets.version(context.Background(), ns, name)
 		if err != nil {

@@ -16,6 +16,7 @@ import (
 // Spec is what a node has to know about one revision to serve it.
 type Spec struct {
 	Function    string
+	Service     string // what the program is told that it is called; empty: Function
 	Revision    string // name of the revision, unique on the node
 	Image       string // digest
 	Memory      int64  // bytes of guest RAM

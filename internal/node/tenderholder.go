@@ -3,6 +3,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -183,8 +184,9 @@ func environ(m image.Manifest, spec Spec) []string {
 	if spec.Lambda {
 		lambdaEnv(vars, spec)
 	}
-	vars["K_SERVICE"] = spec.Function
-	vars["K_CONFIGURATION"] = spec.Function
+	service := cmp.Or(spec.Service, spec.Function)
+	vars["K_SERVICE"] = service
+	vars["K_CONFIGURATION"] = service
 	vars["K_REVISION"] = spec.Revision
 	for k, v := range spec.Env {
 		vars[k] = v
