@@ -194,10 +194,10 @@ func (r *Rewinder) compareTables() (bool, error) {
 }
 
 // scanStep is how many pages of the rings' part of the shared area a rewind looks at, beside those that were in use.
-const scanStep = 28
+const scanStep = 8
 
 // resetShared puts the shared area back, and zeroes what was in the rings since the image. A guest that does not keep to the
-// indices can leave bytes elsewhere in the rings; these are found within 16 rewinds.
+// indices can leave bytes elsewhere in the rings; these are found within 56 rewinds.
 func (r *Rewinder) resetShared() error {
 	a, l := r.sb.Shared(), &r.im.meta.Link
 	for _, ring := range []struct{ off, size, from, to uint64 }{

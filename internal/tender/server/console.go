@@ -267,6 +267,7 @@ func (c *console) read() error {
 			continue
 		}
 		n, err := unix.Read(in.fd, c.scratch[:min(room, int(in.credit), len(c.scratch))])
+		c.took(n)
 		in.ready = in.kind == kindPlain
 		if err == unix.EINTR || err == unix.EAGAIN {
 			continue

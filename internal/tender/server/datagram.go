@@ -89,6 +89,7 @@ func (t *table) readDgrams(s *stream) (moved, full bool, err error) {
 		}
 		if e == 0 {
 			n, e = readNow(s.fd, t.scratch[:limit])
+			t.took(n)
 		}
 		switch {
 		case e == unix.EAGAIN:

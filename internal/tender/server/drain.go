@@ -20,6 +20,7 @@ func (in *instance) drain() (moved bool, err error) {
 			break
 		}
 		moved = true
+		in.link.bufUsed = max(in.link.bufUsed, len(payload))
 		budget -= int(abi.MsgSize) + len(payload)
 		if in.rewinds > 0 && (m.Conn >= abi.ConnFirst || m.Type != abi.MsgData && m.Type != abi.MsgTrace) {
 			continue // of before: only what it has printed counts

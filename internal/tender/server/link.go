@@ -36,6 +36,8 @@ type link struct {
 	full    bool // a message found no room: the guest was asked for a doorbell
 	buf     [abi.MsgMax]byte
 	scratch [abi.MsgMax]byte
+	bufUsed int // of buf, since it was wiped
+	used    int // of scratch
 	zeros   [2][256]byte
 }
 
@@ -65,6 +67,16 @@ func (l *link) put(typ uint16, conn, arg uint32, payload []byte) (bool, error) {
 	}
 	l.pushed = true
 	return true, nil
+}
+
+// took notes that something has used scratch up to n.
+func (l *link) took(n int) { l.used = max(l.used, n) }
+
+// wipe clears what has passed through the buffers.
+func (l *link) wipe() {
+	clear(l.buf[:l.bufUsed])
+	clear(l.scratch[:l.used])
+	l.bufUsed, l.used = 0, 0
 }
 
 // scrub takes what was copied last out of the vector registers, by copying as much as goes through all of them.

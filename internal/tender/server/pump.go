@@ -65,6 +65,7 @@ func (t *table) data(s *stream, p []byte) error {
 	if s.pending == nil {
 		if n := len(t.spare); n > 0 {
 			s.pending, t.spare = t.spare[n-1], t.spare[:n-1]
+			t.clean = min(t.clean, n-1)
 		} else if t.forget {
 			s.pending = make([]byte, 0, abi.ConnWindow) // never moves: what is left behind could not be cleared
 		}
@@ -242,6 +243,7 @@ func (t *table) readAll() (moved bool, err error) {
 // read does one read; again reports whether more may follow at once.
 func (t *table) read(s *stream, limit int) (again bool, err error) {
 	n, e := readNow(s.fd, t.scratch[:limit])
+	t.took(n)
 	switch {
 	case e == unix.EINTR:
 		return true, nil

@@ -135,6 +135,7 @@ func (in *instance) putTables(entries []abi.Entry) error {
 			p = binary.LittleEndian.AppendUint64(p, e.PA)
 			p = binary.LittleEndian.AppendUint64(p, e.Value)
 		}
+		in.link.took(len(p))
 		if err := in.mustPut(abi.MsgTables, 0, p); err != nil {
 			return err
 		}

@@ -143,11 +143,11 @@ func (in *instance) back(l *snapshot.Link) error {
 
 // wipe clears what may hold bytes of streams that are gone.
 func (in *instance) wipe() {
-	clear(in.link.buf[:])
-	clear(in.link.scratch[:])
-	for _, b := range in.table.spare {
+	in.link.wipe()
+	for _, b := range in.table.spare[in.table.clean:] {
 		clear(b[:cap(b)])
 	}
+	in.table.clean = len(in.table.spare)
 	// What was copied last is in vector registers, and where a kick has put them: on the thread's signal stack. The next signal goes over it.
 	in.link.scrub()
 	_ = unix.Tgkill(os.Getpid(), in.tid, unix.SIGURG)

@@ -80,6 +80,7 @@ type table struct {
 	flush []*stream // have something to write, and their socket may take it
 	owing []*stream // have a message that waits for room in the rx ring
 	spare [][]byte  // buffers for pending
+	clean int       // so many of them, the first, are wiped
 }
 
 func newTable(l *link, epfd int) *table {
