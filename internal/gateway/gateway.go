@@ -145,6 +145,9 @@ const functionPrefix = "/function/"
 
 // ServeHTTP serves everything. Invocations go around the mux, which would redirect paths that only the function may judge.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Context().Value(http.LocalAddrContextKey) != nil {
+		r.Header.Del(api.HeaderEvent) // it came over a connection: callers do not choose events
+	}
 	if name := g.functionOfHost(r.Host); name != "" {
 		g.invoke(w, r, name, "/"+strings.TrimPrefix(r.URL.EscapedPath(), "/"))
 		return

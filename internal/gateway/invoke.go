@@ -82,6 +82,9 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, name, path stri
 	c.inv = g.control.Invoke(c.function, arrived)
 	c.inv.ID, c.inv.OnLimit = c.id, c.limit
 	c.inv.Instance = r.Header.Get(api.HeaderInstance)
+	if v := r.Header.Get(api.HeaderEvent); v != "" {
+		c.inv.Event = queuedEvent(c.id, v)
+	}
 	done := false
 	defer func() {
 		c.inv.End(!done) // after a panic of the proxy: the answer broke off

@@ -16,6 +16,9 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"unifaas.dev/internal/async"
 	"unifaas.dev/internal/control"
 	"unifaas.dev/internal/gateway/api"
 	"unifaas.dev/internal/lambda"
@@ -199,9 +202,44 @@ func (g *Gateway) lambdaInvoke(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// later has the event executed without anybody waiting for the answer.
+// later has the event executed without anybody waiting for the answer: 202 says that it is stored.
 func (c *lambdaCall) later() {
-	c.fail(http.StatusNotImplemented, "ServiceException", "invocation type Event is not supported in this version: use RequestResponse")
+	q := c.g.opts.Async
+	if q == nil {
+		c.fail(http.StatusNotImplemented, "ServiceException", "this node keeps no asynchronous invocations: use invocation type RequestResponse")
+		return
+	}
+	context := "-"
+	if c.context != "" {
+		context = base64.StdEncoding.EncodeToString([]byte(c.context))
+	}
+	v := async.Request{
+		Function: c.function.Name, Method: http.MethodPost, Path: "/", Host: c.r.Host, Remote: c.r.RemoteAddr, CallID: c.id,
+		Header: http.Header{"Content-Type": {"application/json"}, api.HeaderEvent: {context}},
+	}
+	if trace := c.r.Header.Get("X-Amzn-Trace-Id"); trace != "" {
+		v.Header.Set("X-Amzn-Trace-Id", trace)
+	}
+	switch err := q.Enqueue(c.r.Context(), v, bytes.NewReader(c.body)); {
+	case err == nil:
+		c.w.WriteHeader(http.StatusAccepted)
+	case errors.Is(err, async.ErrFull):
+		c.w.Header().Set("Retry-After", "10")
+		c.fail(http.StatusTooManyRequests, "TooManyRequestsException", "function %s: %v", c.function.Name, err)
+	case errors.Is(err, unix.ENOSPC):
+		c.fail(http.StatusInsufficientStorage, "ServiceException", "function %s: %v", c.function.Name, err)
+	default:
+		c.fail(http.StatusServiceUnavailable, "ServiceException", "function %s: %v", c.function.Name, err)
+	}
+}
+
+// queuedEvent is what later has stored.
+func queuedEvent(id, context string) *node.Event {
+	e := &node.Event{ID: id}
+	if text, err := base64.StdEncoding.DecodeString(context); err == nil {
+		e.ClientContext = string(text)
+	}
+	return e
 }
 
 // outcome is what an invocation came to.

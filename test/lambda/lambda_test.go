@@ -197,6 +197,32 @@ func TestGo(t *testing.T) {
 			t.Errorf("%s %s %s", resp.Status, resp.Header, text)
 		}
 	})
+	t.Run("event", func(t *testing.T) {
+		later := in
+		later.InvocationType, later.Payload = types.InvocationTypeEvent, []byte(`{"do":"come later"}`)
+		if out, err := c.Invoke(t.Context(), &later); err != nil || out.StatusCode != 202 || len(out.Payload) > 0 {
+			t.Errorf("%+v %v", out, err)
+		}
+		awaitLog(t, n, "f", "it is to come later")
+		later.InvocationType = types.InvocationTypeDryRun
+		if out, err := c.Invoke(t.Context(), &later); err != nil || out.StatusCode != 204 {
+			t.Errorf("%+v %v", out, err)
+		}
+		// Who calls the function over HTTP does not choose the event.
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, n.URL("f"), strings.NewReader(`{"do":"fail"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Unifaas-Event", "-")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != 200 {
+			t.Errorf("%s: the body was taken for the event", resp.Status)
+		}
+	})
 	t.Run("parked", func(t *testing.T) {
 		calls := reported(t, invoke(t, c, in, order{})).Calls
 		for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {

@@ -13,6 +13,7 @@ const (
 	HeaderServedBy = "X-Served-By"
 	HeaderInternal = "X-OpenFaaS-Internal" // on errors of the gateway itself
 	HeaderTiming   = "X-Unifaas-Timing"    // request: "1"; answer: a Timing
+	HeaderEvent    = "X-Unifaas-Event"     // inside of the node only: the body is an event for a Lambda function; value: the client's context in base64, or -
 	HeaderInstance = "X-Unifaas-Instance"  // answer: who gave it; request: who is to
 )
 
