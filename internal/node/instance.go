@@ -61,7 +61,8 @@ type instance struct {
 	parkTries   int           // for which it was busy
 	parkAfter   time.Time
 	inflight    int
-	rewinding   int // rewinds that are not over
+	rewinding   int           // rewinds that are not over
+	rewindTime  time.Duration // of the last ones; 0: not known
 	invocations int64
 	answers     int64     // invocations that ended well
 	used        time.Time // end of the last invocation

@@ -7,6 +7,7 @@ import (
 	"container/list"
 	"iter"
 	"maps"
+	"time"
 )
 
 // members are the instances of a pool, kept so that none of the pool's decisions has to look at each of them. All of it, and what it reads of
@@ -66,6 +67,22 @@ func (m *members) rewind(i *instance, n int) {
 	m.in(i)
 }
 
+// took notes how long a rewind of an instance took.
+func (m *members) took(i *instance, d time.Duration) {
+	m.out(i)
+	if i.rewindTime == 0 {
+		i.rewindTime = d
+	}
+	i.rewindTime = max((3*i.rewindTime+d)/4, 1)
+	m.in(i)
+}
+
+// rewindsSlowly reports whether who gets the instance now has to wait for longer than to have another one costs: two that take turns displace each
+// other's memory from the CPU's caches.
+func (i *instance) rewindsSlowly() bool {
+	return i.rewinding > 0 && (i.rewindTime == 0 || i.rewindTime > shortRewind)
+}
+
 func (m *members) in(i *instance) {
 	if i.state == gone {
 		return
@@ -109,7 +126,7 @@ func (m *members) out(i *instance) {
 	}
 }
 
-// pick chooses the ready instance with the fewest invocations, of equals one that is not being rewound, the oldest, so that surplus ones fall
+// pick chooses the ready instance with the fewest invocations, of equals one that is not in a long rewind, the oldest, so that surplus ones fall
 // idle; nil if each has as many as it takes.
 func (m *members) pick(concurrency int) *instance {
 	if len(m.free) > 0 && m.free[0].inflight < concurrency {
@@ -169,7 +186,7 @@ func (h freeHeap) Less(a, b int) bool {
 	if h[a].inflight != h[b].inflight {
 		return h[a].inflight < h[b].inflight
 	}
-	if x, y := h[a].rewinding > 0, h[b].rewinding > 0; x != y {
+	if x, y := h[a].rewindsSlowly(), h[b].rewindsSlowly(); x != y {
 		return y
 	}
 	return h[a].seq < h[b].seq

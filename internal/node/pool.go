@@ -192,7 +192,7 @@ func (p *pool) give(i *instance) {
 // another makes one more instance if an invocation has to wait for a rewind: then the next one finds one that is rewound already. Preconditions: mu
 // is held.
 func (p *pool) another(i *instance) {
-	if i.rewinding > 0 && p.instances.coming() == 0 && p.live() < p.limit() && p.room(0) {
+	if i.rewindsSlowly() && p.instances.coming() == 0 && p.live() < p.limit() && p.room(0) {
 		p.boot()
 	}
 }

@@ -54,6 +54,7 @@ func (p *pool) rewound(i *instance, g Guest, r Rewound, err error) {
 	defer p.mu.Unlock()
 	p.instances.rewind(i, -1)
 	if err == nil {
+		p.instances.took(i, r.Took)
 		p.stats.Rewinds++
 		p.stats.RewindPages += int64(r.Pages)
 		p.stats.RewindTime += r.Took

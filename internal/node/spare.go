@@ -5,7 +5,6 @@ package node
 import (
 	"context"
 	"net"
-	"net/http"
 	"sync"
 	"time"
 )
@@ -16,10 +15,10 @@ const spareLife = 500 * time.Millisecond
 // spareTransport is that of an instance that is rewound after each invocation. It has a stream for the next one before that comes: the program
 // has accepted it, and started whatever it starts for a connection, while nobody waits.
 //
-// The streams of an invocation stay open until the rewind was asked for, although net/http closes them with the end of the answer: the program
+// The streams of an invocation stay open until the rewind was asked for, although who has the answer closes them: the program
 // would see that first, and do what it does then, for nothing.
 type spareTransport struct {
-	*http.Transport
+	*directTransport
 
 	mu    sync.Mutex
 	conn  net.Conn // nil: there is none
@@ -49,7 +48,7 @@ func (c *heldConn) Close() error {
 
 func newSpareTransport(dial func(context.Context) (net.Conn, error)) *spareTransport {
 	t := &spareTransport{}
-	t.Transport = newTransport(func(ctx context.Context) (net.Conn, error) {
+	t.directTransport = newDirect(func(ctx context.Context) (net.Conn, error) {
 		c := t.take()
 		if c == nil {
 			var err error
@@ -111,7 +110,7 @@ func (t *spareTransport) CloseIdleConnections() {
 		c.Close()
 	}
 	t.letUsed()
-	t.Transport.CloseIdleConnections()
+	t.directTransport.CloseIdleConnections()
 }
 
 // spare is the transport with a stream for the next invocation; false: the instance has none.
