@@ -56,7 +56,7 @@ func (d *Dashboard) configure(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		typed.Image = before.Or(typed.Image, before.Image)
-		d.showConfigure(w, r, http.StatusBadRequest, typed, err.Error())
+		d.showConfigure(w, r, http.StatusBadRequest, typed, sentence(err.Error()))
 		return
 	}
 	redirect(w, r, functionPath(f.Name)+"?done=changed")

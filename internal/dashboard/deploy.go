@@ -61,7 +61,7 @@ func (d *Dashboard) deploy(w http.ResponseWriter, r *http.Request) {
 		if status != http.StatusOK && file == "" && r.ContentLength > maxForm {
 			w.Header().Set("Connection", "close")
 		}
-		d.showDeploy(w, r, status, f, strings.ReplaceAll(err.Error(), dir+"/", ""))
+		d.showDeploy(w, r, status, f, sentence(strings.ReplaceAll(err.Error(), dir+"/", "")))
 	}
 	if err != nil {
 		fail(uploadStatus(err), err)
@@ -73,10 +73,10 @@ func (d *Dashboard) deploy(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case file == "" && f.Image == "":
-		fail(http.StatusBadRequest, errors.New("Choose a file or name an image"))
+		fail(http.StatusBadRequest, errors.New("choose a file or name an image"))
 		return
 	case file != "" && f.Image != "":
-		fail(http.StatusBadRequest, errors.New("Choose a file or name an image, not both"))
+		fail(http.StatusBadRequest, errors.New("choose a file or name an image, not both"))
 		return
 	}
 	q, err := f.deployment()
@@ -125,7 +125,7 @@ func receive(w http.ResponseWriter, r *http.Request, dir string) (f fields, file
 	r.Body = &patient{r.Body, rc}
 	parts, err := r.MultipartReader()
 	if err != nil {
-		return f, "", errors.New("The form did not arrive as it should")
+		return f, "", errors.New("the form did not arrive as it should")
 	}
 	values := url.Values{}
 	for n := 0; ; n++ {
@@ -146,7 +146,7 @@ func receive(w http.ResponseWriter, r *http.Request, dir string) (f fields, file
 			values.Add(p.FormName(), string(b))
 		}
 		if err != nil {
-			return fieldsOf(values), "", fmt.Errorf("The form did not arrive: %w", err)
+			return fieldsOf(values), "", fmt.Errorf("the form did not arrive: %w", err)
 		}
 	}
 	return fieldsOf(values), file, nil

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"unifaas.dev/internal/control"
 	"unifaas.dev/internal/units"
@@ -62,14 +64,14 @@ func (f *fields) deployment() (control.Deployment, error) {
 	if f.Memory != "" {
 		n, err := units.ParseBytes(f.Memory)
 		if err != nil {
-			return d, fmt.Errorf("Memory: %w", err)
+			return d, fmt.Errorf("memory: %w", err)
 		}
 		d.Memory = &n
 	}
 	if f.Timeout != "" {
 		t, err := units.ParseDuration(f.Timeout)
 		if err != nil {
-			return d, fmt.Errorf("Time limit: %w", err)
+			return d, fmt.Errorf("time limit: %w", err)
 		}
 		t = (t + time.Millisecond - 1).Truncate(time.Millisecond)
 		d.Timeout = &t
@@ -90,7 +92,7 @@ func (f *fields) deployment() (control.Deployment, error) {
 	if f.CPU != "" {
 		n, err := control.ParseCPU(f.CPU)
 		if err != nil {
-			return d, fmt.Errorf("CPU: %w", err)
+			return d, fmt.Errorf("cPU: %w", err)
 		}
 		d.CPU = &n
 	}
@@ -103,10 +105,10 @@ func (f *fields) deployment() (control.Deployment, error) {
 		}
 		k, v, ok := strings.Cut(line, "=")
 		if k = strings.TrimSpace(k); !ok || k == "" {
-			return d, fmt.Errorf("Environment: line %q is not of the form NAME=value", clip(line))
+			return d, fmt.Errorf("environment: line %q is not of the form NAME=value", clip(line))
 		}
 		if _, twice := d.Env[k]; twice {
-			return d, fmt.Errorf("Environment: %s is there twice", clip(k))
+			return d, fmt.Errorf("environment: %s is there twice", clip(k))
 		}
 		d.Env[k] = v
 	}
@@ -121,3 +123,9 @@ func (f fields) Or(value, otherwise string) string { return cmp.Or(value, otherw
 
 // SecretText is the secrets as they are typed.
 func (f fields) SecretText() string { return strings.Join(f.Secrets, " ") }
+
+// sentence begins as one: errors are parts of sentences elsewhere.
+func sentence(text string) string {
+	r, n := utf8.DecodeRuneInString(text)
+	return string(unicode.ToUpper(r)) + text[n:]
+}

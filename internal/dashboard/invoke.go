@@ -74,7 +74,7 @@ func (d *Dashboard) invoke(w http.ResponseWriter, r *http.Request) {
 	c.Type, c.Async = strings.TrimSpace(r.PostForm.Get("type")), r.PostForm.Get("async") != ""
 	req, err := c.request(r, f.Name)
 	if err != nil {
-		d.showCall(w, r, http.StatusBadRequest, f.Name, c, err.Error())
+		d.showCall(w, r, http.StatusBadRequest, f.Name, c, sentence(err.Error()))
 		return
 	}
 	c.Answer = d.send(req)
@@ -106,12 +106,12 @@ func (c *call) request(from *http.Request, name string) (*http.Request, error) {
 	}
 	target := prefix + name + strings.ReplaceAll(path, " ", "%20")
 	if _, err := url.ParseRequestURI(target); err != nil || strings.ContainsFunc(target, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '#' }) {
-		return nil, fmt.Errorf("Path %q is not one: write it as in an address, like /items?id=3", clip(c.Path))
+		return nil, fmt.Errorf("path %q is not one: write it as in an address, like /items?id=3", clip(c.Path))
 	}
 	body := strings.ReplaceAll(c.Input, "\r\n", "\n") // what browsers make of the lines that were typed
 	req, err := http.NewRequestWithContext(from.Context(), c.Method, target, strings.NewReader(body))
 	if err != nil {
-		return nil, fmt.Errorf("Method %q is not one", clip(c.Method))
+		return nil, fmt.Errorf("method %q is not one", clip(c.Method))
 	}
 	req.RequestURI = target
 	if body == "" {
@@ -125,7 +125,7 @@ func (c *call) request(from *http.Request, name string) (*http.Request, error) {
 		}
 		k, v, ok := strings.Cut(line, ":")
 		if k, v = strings.TrimSpace(k), strings.TrimSpace(v); !ok || !token(k) || !visible(v) {
-			return nil, fmt.Errorf("Header line %q is not of the form Name: value", clip(line))
+			return nil, fmt.Errorf("header line %q is not of the form Name: value", clip(line))
 		}
 		req.Header.Add(k, v)
 	}

@@ -52,9 +52,9 @@ func (n *Node) admit() error {
 
 // pace is how fast a pool gets through its invocations. It belongs to pool.mu.
 type pace struct {
-	turn      time.Time
-	now, past int
-	rate      float64 // a second
+	turn time.Time
+	now  int
+	rate float64 // a second
 }
 
 // done counts one that is over.

@@ -148,13 +148,6 @@ func (c *capacity) sated(a *account) {
 	c.mu.Unlock()
 }
 
-// waits is since when an account has waited for room; zero: it does not.
-func (c *capacity) waits(a *account) time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return a.hungry
-}
-
 func (c *capacity) count() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

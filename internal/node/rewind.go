@@ -24,10 +24,17 @@ func (p *pool) rewind(i *instance) bool {
 	p.instances.rewind(i, 1)
 	p.mu.Unlock()
 	t, spare := i.spare()
-	c := g.Rewind(spare, func(r Rewound, err error) { p.rewound(i, g, r, err) })
+	var used []*heldConn
 	if spare {
-		t.letUsed()
-	} else {
+		used = t.takeUsed()
+	}
+	c := g.Rewind(spare, func(r Rewound, err error) {
+		if spare {
+			t.let(used)
+		}
+		p.rewound(i, g, r, err)
+	})
+	if !spare {
 		i.transport.CloseIdleConnections()
 	}
 	if c != nil {

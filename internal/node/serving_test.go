@@ -53,8 +53,8 @@ func TestNeverReady(t *testing.T) {
 			g := newRig(t, &nodetest.Runtime{Snapshots: true, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				w.WriteHeader(http.StatusTeapot)
 			})}, node.Options{Snapshots: &nodetest.Snapshots{}})
-			one := revision("f-1", change, func(s *node.Spec) { s.Serving = node.Serving{Readiness: "/ready", Startup: 100 * time.Millisecond} })
-			if err := <-g.update(one, one); err == nil || !strings.Contains(err.Error(), "readiness probe GET /ready: status 418, for 100ms") {
+			one := revision("f-1", change, func(s *node.Spec) { s.Serving = node.Serving{Readiness: "/ready", Startup: 2 * time.Second} })
+			if err := <-g.update(one, one); err == nil || !strings.Contains(err.Error(), "readiness probe GET /ready: status 418, for 2s") {
 				t.Error(err)
 			}
 		})

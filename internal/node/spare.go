@@ -15,8 +15,8 @@ const spareLife = 500 * time.Millisecond
 // spareTransport is that of an instance that is rewound after each invocation. It has a stream for the next one before that comes: the program
 // has accepted it, and started whatever it starts for a connection, while nobody waits.
 //
-// The streams of an invocation stay open until the rewind was asked for, although who has the answer closes them: the program
-// would see that first, and do what it does then, for nothing.
+// The streams of an invocation stay open until the rewind is over, although who has the answer closes them: the program would see that first, and
+// do what it does then, for nothing, or end because it still writes to them.
 type spareTransport struct {
 	*directTransport
 
@@ -88,19 +88,23 @@ func (t *spareTransport) take() net.Conn {
 	return c
 }
 
-// letUsed has those streams closed that invocations were done with.
-func (t *spareTransport) letUsed() {
+// takeUsed gives the streams of the invocations since the last rewind; let closes them.
+func (t *spareTransport) takeUsed() []*heldConn {
 	t.mu.Lock()
-	var closed []*heldConn
-	for _, c := range t.used {
-		if c.let = true; c.closed { // later ones close themselves
-			closed = append(closed, c)
-		}
-	}
+	defer t.mu.Unlock()
+	used := t.used
 	t.used = nil
-	t.mu.Unlock()
-	for _, c := range closed {
-		c.Conn.Close()
+	return used
+}
+
+// let has streams closed that invocations were done with.
+func (t *spareTransport) let(used []*heldConn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, c := range used {
+		if c.let = true; c.closed { // later ones close themselves
+			c.Conn.Close()
+		}
 	}
 }
 
@@ -109,7 +113,7 @@ func (t *spareTransport) CloseIdleConnections() {
 	if c := t.take(); c != nil {
 		c.Close()
 	}
-	t.letUsed()
+	t.let(t.takeUsed())
 	t.directTransport.CloseIdleConnections()
 }
 

@@ -99,10 +99,3 @@ func (t *turns) done(p *pool) {
 		close(w.ready)
 	}
 }
-
-// queued is how many wait.
-func (t *turns) queued() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return len(t.waiting)
-}

@@ -178,7 +178,7 @@ func (g *Guest) Rewind(dial bool, then func(node.Rewound, error)) (c net.Conn) {
 			g.accept(b)
 		}
 		g.order.Unlock()
-		then(node.Rewound{Pages: 3, Took: time.Millisecond}, err)
+		then(node.Rewound{Pages: 3, Took: 3 * time.Millisecond}, err)
 	}()
 	return c
 }
