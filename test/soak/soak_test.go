@@ -123,8 +123,8 @@ func deployAll(t *testing.T, l *load) {
 			}
 		}
 	}
-	small, soon := int64(32<<20), int64(500)
-	if err := l.node.Deploy(t.Context(), "misbehave", testkit.Built(t, "build/e2e/misbehave", "e2e-programs"), api.DeployRequest{Memory: &small, TimeoutMS: &soon}); err != nil {
+	small, soon, alone := int64(32<<20), int64(500), 1 // one call's crash is not to be another's
+	if err := l.node.Deploy(t.Context(), "misbehave", testkit.Built(t, "build/e2e/misbehave", "e2e-programs"), api.DeployRequest{Memory: &small, TimeoutMS: &soon, Concurrency: &alone}); err != nil {
 		t.Fatal(err)
 	}
 }
