@@ -96,9 +96,9 @@ type Stateful interface {
 	// LoadCPU puts a state in, of this or another sandbox with the same Features. What is not well-formed, or would give the guest
 	// more than it gets at boot, is refused. Afterwards Run goes on also in a sandbox where it returned ExitDone.
 	LoadCPU(state []byte) error
-	// RunFrom makes the guest's CLOCK_MONOTONIC go on from at least ns, also if the host's says less: it was another boot of the host.
-	RunFrom(ns uint64)
-	// MonoOffset is what the guest's CLOCK_MONOTONIC is ahead of the host's, in ns.
+	// RunAt makes the guest's CLOCK_MONOTONIC ns at this moment, whatever the host's says. Preconditions: RAM knows of no later moment.
+	RunAt(ns uint64)
+	// MonoOffset is what the guest's CLOCK_MONOTONIC is ahead of the host's, in ns modulo 2^64.
 	MonoOffset() uint64
 	// Track begins to note which pages of RAM are written, by the guest or by the monitor itself; who writes through RAM() knows.
 	Track() error

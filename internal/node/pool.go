@@ -208,7 +208,7 @@ type outcome struct {
 // release counts an invocation out.
 func (p *pool) release(i *instance, o outcome) {
 	if p.spec.Rewind && o.tried && !o.retire {
-		o.retire = !p.rewind(i)
+		o.retire = p.outlived(i) || !p.rewind(i)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -5,6 +5,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // rewind puts an instance back to the snapshot after an invocation: the next one may have it at once, the tender sees to the order. false:
@@ -40,6 +41,21 @@ func (p *pool) rewind(i *instance) bool {
 	if c != nil {
 		t.put(c, func() { p.stale(i, g) })
 	}
+	return true
+}
+
+// outlived reports whether an instance has been rewound for so long that another one, whose clock begins at the snapshot's, is to take its place;
+// that is being made then.
+func (p *pool) outlived(i *instance) bool {
+	if time.Since(i.begun) < rewindLife || i.cannotRewind() != nil {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.draining || p.instances.coming() > 0 || !p.room(0) {
+		return false // next time
+	}
+	p.boot()
 	return true
 }
 

@@ -98,6 +98,7 @@ const (
 	tenderIdle     = time.Minute          // after which a tender that runs nothing is dismissed
 	floorAtOnce    = 8                    // instances that boot at once for Scale.Min
 	shortRewind    = 2 * time.Millisecond // a rewind that is waited for rather than have another instance
+	rewindLife     = 20 * time.Second     // of an instance that is rewound: its clock goes on, the program's time-outs count from the snapshot
 	scaleUpAfter   = 5 * time.Millisecond // how long an invocation waits for a busy instance before another one is made
 	explainWait    = 250 * time.Millisecond
 	backoffFirst   = 500 * time.Millisecond // between attempts to keep Scale.Min instances of a program that does not start

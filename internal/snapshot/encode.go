@@ -40,6 +40,7 @@ func EncodeMeta(m *Meta) []byte {
 	b = le.AppendUint32(b, m.Link.Window[1])
 	b = append(b, m.Link.Closed)
 	b = le.AppendUint64(b, m.Mono)
+	b = le.AppendUint64(b, m.Host)
 	b = le.AppendUint32(b, uint32(len(m.Shared)))
 	for _, e := range m.Shared {
 		b = le.AppendUint32(b, e.RAM)
@@ -84,7 +85,7 @@ func DecodeMeta(b []byte) (*Meta, error) {
 	m.Link.Stdin = d.u32()
 	m.Link.Window = [2]uint32{d.u32(), d.u32()}
 	m.Link.Closed = d.u8()
-	m.Mono = d.u64()
+	m.Mono, m.Host = d.u64(), d.u64()
 	if n := d.count("shared pages", abi.RAMMax/pageSize, 12); n > 0 {
 		m.Shared = make([]Extent, n)
 		for i := range m.Shared {

@@ -63,6 +63,7 @@ type Meta struct {
 	CPU  []byte // monitor.Stateful.SaveCPU
 	Link Link
 	Mono uint64 // the guest's CLOCK_MONOTONIC, ns
+	Host uint64 // the host's at that moment
 	// Shared are pages of RAM that are in the image's layers, in order, apart from each other.
 	Shared []Extent
 	// Data are the pages of RAM that are in the image, in order, apart from each other and from Shared.

@@ -30,7 +30,7 @@ func memfd(t testing.TB) *os.File {
 func sample() *Meta {
 	return &Meta{
 		Key: Key{Libos: [32]byte{1}, ABI: 3, Features: "kvm", Memory: abi.RAMMin, Layers: [][32]byte{{2}, {3}}, Program: [32]byte{4}},
-		CPU: []byte("registers"), Link: Link{RxHead: 0x120, TxTail: 0x10, Next: 17, Ports: []uint16{8080, 9000}, Ahead: 16, AheadPort: 9000, Stdin: 1, Window: [2]uint32{2, 3}, Closed: 4}, Mono: 5,
+		CPU: []byte("registers"), Link: Link{RxHead: 0x120, TxTail: 0x10, Next: 17, Ports: []uint16{8080, 9000}, Ahead: 16, AheadPort: 9000, Stdin: 1, Window: [2]uint32{2, 3}, Closed: 4}, Mono: 5, Host: 6,
 		Shared: []Extent{{RAM: 8, Image: 100, Pages: 2}, {RAM: 20, Image: 5, Pages: 1}},
 		Data:   []Run{{Page: 0, Pages: 8}, {Page: 10, Pages: 3}, {Page: 4000, Pages: 96}},
 	}

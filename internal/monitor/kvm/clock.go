@@ -21,19 +21,18 @@ type clock struct {
 	page   abi.Clock // what the guest was told last; MonoNS 0: nothing yet
 	real   uint64    // ns, the host's CLOCK_REALTIME - CLOCK_MONOTONIC, as in page
 	boot   uint64    // the same of CLOCK_BOOTTIME
-	ahead  uint64    // ns, what the guest's CLOCK_MONOTONIC is ahead of the host's
+	ahead  uint64    // ns modulo 2^64, what the guest's CLOCK_MONOTONIC is ahead of the host's
 }
 
 // latest is how far a guest's CLOCK_MONOTONIC may be made to go: beyond, a signed number of nanoseconds gets short (292 years). A state from
 // anywhere asks for it.
 const latest = 1 << 62
 
-// runFrom makes the guest's CLOCK_MONOTONIC at least ns from now on.
-func (c *clock) runFrom(ns uint64) {
-	ns = min(ns, latest)
-	if _, mono := now(); ns > mono+c.ahead {
-		c.ahead = ns - mono
-	}
+// runAt makes the guest's CLOCK_MONOTONIC ns now. Preconditions: its memory knows of no later moment.
+func (c *clock) runAt(ns uint64) {
+	_, mono := now()
+	c.ahead = min(ns, latest) - mono // modulo 2^64
+	c.page.MonoNS = 0
 	c.refresh()
 }
 

@@ -125,12 +125,12 @@ func (s *sandbox) ForgetTables() error {
 	return setSlot(vm, slotRAM, flags, s.mem.ram, s.mem.ram.Size())
 }
 
-// RunFrom implements monitor.Stateful.
-func (s *sandbox) RunFrom(ns uint64) {
+// RunAt implements monitor.Stateful.
+func (s *sandbox) RunAt(ns uint64) {
 	s.life.Lock()
 	defer s.life.Unlock()
 	if !s.closed {
-		s.clock.runFrom(ns)
+		s.clock.runAt(ns)
 	}
 }
 

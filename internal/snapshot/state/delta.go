@@ -28,7 +28,7 @@ func (im *Image) Delta(sb monitor.Stateful, link snapshot.Link, sink *os.File) (
 	if m.CPU, err = sb.SaveCPU(); err != nil {
 		return 0, err
 	}
-	if m.Mono, err = monotonic(sb); err != nil {
+	if m.Mono, m.Host, err = monotonic(sb); err != nil {
 		return 0, err
 	}
 	w := newWriter(sink, &m, im.sum)
@@ -49,13 +49,14 @@ func (im *Image) Delta(sb monitor.Stateful, link snapshot.Link, sink *os.File) (
 	return w.finish()
 }
 
-// monotonic is the guest's CLOCK_MONOTONIC.
-func monotonic(sb monitor.Stateful) (uint64, error) {
+// monotonic is CLOCK_MONOTONIC, the guest's and the host's.
+func monotonic(sb monitor.Stateful) (guest, host uint64, err error) {
 	var ts unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
-		return 0, fmt.Errorf("read the clock: %w", err)
+		return 0, 0, fmt.Errorf("read the clock: %w", err)
 	}
-	return uint64(ts.Nano()) + sb.MonoOffset(), nil
+	host = uint64(ts.Nano())
+	return host + sb.MonoOffset(), host, nil
 }
 
 // differing gives w all pages of RAM that the host or the image has memory for; the others are zero in both.

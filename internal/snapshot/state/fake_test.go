@@ -46,7 +46,7 @@ func (f *fake) RAM() *guestmem.Area      { return f.ram }
 func (f *fake) SaveCPU() ([]byte, error) { return bytes.Clone(f.cpu), nil }
 func (f *fake) Features() string         { return "fake" }
 func (f *fake) LoadCPU(p []byte) error   { f.cpu = bytes.Clone(p); return nil }
-func (f *fake) RunFrom(uint64)           {}
+func (f *fake) RunAt(uint64)             {}
 func (f *fake) MonoOffset() uint64       { return 1 << 40 }
 func (f *fake) Track() error             { f.tracking = true; return nil }
 func (f *fake) ForgetTables() error      { f.forgot++; return nil }

@@ -60,7 +60,10 @@ func (in *instance) restore(o *origin) error {
 			return err
 		}
 	}
-	sb.RunFrom(mono)
+	if o.parked != nil { // it has slept
+		mono += max(uint64(start), m.Host) - m.Host
+	}
+	sb.RunAt(mono)
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.ahead = int64(sb.MonoOffset())

@@ -32,8 +32,8 @@ func (s *sandbox) LoadCPU([]byte) error { return nil }
 // Features implements monitor.Stateful.
 func (s *sandbox) Features() string { return "fake" }
 
-// RunFrom implements monitor.Stateful.
-func (s *sandbox) RunFrom(uint64) {}
+// RunAt implements monitor.Stateful.
+func (s *sandbox) RunAt(uint64) {}
 
 // MonoOffset implements monitor.Stateful.
 func (s *sandbox) MonoOffset() uint64 { return 0 }
