@@ -61,7 +61,7 @@ func (d *Dashboard) deploy(w http.ResponseWriter, r *http.Request) {
 		if status != http.StatusOK && file == "" && r.ContentLength > maxForm {
 			w.Header().Set("Connection", "close")
 		}
-		d.showDeploy(w, r, status, f, sentence(strings.ReplaceAll(err.Error(), dir+"/", "")))
+		d.showDeploy(w, r, status, f, strings.ReplaceAll(err.Error(), dir+"/", ""))
 	}
 	if err != nil {
 		fail(uploadStatus(err), err)
