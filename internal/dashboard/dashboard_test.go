@@ -222,7 +222,7 @@ func TestDeploy(t *testing.T) {
 		{"a name", "", "", []string{"name", "one", "image", "img", "memory", "64M", "env", "A=1\r\nB=x=y\r\n", "egress", "none", "min", "1", "max", "2"}, 303, ""},
 		{"a file", "prog", "\x7fELF program", []string{"name", "two"}, 303, ""},
 		{"a file called like a folder", "../../..", "\x7fELF", []string{"name", "three"}, 303, ""},
-		{"neither", "", "", []string{"name", "x"}, 400, "Choose a file or name an image"},
+		{"neither", "", "", []string{"name", "x"}, 400, "choose a file or name an image"},
 		{"both", "prog", "\x7fELF", []string{"name", "x", "image", "img"}, 400, "not both"},
 		{"no image", "", "", []string{"name", "x", "image", "nothing"}, 400, "nothing"},
 		{"no name", "prog", "\x7fELF", nil, 400, "function name"},
