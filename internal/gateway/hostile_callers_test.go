@@ -189,7 +189,15 @@ func TestHostileManagement(t *testing.T) {
 func TestSlowCallers(t *testing.T) {
 	g := startWith(t, func(http.ResponseWriter, *http.Request) {}, node.Options{}, func(o *gateway.Options) { o.BodyTimeout = 100 * time.Millisecond })
 	g.deploy("f", api.DeployRequest{})
-	g.srv.ReadHeaderTimeout = 200 * time.Millisecond
+	srv := gateway.NewServer(g.srv.Handler) // one of its own: the other serves already
+	srv.ReadHeaderTimeout = 200 * time.Millisecond
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go srv.Serve(gateway.NewDoor(l, srv, 0))
+	t.Cleanup(func() { srv.Close() })
+	g.url = "http://" + l.Addr().String()
 	g.do("GET", "/healthz", "")
 	drip := func(text string) (net.Conn, chan struct{}) {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(g.url, "http://"))
