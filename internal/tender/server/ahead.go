@@ -27,7 +27,8 @@ func (in *instance) openAhead() (wait bool, err error) {
 		return false, nil
 	case t.ahead == nil:
 		c.ahead, c.outbound = true, len(t.streams)
-		s := &stream{id: t.newID(), port: port, fd: -1, credit: abi.ConnWindow, window: abi.ConnWindow, oweOpen: true}
+		s := newStream(t.newID(), port)
+		s.oweOpen = true
 		t.streams[s.id], t.ahead, t.aheadAccepted = s, s, false
 		return true, t.settle(s)
 	case len(t.streams)-1 != c.outbound || t.ahead.credit != abi.ConnWindow:
@@ -73,25 +74,14 @@ func (t *table) setAhead(l *snapshot.Link) {
 	if l.Ahead == 0 {
 		return
 	}
-	s := &stream{id: l.Ahead, port: l.AheadPort, fd: -1, credit: abi.ConnWindow, window: abi.ConnWindow}
+	s := newStream(l.Ahead, l.AheadPort)
 	t.streams[s.id], t.ahead = s, s
 }
 
 // bindAhead gives that stream its socket, and it is like any other.
-func (t *table) bindAhead(fd int) error {
-	s := t.ahead
-	if err := unix.SetNonblock(fd, true); err != nil {
-		unix.Close(fd)
-		return nil
+func (t *table) bindAhead(fd int) {
+	if s := t.ahead; t.attach(s, fd) {
+		t.ahead = nil
+		t.wantRead(s)
 	}
-	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLET&0xffffffff, Fd: int32(s.id)}
-	if err := unix.EpollCtl(t.epfd, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
-		unix.Close(fd)
-		return nil
-	}
-	t.ahead = nil
-	s.fd, s.readable = fd, true
-	t.opened++
-	t.wantRead(s)
-	return nil
 }

@@ -105,25 +105,36 @@ func (t *table) dial(port uint16, fd int) error {
 	return t.open(port, fd, nil)
 }
 
-func (t *table) open(port uint16, fd int, j *job) error {
-	if j == nil && t.ahead != nil && t.ahead.port == port {
-		return t.bindAhead(fd)
-	}
-	if err := unix.SetNonblock(fd, true); err != nil {
-		unix.Close(fd)
-		return nil
-	}
-	id := t.newID()
+// newStream is one on which nothing was said; it has no socket.
+func newStream(id uint32, port uint16) *stream {
+	return &stream{id: id, port: port, fd: -1, credit: abi.ConnWindow, window: abi.ConnWindow}
+}
+
+// attach gives a stream its socket; one that cannot be had is closed.
+func (t *table) attach(s *stream, fd int) bool {
 	// Edge-triggered: readiness is remembered in the stream, so that a guest without credit costs no wake-ups.
-	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLET&0xffffffff, Fd: int32(id)}
-	if err := unix.EpollCtl(t.epfd, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
+	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLET&0xffffffff, Fd: int32(s.id)}
+	if unix.SetNonblock(fd, true) != nil || unix.EpollCtl(t.epfd, unix.EPOLL_CTL_ADD, fd, &ev) != nil {
 		unix.Close(fd)
-		return nil
+		return false
 	}
 	// The first request is usually there already: read it with the OPEN rather than after a wait.
-	s := &stream{id: id, port: port, fd: fd, job: j, credit: abi.ConnWindow, window: abi.ConnWindow, oweOpen: true, readable: true}
-	t.streams[id] = s
+	s.fd, s.readable = fd, true
 	t.opened++
+	return true
+}
+
+func (t *table) open(port uint16, fd int, j *job) error {
+	if j == nil && t.ahead != nil && t.ahead.port == port {
+		t.bindAhead(fd)
+		return nil
+	}
+	s := newStream(t.newID(), port)
+	if !t.attach(s, fd) {
+		return nil
+	}
+	s.job, s.oweOpen = j, true
+	t.streams[s.id] = s
 	if err := t.settle(s); err != nil {
 		return err
 	}
